@@ -1,0 +1,20 @@
+//! The appliance's one program, and the contracts it shares with the builder.
+//!
+//! What the builder writes and the box reads is one module here, used by both: [`site`] (site.toml), [`boot`] (disk,
+//! slots, the loader's environment), [`provision`], [`build_info`], [`paths`], [`notify`] and [`status`].
+//! The services are [`init`], [`netd`], [`forward`]; [`rapctl`] is how a person asks them.
+
+pub mod boot;
+pub mod build_info;
+pub mod console;
+pub mod forward;
+pub mod identity;
+pub mod init;
+pub mod netd;
+pub mod notify;
+pub mod paths;
+pub mod provision;
+pub mod rapctl;
+pub mod site;
+pub mod status;
+pub mod sys;

@@ -1,0 +1,74 @@
+//! `site.toml`: the one description of a box at its place, read by the builder on the desk and by the box.
+//!
+//! Invariants: a [`Site`] is valid as a whole; [`Site::parse`] reports *every* mistake of a file in one run.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use netfw::model::{Addressing, Host, Mac, Nic, PortName};
+
+/// TCP port of the ingest API over TLS at each port's gateway address.
+pub const INGEST_TLS_PORT: u16 = 8443;
+/// TCP port of the ingest API over plain HTTP at each port's gateway address, where the site allows it.
+pub const INGEST_HTTP_PORT: u16 = 8080;
+
+/// A whole, valid site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// The box's host name (RFC 1123 label).
+    pub name: String,
+    /// The link into the hospital's network.
+    pub uplink: Uplink,
+    /// The service centre.
+    pub centre: Centre,
+    /// The instruments' ports, at least one.
+    pub ports: Vec<Port>,
+}
+
+/// `[uplink]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uplink {
+    /// `nic = "pci:0000:00:10.0"`.
+    pub nic: Nic,
+    /// `address = "dhcp"`, or `address = "10.9.0.2/24"` with an optional `gateway`.
+    pub addressing: Addressing,
+    /// `dns = ["10.9.0.1"]`; with DHCP the lease's servers are used when this is empty.
+    pub dns: Vec<Ipv4Addr>,
+}
+
+/// `[centre]`: `url = "https://10.9.0.10:8443"`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Centre {
+    /// Host of the URL; also the name its certificate must carry.
+    pub host: Host,
+    /// Port of the URL, 443 when not written.
+    pub port: u16,
+}
+
+/// How agents on one port post their reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ingest {
+    /// `ingest = "tls"` (the default) on [`INGEST_TLS_PORT`].
+    Tls,
+    /// `ingest = "http"` on [`INGEST_HTTP_PORT`], for agents that cannot do TLS.
+    Http,
+}
+
+/// `[[port]]`: one instrument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    /// `name = "port1"`.
+    pub name: PortName,
+    /// `nic = "pci:0000:00:11.0"`.
+    pub nic: Nic,
+    /// `address = "192.168.1.1/24"`: the box's own address here.
+    pub address: Ipv4Net,
+    /// `instrument = "192.168.1.50"`: the instrument's address, fixed or leased.
+    pub instrument: Ipv4Addr,
+    /// `dhcp = true` (the default): answer DHCP with that one lease.
+    pub dhcp: bool,
+    /// `mac = "52:54:00:12:34:56"`: pin the instrument's Ethernet address.
+    pub mac: Option<Mac>,
+    /// `ingest = "tls"`.
+    pub ingest: Ingest,
+}

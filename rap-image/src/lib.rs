@@ -1,0 +1,3 @@
+//! The builder: from pinned Debian packages and this repository to one file that boots.
+
+pub mod payload;

@@ -1,0 +1,2 @@
+//! rap-image
+fn main() {}
