@@ -1,1 +1,1 @@
-//! tests
+//! The test service centre, instrument simulators and whole-system tests.
