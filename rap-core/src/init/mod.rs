@@ -1,1 +1,3 @@
-//! To be written.
+//! `rap init`: process 1.
+
+pub mod supervisor;
