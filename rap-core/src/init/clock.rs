@@ -29,7 +29,8 @@ impl Floor {
 
     /// The floor at a later moment, in seconds since 1970.
     pub(super) fn seconds(self, now: Duration) -> u64 {
-        self.since_1970.saturating_add(now.saturating_sub(self.at).as_secs())
+        self.since_1970
+            .saturating_add(now.saturating_sub(self.at).as_secs())
     }
 
     /// This floor, or `since_1970` where that is later.

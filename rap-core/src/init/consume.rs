@@ -43,7 +43,9 @@ pub(super) fn consume(
     let io = |source| InitError::ProvisionIo { source };
     let mut bytes = Vec::new();
     partition.seek(SeekFrom::Start(0)).map_err(io)?;
-    Read::take(&mut *partition, length).read_to_end(&mut bytes).map_err(io)?;
+    Read::take(&mut *partition, length)
+        .read_to_end(&mut bytes)
+        .map_err(io)?;
     let Some(parcel) = unpack(&bytes).map_err(|source| InitError::Provision { source })? else {
         // A wipe that a power cut stopped is finished now.
         if bytes.iter().any(|byte| *byte != 0) {
@@ -103,7 +105,10 @@ mod tests {
     }
 
     fn archive(site: &str) -> Vec<u8> {
-        pack(site, &BTreeMap::from([("device.key".to_owned(), b"secret".to_vec())]))
+        pack(
+            site,
+            &BTreeMap::from([("device.key".to_owned(), b"secret".to_vec())]),
+        )
     }
 
     #[test]
@@ -178,7 +183,15 @@ mod tests {
     fn after_a_cut_before_the_wipe_it_is_taken_again() {
         let data = tempfile::tempdir().unwrap();
         let bytes = archive(EXAMPLE);
-        assert!(consume(&mut Cut(io::Cursor::new(bytes.clone())), LENGTH, data.path(), None).is_err());
+        assert!(
+            consume(
+                &mut Cut(io::Cursor::new(bytes.clone())),
+                LENGTH,
+                data.path(),
+                None
+            )
+            .is_err()
+        );
         assert!(paths_below(data.path()).site.exists());
         assert!(consume(&mut partition(&bytes), LENGTH, data.path(), None).unwrap());
     }

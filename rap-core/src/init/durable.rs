@@ -63,7 +63,8 @@ pub(super) fn directory(path: &Path, mode: u32, owner: Option<Owner>) -> Result<
             std::os::unix::fs::chown(path, Some(owner.user), Some(owner.group))?;
         }
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-        path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+        path.parent()
+            .map_or(Ok(()), |parent| File::open(parent)?.sync_all())
     };
     attempt().map_err(|source| InitError::Write {
         path: path.to_owned(),
@@ -79,11 +80,18 @@ mod tests {
     fn a_file_is_replaced_with_its_permissions() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");
-        std::fs::write(directory.path().join(".key"), "left over, and longer than the new content").unwrap();
+        std::fs::write(
+            directory.path().join(".key"),
+            "left over, and longer than the new content",
+        )
+        .unwrap();
         write(&path, b"one", 0o644, None).unwrap();
         write(&path, b"two", 0o600, None).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
         let error = write(&directory.path().join("no/where"), b"", 0o600, None).unwrap_err();
         assert!(error.to_string().contains("no/where"), "{error}");

@@ -43,10 +43,10 @@ pub(super) fn parse_settings(text: &str) -> Vec<(PathBuf, String)> {
         .filter_map(|line| line.split_once('='))
         .filter_map(|(key, value)| {
             let key = key.trim().trim_start_matches('-');
-            let path = if key.find('/') < key.find('.') && key.contains('/') {
-                key.to_owned()
-            } else {
-                key.chars().map(swap).collect()
+            // Whichever comes first separates (sysctl.d(5)).
+            let path: String = match key.find(['/', '.']).map(|at| key.as_bytes()[at]) {
+                Some(b'.') => key.chars().map(swap).collect(),
+                _ => key.to_owned(),
             };
             let climbs = path.split('/').any(|part| part.is_empty() || part == "..");
             (!climbs).then(|| (Path::new("/proc/sys").join(path), value.trim().to_owned()))
@@ -77,7 +77,11 @@ pub(super) fn apply_settings(directory: &Path) {
         });
         for (path, value) in parse_settings(&text) {
             if let Err(error) = std::fs::write(&path, &value) {
-                log::warn!("{}: cannot set {} to {value}: {error}", file.display(), path.display());
+                log::warn!(
+                    "{}: cannot set {} to {value}: {error}",
+                    file.display(),
+                    path.display()
+                );
             }
         }
     }
@@ -90,7 +94,10 @@ mod tests {
     #[test]
     fn a_list_of_modules() {
         let text = "/lib/a.ko\n\n# why\n /lib/b.ko.xz  # and this\n";
-        assert_eq!(parse_list(text), [PathBuf::from("/lib/a.ko"), PathBuf::from("/lib/b.ko.xz")]);
+        assert_eq!(
+            parse_list(text),
+            [PathBuf::from("/lib/a.ko"), PathBuf::from("/lib/b.ko.xz")]
+        );
     }
 
     #[test]
@@ -104,7 +111,11 @@ mod tests {
         let expected = expected.map(|(path, value)| (PathBuf::from(path), value.to_owned()));
         assert_eq!(parse_settings(text)[..3], expected);
         assert!(parse_settings("a..b = 1\n").is_empty() && parse_settings("/etc/x = 1\n").is_empty());
-        assert!(parse_settings(text).iter().all(|(path, _)| path.starts_with("/proc/sys")));
+        assert!(
+            parse_settings(text)
+                .iter()
+                .all(|(path, _)| path.starts_with("/proc/sys"))
+        );
     }
 
     #[test]

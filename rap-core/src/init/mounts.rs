@@ -17,7 +17,9 @@ struct Mount {
 
 /// In the order they are mounted.
 fn mounts() -> [Mount; 5] {
-    let safe = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
+    let safe = MountFlags::NOSUID
+        .union(MountFlags::NODEV)
+        .union(MountFlags::NOEXEC);
     let mount = |kind, at, flags, options| Mount {
         kind,
         at,
@@ -28,9 +30,19 @@ fn mounts() -> [Mount; 5] {
         mount("proc", "/proc", safe, c""),
         mount("sysfs", "/sys", safe, c""),
         mount("devtmpfs", "/dev", MountFlags::NOSUID, c"mode=0755"),
-        mount("devpts", "/dev/pts", MountFlags::NOSUID | MountFlags::NOEXEC, c"mode=0620,ptmxmode=0666"),
+        mount(
+            "devpts",
+            "/dev/pts",
+            MountFlags::NOSUID | MountFlags::NOEXEC,
+            c"mode=0620,ptmxmode=0666",
+        ),
         // Everything that has to be written on a box whose root is read-only.
-        mount("tmpfs", "/run", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0755,size=32m"),
+        mount(
+            "tmpfs",
+            "/run",
+            MountFlags::NOSUID | MountFlags::NODEV,
+            c"mode=0755,size=32m",
+        ),
     ]
 }
 

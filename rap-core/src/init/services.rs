@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions};
+use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::notify::{Channel, Message, NOTIFY_FD, ReceiveError, SOCKETS, socket_list};
 use crate::sys::Signals;
@@ -35,8 +35,16 @@ pub(super) struct Service {
 pub(super) trait Surroundings {
     /// Time since any fixed moment.
     fn now(&self) -> Duration;
-    /// Called after every turn; returns when it wants to be called again at the latest.
-    fn turn(&mut self, now: Duration, services: &Services) -> Duration;
+    /// Called after every turn.
+    fn turn(&mut self, now: Duration, services: &Services) -> Turn;
+}
+
+/// What the rest of init wants after a turn.
+pub(super) struct Turn {
+    /// When it wants the next turn at the latest.
+    pub(super) until: Duration,
+    /// Whether everything is to end.
+    pub(super) goal: Option<Goal>,
 }
 
 struct Running {
@@ -96,10 +104,14 @@ impl Services {
                 }
             }
             let now = surroundings.now();
-            let next = surroundings.turn(now, self);
-            let due = self.supervisor.deadline().map_or(next, |due| due.min(next));
-            events.push_back(Event::Tick);
+            let turn = surroundings.turn(now, self);
+            let due = self
+                .supervisor
+                .deadline()
+                .map_or(turn.until, |due| due.min(turn.until));
+            events.push_back(turn.goal.map_or(Event::Tick, Event::Shutdown));
             self.wait(due.saturating_sub(now), &mut events);
+            events.push_back(Event::Tick);
         }
     }
 
@@ -113,7 +125,11 @@ impl Services {
                 }
                 Err(error) => {
                     let service = &self.list[id];
-                    log::error!("cannot start {} ({}): {error}", service.spec.name, service.program.display());
+                    log::error!(
+                        "cannot start {} ({}): {error}",
+                        service.spec.name,
+                        service.program.display()
+                    );
                     Some(Event::Exited(id))
                 }
             },
@@ -140,7 +156,10 @@ impl Services {
         let (channel, theirs) = Channel::pair()?;
         let inherited = inheritable(theirs.as_fd())?;
         let prefix = service.spec.takes;
-        let wanted = self.store.iter().filter(|(name, _)| prefix.is_some_and(|prefix| name.starts_with(prefix)));
+        let wanted = self
+            .store
+            .iter()
+            .filter(|(name, _)| prefix.is_some_and(|prefix| name.starts_with(prefix)));
         let mut sockets = Vec::new();
         for (name, socket) in wanted {
             sockets.push((name.as_str(), inheritable(socket.as_fd())?));
@@ -148,15 +167,22 @@ impl Services {
         let list = socket_list(sockets.iter().map(|(name, socket)| (*name, socket.as_raw_fd())));
         let mut command = Command::new(&service.program);
         command.args(&service.arguments).env_clear();
-        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/");
-        command.env(NOTIFY_FD, inherited.as_raw_fd().to_string()).env(SOCKETS, list);
+        command
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("HOME", "/");
+        command
+            .env(NOTIFY_FD, inherited.as_raw_fd().to_string())
+            .env(SOCKETS, list);
         if let Some(debug) = std::env::var_os("RAP_DEBUG") {
             command.env("RAP_DEBUG", debug);
         }
         command.process_group(0).stdin(Stdio::null());
         if let Some(path) = &service.terminal {
             let terminal = std::fs::OpenOptions::new().read(true).write(true).open(path)?;
-            command.stdin(terminal.try_clone()?).stdout(terminal.try_clone()?).stderr(terminal);
+            command
+                .stdin(terminal.try_clone()?)
+                .stdout(terminal.try_clone()?)
+                .stderr(terminal);
         }
         if let Some(owner) = service.user {
             // The standard library drops the supplementary groups when root sets a user.
@@ -165,7 +191,12 @@ impl Services {
         let mut child = command.spawn()?;
         let opened = Pid::from_raw(child.id().cast_signed())
             .ok_or_else(|| std::io::ErrorKind::NotFound.into())
-            .and_then(|pid| Ok((pid, rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?)));
+            .and_then(|pid| {
+                Ok((
+                    pid,
+                    rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?,
+                ))
+            });
         match opened {
             Ok((pid, pidfd)) => Ok(Running {
                 child,
@@ -209,16 +240,28 @@ impl Services {
         let services = self.running.iter().flatten();
         for running in services {
             descriptors.push(PollFd::new(&running.pidfd, PollFlags::IN));
-            descriptors.extend(running.channel.iter().map(|channel| PollFd::new(channel, PollFlags::IN)));
+            descriptors.extend(
+                running
+                    .channel
+                    .iter()
+                    .map(|channel| PollFd::new(channel, PollFlags::IN)),
+            );
         }
-        descriptors.extend(self.signals.iter().map(|signals| PollFd::new(signals, PollFlags::IN)));
+        descriptors.extend(
+            self.signals
+                .iter()
+                .map(|signals| PollFd::new(signals, PollFlags::IN)),
+        );
         // Interrupted or not, everything is looked at afterwards.
         let _ = poll(&mut descriptors, Some(timeout));
     }
 
     /// Reads what a service said.
     fn listen(&mut self, id: Id, events: &mut VecDeque<Event>) {
-        while let Some(channel) = self.running[id].as_ref().and_then(|running| running.channel.as_ref()) {
+        while let Some(channel) = self.running[id]
+            .as_ref()
+            .and_then(|running| running.channel.as_ref())
+        {
             match channel.receive() {
                 Ok(None) => return,
                 Ok(Some(message)) => events.push_back(self.heard(id, message)),
@@ -256,17 +299,31 @@ impl Services {
     }
 
     fn look_for_exit(&mut self, id: Id, events: &mut VecDeque<Event>) {
-        let Some(running) = &mut self.running[id] else { return };
-        let Ok(Some(status)) = running.child.try_wait() else { return };
-        // Nothing of it may be left when it is started again.
-        let _ = rustix::process::kill_process_group(running.pid, Signal::KILL);
-        self.running[id] = None;
-        log::warn!("{} has ended: {}", self.list[id].spec.name, ending(status));
+        let Some(running) = &mut self.running[id] else {
+            return;
+        };
+        if let Ok(Some(status)) = running.child.try_wait() {
+            let how = ending(status.code(), status.signal());
+            self.ended(id, &how, events);
+        }
+    }
+
+    fn ended(&mut self, id: Id, how: &str, events: &mut VecDeque<Event>) {
+        self.listen(id, events);
+        if let Some(running) = self.running[id].take() {
+            // Nothing it started may be left when it is started again.
+            let _ = rustix::process::kill_process_group(running.pid, Signal::KILL);
+        }
+        log::warn!("{} has ended: {how}", self.list[id].spec.name);
         events.push_back(Event::Exited(id));
     }
 
     fn take_signals(&mut self, events: &mut VecDeque<Event>) {
-        while let Some(signal) = self.signals.as_ref().and_then(|signals| signals.next().ok().flatten()) {
+        while let Some(signal) = self
+            .signals
+            .as_ref()
+            .and_then(|signals| signals.next().ok().flatten())
+        {
             match i32::try_from(signal) {
                 Ok(libc::SIGCHLD) => self.reap(events),
                 Ok(libc::SIGUSR2 | libc::SIGPWR) => events.push_back(Event::Shutdown(Goal::PowerOff)),
@@ -275,20 +332,17 @@ impl Services {
         }
     }
 
-    /// Reaps what others left; services are seen first, so that their ending is not lost.
+    /// Reaps what others left, as process 1 must. A service that ends in this very moment is one of them.
     fn reap(&mut self, events: &mut VecDeque<Event>) {
-        let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        while let Ok(Some(status)) = rustix::process::waitid(WaitId::All, peek) {
-            let Some(pid) = status.pid() else { return };
-            let is_it = |running: &Option<Running>| running.as_ref().is_some_and(|running| running.pid == pid);
-            match self.running.iter().position(is_it) {
-                Some(id) => {
-                    self.listen(id, events);
-                    self.look_for_exit(id, events);
-                }
-                None => {
-                    let _ = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG);
-                }
+        for id in 0..self.list.len() {
+            self.look_for_exit(id, events);
+        }
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            let is_it =
+                |running: &Option<Running>| running.as_ref().is_some_and(|running| running.pid == pid);
+            if let Some(id) = self.running.iter().position(is_it) {
+                let how = ending(status.exit_status(), status.terminating_signal());
+                self.ended(id, &how, events);
             }
         }
     }
@@ -319,8 +373,8 @@ fn is_same(a: &OwnedFd, b: &OwnedFd) -> bool {
     }
 }
 
-fn ending(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
+fn ending(code: Option<i32>, signal: Option<i32>) -> String {
+    match (code, signal) {
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => format!("signal {signal}"),
         _ => "unknown".to_owned(),

@@ -85,7 +85,7 @@ pub enum Action {
     Terminate(Id),
     /// Make it stop (SIGKILL); it was silent, slow or stubborn.
     Kill(Id),
-    /// Every service is ready, for the first time.
+    /// Every service that speaks the notify protocol is ready, for the first time.
     AllReady,
     /// The vital service failed too often: from now on [`Supervisor::feeds`] is false.
     GiveUp(Id),
@@ -332,7 +332,7 @@ impl Supervisor {
     }
 
     fn announce(&mut self, actions: &mut Vec<Action>) {
-        let runs = |service: &Service| matches!(service.phase, Phase::Running(_));
+        let runs = |service: &Service| !service.spec.speaks || matches!(service.phase, Phase::Running(_));
         if !self.all_ready && self.goal.is_none() && self.services.iter().all(runs) {
             self.all_ready = true;
             actions.push(Action::AllReady);

@@ -39,7 +39,8 @@ mod tests {
 
     #[test]
     fn a_user_is_found_by_its_whole_name() {
-        let passwd = "root:x:0:0:root:/:/none\nrap-forward-2:x:7:7::/:\nrap-forward:x:801:802::/:\nbad:x:y:1::/:\n";
+        let passwd =
+            "root:x:0:0:root:/:/none\nrap-forward-2:x:7:7::/:\nrap-forward:x:801:802::/:\nbad:x:y:1::/:\n";
         let owner = find(passwd, "rap-forward").unwrap();
         assert_eq!((owner.user, owner.group), (801, 802));
         assert!(find(passwd, "rap").is_none() && find(passwd, "bad").is_none());

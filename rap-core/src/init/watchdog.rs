@@ -37,7 +37,9 @@ impl Watchdog {
         let name = sys::watchdog_identity(&device).unwrap_or_else(|_| "unnamed".to_owned());
         let left = sys::watchdog_time_left(&device);
         let taken = sys::set_watchdog_timeout(&device, TIMEOUT_SECONDS);
-        let seconds = taken.or_else(|_| sys::watchdog_timeout(&device)).unwrap_or(TIMEOUT_SECONDS);
+        let seconds = taken
+            .or_else(|_| sys::watchdog_timeout(&device))
+            .unwrap_or(TIMEOUT_SECONDS);
         let timeout = Duration::from_secs(u64::try_from(seconds).unwrap_or(1).max(1));
         let watchdog = Self {
             device,
