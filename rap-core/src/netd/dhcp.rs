@@ -3,21 +3,19 @@
 //! There is one lease and it is always the same, so there is no state and nothing to exhaust. Invariants: no packet,
 //! however wrong, makes it panic or hand out another address; a pinned port answers no other station.
 
+mod question;
+
 use std::net::Ipv4Addr;
 
-use dhcproto::v4::{DhcpOption, HType, Message, MessageType, Opcode, OptionCode};
-use dhcproto::{Decodable as _, Decoder, Encodable as _};
+use dhcproto::Encodable as _;
+use dhcproto::v4::{DhcpOption, Flags, HType, Message, MessageType, Opcode};
 use ipnet::Ipv4Net;
 use netfw::model::Mac;
 
+use question::Question;
+
 /// Seconds a lease lasts: short, so that an instrument that was moved notices.
 const LEASE: u32 = 3600;
-/// The fixed part of a message and the magic cookie (RFC 2131 §2, RFC 2132 §2).
-const SHORTEST: usize = 240;
-/// The largest message that is looked at: one Ethernet frame.
-const LONGEST: usize = 1500;
-/// RFC 2132 §2.
-const COOKIE: [u8; 4] = [99, 130, 83, 99];
 
 /// The one lease of a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,12 +42,17 @@ pub(super) struct Answer {
 impl Offer {
     /// The answer to `packet`; none to what is wrong, meant for another server, or needs none.
     pub(super) fn answer(&self, packet: &[u8]) -> Option<Answer> {
-        let question = self.read(packet)?;
-        match question.opts().msg_type()? {
+        let question = Question::parse(packet)?;
+        let known = self.mac.is_none_or(|mac| question.station == mac.bytes());
+        let ours = question.server.is_none_or(|server| server == self.gateway.addr());
+        if !known || !ours {
+            return None;
+        }
+        match MessageType::from(question.kind) {
             MessageType::Discover => self.reply(&question, MessageType::Offer, Ipv4Addr::BROADCAST),
             MessageType::Request => self.answer_request(&question),
             // RFC 2131 §4.3.5: the station has its address by other means and asks for the rest.
-            MessageType::Inform if question.ciaddr() == self.instrument => {
+            MessageType::Inform if question.ciaddr == self.instrument => {
                 self.reply(&question, MessageType::Ack, self.instrument)
             }
             MessageType::Decline => {
@@ -61,35 +64,13 @@ impl Offer {
         }
     }
 
-    fn read(&self, packet: &[u8]) -> Option<Message> {
-        let whole = (SHORTEST..=LONGEST).contains(&packet.len()) && packet.get(236..240)? == COOKIE;
-        // `Message::chaddr` slices sixteen bytes by this length without a look at it.
-        let ethernet = packet.get(2) == Some(&6);
-        if !whole || !ethernet {
-            return None;
-        }
-        let message = Message::decode(&mut Decoder::new(packet)).ok()?;
-        let request = message.opcode() == Opcode::BootRequest && message.htype() == HType::Eth;
-        // No relay is on a point-to-point link.
-        let direct = message.giaddr().is_unspecified();
-        let known = self.mac.is_none_or(|mac| message.chaddr() == mac.bytes());
-        let ours = match message.opts().get(OptionCode::ServerIdentifier) {
-            Some(DhcpOption::ServerIdentifier(server)) => *server == self.gateway.addr(),
-            _ => true,
-        };
-        (request && direct && known && ours).then_some(message)
-    }
-
     /// RFC 2131 §4.3.2: selecting and rebooting name the address in an option, renewing and rebinding in `ciaddr`.
-    fn answer_request(&self, question: &Message) -> Option<Answer> {
-        let wanted = match question.opts().get(OptionCode::RequestedIpAddress) {
-            Some(DhcpOption::RequestedIpAddress(address)) => *address,
-            _ => question.ciaddr(),
-        };
+    fn answer_request(&self, question: &Question) -> Option<Answer> {
+        let wanted = question.requested.unwrap_or(question.ciaddr);
         if wanted.is_unspecified() {
             None
         } else if wanted == self.instrument {
-            let renewing = question.ciaddr() == self.instrument;
+            let renewing = question.ciaddr == self.instrument;
             let to = if renewing {
                 self.instrument
             } else {
@@ -102,15 +83,15 @@ impl Offer {
     }
 
     /// RFC 2131 §4.3.1, table 3.
-    fn reply(&self, question: &Message, kind: MessageType, to: Ipv4Addr) -> Option<Answer> {
-        let inform = question.opts().msg_type() == Some(MessageType::Inform);
+    fn reply(&self, question: &Question, kind: MessageType, to: Ipv4Addr) -> Option<Answer> {
+        let inform = MessageType::from(question.kind) == MessageType::Inform;
         let mut reply = Message::default();
         reply
             .set_opcode(Opcode::BootReply)
             .set_htype(HType::Eth)
-            .set_xid(question.xid())
-            .set_flags(question.flags())
-            .set_chaddr(question.chaddr());
+            .set_xid(question.xid)
+            .set_flags(Flags::new(question.flags))
+            .set_chaddr(&question.station);
         let server = self.gateway.addr();
         let options = reply.opts_mut();
         options.insert(DhcpOption::MessageType(kind));
@@ -127,7 +108,7 @@ impl Offer {
             }
         }
         if kind == MessageType::Ack {
-            reply.set_ciaddr(question.ciaddr());
+            reply.set_ciaddr(question.ciaddr);
         }
         let packet = reply.to_vec().ok()?;
         Some(Answer { to, kind, packet })
