@@ -116,7 +116,28 @@ impl Lab {
                 panic!("{}: {error:?}", link.name);
             }
         }
+        for name in ["lan", "i1", "i2"] {
+            self.wait_for_carrier(name);
+        }
         report.changes
+    }
+
+    /// The kernel takes up to a second to let packets through a link whose other end has come up
+    /// (`net/core/link_watch.c`).
+    fn wait_for_carrier(&self, name: &str) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let name = self.full(name);
+            let shown = Command::new("ip")
+                .args(["-n", &name, "link", "show", "eth0"])
+                .output()
+                .unwrap();
+            if String::from_utf8_lossy(&shown.stdout).contains("state UP") {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{name}: no carrier");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Opens a listener that answers every connection with its own name.
@@ -268,6 +289,68 @@ fn a_spoofed_source_is_dropped() {
     let i1 = lab.full("i1");
     ip(&format!("-n {i1} link set eth0 address 06:00:00:00:00:99"));
     assert!(lab.connect("i1", GATEWAY, 8443).is_err());
+}
+
+/// What nft lists, without what differs from load to load.
+fn listed(lab: &Lab, place: &str) -> String {
+    let mut listing = netfw::nft::list(&lab.ns(place), "netfw").unwrap().unwrap();
+    strip(&mut listing);
+    listing.to_string()
+}
+
+fn strip(value: &mut serde_json::Value) {
+    if let Some(object) = value.as_object_mut() {
+        object.remove("handle");
+        object.remove("packets");
+        object.remove("bytes");
+    }
+    match value {
+        serde_json::Value::Object(object) => object.values_mut().for_each(strip),
+        serde_json::Value::Array(array) => array.iter_mut().for_each(strip),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_text_for_reading_is_the_ruleset_that_is_loaded() {
+    let Some(lab) = Lab::new("x") else { return };
+    lab.apply();
+    let mut network = lab.network();
+    let plan = netfw::plan::NetPlan::new(&network);
+    network.uplink.addressing = Addressing::Dhcp;
+    let dhcp = netfw::plan::NetPlan::new(&network);
+    let tables = [&plan.root, &plan.ports[0], &plan.ports[1], &dhcp.root].map(|planned| &planned.table);
+    for table in tables {
+        netfw::nft::load(&lab.ns("lan"), &table.json()).unwrap();
+        let from_json = listed(&lab, "lan");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), table.text()).unwrap();
+        let load = || Command::new("nft").arg("-f").arg(file.path()).output();
+        let output = lab.ns("lan").run(load).unwrap().unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert_eq!(listed(&lab, "lan"), from_json);
+    }
+}
+
+#[test]
+fn what_nft_refuses_leaves_the_old_table_in_force_and_says_why() {
+    let Some(lab) = Lab::new("w") else { return };
+    lab.apply();
+    let before = listed(&lab, "port1");
+    let mut broken = netfw::plan::NetPlan::new(&lab.network()).ports[0].table.json();
+    let commands = broken["nftables"].as_array_mut().unwrap();
+    commands.push(serde_json::json!({"add": {"rule": {
+        "family": "inet", "table": "netfw", "chain": "nowhere", "expr": [{"accept": null}],
+    }}}));
+    let complaint = netfw::nft::load(&lab.ns("port1"), &broken)
+        .unwrap_err()
+        .to_string();
+    assert!(complaint.contains("No such file or directory"), "{complaint}");
+    assert_eq!(listed(&lab, "port1"), before);
 }
 
 #[test]
