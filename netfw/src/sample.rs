@@ -1,0 +1,40 @@
+//! The network the unit tests share: a static uplink, two instruments with the same fixed address, one pinned.
+
+use crate::model::{Addressing, Endpoint, Host, Network, Port, Protocol, Service, Uplink};
+
+pub(crate) fn network() -> Network {
+    Network {
+        uplink: Uplink {
+            nic: "pci:0000:00:10.0".parse().unwrap(),
+            addressing: Addressing::Static {
+                address: "10.9.0.2/24".parse().unwrap(),
+                gateway: Some([10, 9, 0, 1].into()),
+            },
+            dns: vec![[10, 9, 0, 1].into()],
+        },
+        ports: vec![port("port1", true), port("port2", false)],
+        endpoints: vec![Endpoint {
+            name: "centre".to_owned(),
+            host: Host::Ip([10, 9, 0, 10].into()),
+            protocol: Protocol::Tcp,
+            port: 8443,
+        }],
+    }
+}
+
+fn port(name: &str, pinned: bool) -> Port {
+    let last = &name[4..];
+    Port {
+        name: name.parse().unwrap(),
+        nic: format!("pci:0000:00:1{last}.0").parse().unwrap(),
+        address: "192.168.1.1/24".parse().unwrap(),
+        instrument: [192, 168, 1, 50].into(),
+        dhcp: pinned,
+        mac: pinned.then(|| "52:54:00:12:34:56".parse().unwrap()),
+        services: vec![Service {
+            name: "ingest",
+            protocol: Protocol::Tcp,
+            port: 8443,
+        }],
+    }
+}

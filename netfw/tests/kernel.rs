@@ -1,0 +1,437 @@
+//! The plan on a real kernel: namespaces stand in for the machine, the hospital and the instruments; packets decide.
+//!
+//! Needs root, `ip` (iproute2) and `nft` (nftables).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "in a test a panic is the message; clippy sees tests only inside #[test] functions"
+)]
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use netfw::Machine;
+use netfw::model::{Addressing, Endpoint, Host, Network, Port, Protocol, Service, Uplink};
+use netfw::netns::Namespace;
+use netfw::ruleset::{ENDPOINTS, Element};
+
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
+const INSTRUMENT: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 50);
+const CENTRE: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 10);
+
+/// A machine with an uplink and two ports, a hospital network and two instruments with the same address.
+struct Lab {
+    prefix: String,
+    machine: Machine,
+}
+
+impl Lab {
+    /// None, and says so, where it cannot be built.
+    fn new(test: &str) -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            assert!(std::env::var_os("CI").is_none(), "needs root");
+            println!("skipped: needs root");
+            return None;
+        }
+        let prefix = format!("netfw{}{test}-", std::process::id());
+        let machine = Machine {
+            root: Namespace::Named(format!("{prefix}root")),
+            prefix: prefix.clone(),
+        };
+        let lab = Self { prefix, machine };
+        for name in ["root", "lan", "i1", "i2"] {
+            ip(&format!("netns add {}", lab.full(name)));
+        }
+        lab.cable(
+            "up0",
+            "02:00:00:00:00:01",
+            "lan",
+            &["10.9.0.10/24", "10.9.0.11/24"],
+        );
+        lab.cable("eth1", "02:00:00:00:00:11", "i1", &["192.168.1.50/24"]);
+        lab.cable("eth2", "02:00:00:00:00:12", "i2", &["192.168.1.50/24"]);
+        Some(lab)
+    }
+
+    fn full(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    fn ns(&self, name: &str) -> Namespace {
+        Namespace::Named(self.full(name))
+    }
+
+    fn cable(&self, end: &str, mac: &str, other: &str, addresses: &[&str]) {
+        let (root, other) = (self.full("root"), self.full(other));
+        ip(&format!(
+            "link add {end} netns {root} address {mac} type veth peer name eth0 netns {other} address 06{}",
+            &mac[2..]
+        ));
+        for address in addresses {
+            ip(&format!("-n {other} addr add {address} dev eth0"));
+        }
+        ip(&format!("-n {other} link set lo up"));
+        ip(&format!("-n {other} link set eth0 up"));
+    }
+
+    fn network(&self) -> Network {
+        let port = |number: u8| Port {
+            name: format!("port{number}").parse().unwrap(),
+            nic: format!("mac:02:00:00:00:00:1{number}").parse().unwrap(),
+            address: "192.168.1.1/24".parse().unwrap(),
+            instrument: INSTRUMENT,
+            dhcp: true,
+            mac: (number == 1).then(|| "06:00:00:00:00:11".parse().unwrap()),
+            services: vec![Service {
+                name: "ingest",
+                protocol: Protocol::Tcp,
+                port: 8443,
+            }],
+        };
+        let uplink = Uplink {
+            nic: "mac:02:00:00:00:00:01".parse().unwrap(),
+            addressing: Addressing::Static {
+                address: "10.9.0.2/24".parse().unwrap(),
+                gateway: Some([10, 9, 0, 1].into()),
+            },
+            dns: vec![[10, 9, 0, 1].into()],
+        };
+        let centre = Endpoint {
+            name: "centre".to_owned(),
+            host: Host::Ip(CENTRE.into()),
+            protocol: Protocol::Tcp,
+            port: 8443,
+        };
+        Network::new(uplink, vec![port(1), port(2)], vec![centre]).unwrap()
+    }
+
+    /// Applies, with every link as planned.
+    fn apply(&self) -> Vec<String> {
+        let report = netfw::apply_on(&self.machine, &self.network()).unwrap();
+        for link in report.ports.iter().chain([&report.uplink]) {
+            if let Err(error) = &link.link {
+                panic!("{}: {error:?}", link.name);
+            }
+        }
+        for name in ["lan", "i1", "i2"] {
+            self.wait_for_carrier(name);
+        }
+        report.changes
+    }
+
+    /// The kernel takes up to a second to let packets through a link whose other end has come up
+    /// (`net/core/link_watch.c`).
+    fn wait_for_carrier(&self, name: &str) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let name = self.full(name);
+            let shown = Command::new("ip")
+                .args(["-n", &name, "link", "show", "eth0"])
+                .output()
+                .unwrap();
+            if String::from_utf8_lossy(&shown.stdout).contains("state UP") {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{name}: no carrier");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Opens a listener that answers every connection with its own name.
+    fn listen(&self, place: &str, address: Ipv4Addr, port: u16) {
+        let answer = self.full(place);
+        let listener = self
+            .ns(place)
+            .run(|| TcpListener::bind((address, port)).unwrap())
+            .unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let _ = stream.unwrap().write_all(answer.as_bytes());
+            }
+        });
+    }
+
+    /// Who answers there, seen from `place`.
+    fn connect(&self, place: &str, address: Ipv4Addr, port: u16) -> std::io::Result<String> {
+        let target = SocketAddrV4::new(address, port).into();
+        let answer = self
+            .ns(place)
+            .run(|| {
+                let mut stream = TcpStream::connect_timeout(&target, Duration::from_millis(700))?;
+                stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer)?;
+                Ok::<_, std::io::Error>(answer)
+            })
+            .unwrap()?;
+        Ok(answer.replace(&self.prefix, ""))
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for name in ["port1", "port2", "root", "lan", "i1", "i2"] {
+            let _ = self.ns(name).remove();
+        }
+    }
+}
+
+fn ip(arguments: &str) {
+    let output = Command::new("ip")
+        .args(arguments.split_whitespace())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "ip {arguments}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn refused(result: std::io::Result<String>) -> std::io::ErrorKind {
+    result.expect_err("the connection was accepted").kind()
+}
+
+#[test]
+fn applied_twice_changes_nothing_and_what_was_disturbed_is_mended() {
+    let Some(lab) = Lab::new("a") else { return };
+    assert_ne!(lab.apply(), Vec::<String>::new());
+    assert_eq!(lab.apply(), Vec::<String>::new());
+
+    let port1 = lab.full("port1");
+    ip(&format!("-n {port1} addr add 192.168.1.9/24 dev port1"));
+    ip(&format!("-n {port1} link set port1 down"));
+    lab.ns("port1")
+        .run(|| {
+            let flushed = Command::new("nft")
+                .args(["flush", "chain", "inet", "netfw", "input"])
+                .status();
+            assert!(flushed.unwrap().success());
+        })
+        .unwrap();
+    assert_eq!(
+        lab.apply(),
+        [
+            format!("loaded the table of {port1}"),
+            "port1: remove address 192.168.1.9/24".to_owned(),
+            "port1: switch on".to_owned(),
+            "port1: pin 192.168.1.50 to 06:00:00:00:00:11".to_owned(),
+        ]
+    );
+    assert_eq!(lab.apply(), Vec::<String>::new());
+}
+
+#[test]
+fn a_missing_card_is_reported_and_the_others_work() {
+    let Some(lab) = Lab::new("m") else { return };
+    ip(&format!("-n {} link del eth1", lab.full("root")));
+    let report = netfw::apply_on(&lab.machine, &lab.network()).unwrap();
+    let missing = report.ports[0].link.as_ref().unwrap_err().to_string();
+    assert!(
+        missing.starts_with("no network card mac:02:00:00:00:00:11 found"),
+        "{missing}"
+    );
+    assert!(report.ports[1].link.is_ok() && report.uplink.link.is_ok());
+    // Plugged in later, it is taken in.
+    lab.ns("i1").run(|| ()).unwrap();
+    lab.cable("eth7", "02:00:00:00:00:11", "i1", &["192.168.1.50/24"]);
+    lab.apply();
+}
+
+#[test]
+fn an_instrument_reaches_its_ports_service_and_nothing_else() {
+    let Some(lab) = Lab::new("r") else { return };
+    lab.apply();
+    for port in ["port1", "port2"] {
+        lab.listen(port, GATEWAY, 8443);
+        lab.listen(port, GATEWAY, 22);
+    }
+    lab.listen("lan", CENTRE, 8443);
+    lab.listen("i2", INSTRUMENT, 80);
+    // Same address, other instrument, other answer.
+    assert_eq!(lab.connect("i1", GATEWAY, 8443).unwrap(), "port1");
+    assert_eq!(lab.connect("i2", GATEWAY, 8443).unwrap(), "port2");
+    // A port that is open in the kernel but not in the description.
+    assert_eq!(
+        refused(lab.connect("i1", GATEWAY, 22)),
+        std::io::ErrorKind::TimedOut
+    );
+
+    // The instrument thinks the box is its router: the box routes nothing, not even to its own other addresses.
+    ip(&format!("-n {} route add default via {GATEWAY}", lab.full("i1")));
+    for (address, port) in [
+        (CENTRE, 8443),
+        ([10, 9, 0, 2].into(), 8443),
+        ([127, 0, 0, 1].into(), 8443),
+    ] {
+        assert!(lab.connect("i1", address, port).is_err(), "{address}:{port}");
+    }
+    // The box opens nothing towards the instrument by itself.
+    assert!(lab.connect("port2", INSTRUMENT, 80).is_err());
+}
+
+#[test]
+fn a_spoofed_source_is_dropped() {
+    let Some(lab) = Lab::new("s") else { return };
+    lab.apply();
+    lab.listen("port1", GATEWAY, 8443);
+    lab.listen("port2", GATEWAY, 8443);
+    assert!(lab.connect("i1", GATEWAY, 8443).is_ok());
+    // Another address of the same network.
+    let i2 = lab.full("i2");
+    ip(&format!("-n {i2} addr del 192.168.1.50/24 dev eth0"));
+    ip(&format!("-n {i2} addr add 192.168.1.51/24 dev eth0"));
+    assert!(lab.connect("i2", GATEWAY, 8443).is_err());
+    // The right address of another station than the pinned one.
+    let i1 = lab.full("i1");
+    ip(&format!("-n {i1} link set eth0 address 06:00:00:00:00:99"));
+    assert!(lab.connect("i1", GATEWAY, 8443).is_err());
+}
+
+/// What nft lists, without what differs from load to load.
+fn listed(lab: &Lab, place: &str) -> String {
+    let mut listing = netfw::nft::list(&lab.ns(place), "netfw").unwrap().unwrap();
+    strip(&mut listing);
+    listing.to_string()
+}
+
+fn strip(value: &mut serde_json::Value) {
+    if let Some(object) = value.as_object_mut() {
+        object.remove("handle");
+        object.remove("packets");
+        object.remove("bytes");
+    }
+    match value {
+        serde_json::Value::Object(object) => object.values_mut().for_each(strip),
+        serde_json::Value::Array(array) => array.iter_mut().for_each(strip),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_text_for_reading_is_the_ruleset_that_is_loaded() {
+    let Some(lab) = Lab::new("x") else { return };
+    lab.apply();
+    let mut network = lab.network();
+    let plan = netfw::plan::NetPlan::new(&network);
+    network.uplink.addressing = Addressing::Dhcp;
+    let dhcp = netfw::plan::NetPlan::new(&network);
+    let tables = [&plan.root, &plan.ports[0], &plan.ports[1], &dhcp.root].map(|planned| &planned.table);
+    for table in tables {
+        netfw::nft::load(&lab.ns("lan"), &table.json()).unwrap();
+        let from_json = listed(&lab, "lan");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), table.text()).unwrap();
+        let load = || Command::new("nft").arg("-f").arg(file.path()).output();
+        let output = lab.ns("lan").run(load).unwrap().unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert_eq!(listed(&lab, "lan"), from_json);
+    }
+}
+
+#[test]
+fn what_nft_refuses_leaves_the_old_table_in_force_and_says_why() {
+    let Some(lab) = Lab::new("w") else { return };
+    lab.apply();
+    let before = listed(&lab, "port1");
+    let mut broken = netfw::plan::NetPlan::new(&lab.network()).ports[0].table.json();
+    let commands = broken["nftables"].as_array_mut().unwrap();
+    commands.push(serde_json::json!({"add": {"rule": {
+        "family": "inet", "table": "netfw", "chain": "nowhere", "expr": [{"accept": null}],
+    }}}));
+    let complaint = netfw::nft::load(&lab.ns("port1"), &broken)
+        .unwrap_err()
+        .to_string();
+    assert!(complaint.contains("No such file or directory"), "{complaint}");
+    assert_eq!(listed(&lab, "port1"), before);
+}
+
+#[test]
+fn ipv6_is_off_everywhere() {
+    let Some(lab) = Lab::new("6") else { return };
+    lab.apply();
+    for place in ["root", "port1", "port2"] {
+        let output = Command::new("ip")
+            .args(["-n", &lab.full(place), "-6", "addr", "show"])
+            .output();
+        assert_eq!(String::from_utf8_lossy(&output.unwrap().stdout), "", "{place}");
+    }
+}
+
+#[test]
+fn the_uplink_is_told_no_and_the_box_reaches_its_endpoints_only() {
+    let Some(lab) = Lab::new("u") else { return };
+    lab.apply();
+    let box_address = Ipv4Addr::new(10, 9, 0, 2);
+    lab.listen("root", box_address, 8443);
+    assert_eq!(
+        refused(lab.connect("lan", box_address, 8443)),
+        std::io::ErrorKind::ConnectionRefused
+    );
+    lab.listen("lan", CENTRE, 8443);
+    lab.listen("lan", CENTRE, 22);
+    assert_eq!(lab.connect("root", CENTRE, 8443).unwrap(), "lan");
+    // Refused at once, on the box itself.
+    let start = Instant::now();
+    assert!(lab.connect("root", CENTRE, 22).is_err());
+    assert!(
+        start.elapsed() < Duration::from_millis(600),
+        "{:?}",
+        start.elapsed()
+    );
+    // UDP to the box is refused in words, and the socket hears of it.
+    let answer = lab
+        .ns("lan")
+        .run(|| {
+            let socket = UdpSocket::bind((CENTRE, 0)).unwrap();
+            socket.connect((box_address, 161)).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            socket.send(b"?").unwrap();
+            socket.recv(&mut [0; 8]).unwrap_err().kind()
+        })
+        .unwrap();
+    assert!(
+        matches!(
+            answer,
+            std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::ConnectionRefused
+        ),
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn a_resolved_endpoint_is_open_for_its_time() {
+    let Some(lab) = Lab::new("t") else { return };
+    lab.apply();
+    let address = Ipv4Addr::new(10, 9, 0, 11);
+    lab.listen("lan", address, 443);
+    assert!(lab.connect("root", address, 443).is_err());
+    let element = |address, seconds| Element {
+        address,
+        service: Some((Protocol::Tcp, if address == CENTRE { 8443 } else { 443 })),
+        timeout: Some(Duration::from_secs(seconds)),
+        comment: "endpoints.centre".to_owned(),
+    };
+    // Twice: what is there already is given its time anew, and the literal endpoint never gets one.
+    for seconds in [600, 2] {
+        let elements = [element(address, seconds), element(CENTRE, seconds)];
+        netfw::fill(&lab.machine, &lab.network(), ENDPOINTS, &elements).unwrap();
+    }
+    assert!(lab.connect("root", address, 443).is_ok());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while lab.connect("root", address, 443).is_ok() {
+        assert!(Instant::now() < deadline, "the element never went");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    lab.listen("lan", CENTRE, 8443);
+    assert!(lab.connect("root", CENTRE, 8443).is_ok());
+    // Elements that come and go are no reason to load the table again.
+    assert_eq!(lab.apply(), Vec::<String>::new());
+}

@@ -1,0 +1,66 @@
+//! The site as netfw sees it.
+
+use netfw::Faults;
+use netfw::model::{Endpoint, Network, Port, Protocol, Service, Uplink};
+
+use crate::site::{self, Ingest, Site};
+
+/// The network of `site`: the service centre is the one endpoint, ingest the one service of a port.
+///
+/// # Errors
+/// Where the parts do not fit together.
+pub(super) fn of(site: &Site) -> Result<Network, Faults> {
+    let uplink = Uplink {
+        nic: site.uplink.nic.clone(),
+        addressing: site.uplink.addressing.clone(),
+        dns: site.uplink.dns.clone(),
+    };
+    let centre = Endpoint {
+        name: "centre".to_owned(),
+        host: site.centre.host.clone(),
+        protocol: Protocol::Tcp,
+        port: site.centre.port,
+    };
+    Network::new(uplink, site.ports.iter().map(port).collect(), vec![centre])
+}
+
+/// The TCP port of a port's ingest.
+pub(super) fn ingest_port(port: &site::Port) -> u16 {
+    match port.ingest {
+        Ingest::Tls => site::INGEST_TLS_PORT,
+        Ingest::Http => site::INGEST_HTTP_PORT,
+    }
+}
+
+fn port(port: &site::Port) -> Port {
+    Port {
+        name: port.name.clone(),
+        nic: port.nic.clone(),
+        address: port.address,
+        instrument: port.instrument,
+        dhcp: port.dhcp,
+        mac: port.mac,
+        services: vec![Service {
+            name: "ingest",
+            protocol: Protocol::Tcp,
+            port: ingest_port(port),
+        }],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_example_site_becomes_a_network() {
+        let site = Site::parse(include_str!("../site/example.toml"), Path::new("example.toml")).unwrap();
+        let network = of(&site).unwrap();
+        let services: Vec<_> = network.ports.iter().map(|port| port.services[0].port).collect();
+        assert_eq!(services, [8443, 8080]);
+        assert_eq!(network.endpoints[0].port, 8443);
+        assert!(network.ports[0].mac.is_some());
+    }
+}

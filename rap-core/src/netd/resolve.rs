@@ -1,0 +1,116 @@
+//! Endpoints given as names: resolved again and again, and allowed for as long as they may be used.
+
+use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs as _};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use netfw::Machine;
+use netfw::model::{Endpoint, Host, Network};
+use netfw::ruleset::{ENDPOINTS, Element};
+
+/// How often names are resolved.
+const INTERVAL: Duration = Duration::from_secs(30);
+/// How often while a name does not resolve.
+const RETRY: Duration = Duration::from_secs(3);
+/// How long an address stays allowed after its name last led to it: name servers may be away for as long.
+const VALID: Duration = Duration::from_secs(3600);
+
+/// Starts resolving, when there is anything to resolve.
+pub(super) fn start(machine: &Machine, network: &Network) -> anyhow::Result<()> {
+    let named = network
+        .endpoints
+        .iter()
+        .any(|endpoint| matches!(endpoint.host, Host::Name(_)));
+    if !named {
+        return Ok(());
+    }
+    let (machine, network) = (machine.clone(), network.clone());
+    let resolve = move || {
+        loop {
+            let complete = network
+                .endpoints
+                .iter()
+                .all(|endpoint| allow(&machine, &network, endpoint));
+            std::thread::sleep(if complete { INTERVAL } else { RETRY });
+        }
+    };
+    std::thread::Builder::new()
+        .name("resolve".to_owned())
+        .spawn(resolve)
+        .context("cannot start the resolver's thread")?;
+    Ok(())
+}
+
+/// Resolves one endpoint and allows what it leads to; says whether that worked.
+fn allow(machine: &Machine, network: &Network, endpoint: &Endpoint) -> bool {
+    let Host::Name(name) = &endpoint.host else {
+        return true;
+    };
+    let resolved = machine
+        .root
+        .run(|| (name.as_str(), endpoint.port).to_socket_addrs());
+    let addresses: Vec<_> = match resolved {
+        Ok(Ok(found)) => found.map(|address| address.ip()).collect(),
+        Ok(Err(error)) => {
+            log::warn!("cannot resolve {name}: {error}");
+            return false;
+        }
+        Err(error) => {
+            log::warn!("cannot resolve {name}: {error}");
+            return false;
+        }
+    };
+    let elements = elements(endpoint, &addresses);
+    match netfw::fill(machine, network, ENDPOINTS, &elements) {
+        Ok(()) => !elements.is_empty(),
+        Err(error) => {
+            log::warn!("cannot allow {name}: {error}");
+            false
+        }
+    }
+}
+
+fn elements(endpoint: &Endpoint, addresses: &[IpAddr]) -> Vec<Element> {
+    let mut addresses: Vec<Ipv4Addr> = addresses
+        .iter()
+        .filter_map(|address| match address {
+            IpAddr::V4(address) => Some(*address),
+            IpAddr::V6(_) => None,
+        })
+        // A name server must not make the box talk to itself.
+        .filter(|address| !address.is_loopback() && !address.is_unspecified() && !address.is_multicast())
+        .collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    let element = |address| Element {
+        address,
+        service: Some((endpoint.protocol, endpoint.port)),
+        timeout: Some(VALID),
+        comment: format!("endpoints.{}", endpoint.name),
+    };
+    addresses.into_iter().map(element).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use netfw::model::Protocol;
+
+    use super::*;
+
+    #[test]
+    fn only_addresses_of_others_are_allowed_each_once() {
+        let endpoint = Endpoint {
+            name: "centre".to_owned(),
+            host: Host::Name("centre.example".to_owned()),
+            protocol: Protocol::Tcp,
+            port: 443,
+        };
+        let found =
+            ["10.9.0.10", "127.0.0.1", "::1", "10.9.0.10", "0.0.0.0"].map(|text| text.parse().unwrap());
+        let addresses: Vec<_> = elements(&endpoint, &found)
+            .into_iter()
+            .map(|element| element.address)
+            .collect();
+        assert_eq!(addresses, [Ipv4Addr::new(10, 9, 0, 10)]);
+    }
+}
