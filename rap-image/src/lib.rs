@@ -16,3 +16,6 @@ pub mod overlay;
 pub mod payload;
 pub mod pick;
 pub mod store;
+#[cfg(test)]
+#[allow(dead_code, reason = "the tests of the command line use the rest")]
+mod testing;
