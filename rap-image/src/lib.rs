@@ -1,4 +1,22 @@
 //! The builder: from pinned Debian packages and this repository to one file that boots.
+//!
+//! [`overlay`] reads the recipes; [`lock`] pins every package they need, believing only [`archive`]'s signatures;
+//! [`mirror`] says where from, [`fetch`] brings it into the [`store`], checked; [`deb`] opens packages; [`pick`] takes
+//! the wanted files, with the libraries ([`elf`]) and kernel modules ([`modules`]) that follow, as [`payload`] parts.
 
+pub mod archive;
+pub mod deb;
+pub mod digest;
+pub mod elf;
+pub mod fetch;
 pub mod keys;
+pub mod lock;
+pub mod mirror;
+pub mod modules;
+pub mod overlay;
 pub mod payload;
+pub mod pick;
+pub mod store;
+#[cfg(test)]
+#[allow(dead_code, reason = "the tests of the command line use the rest")]
+mod testing;

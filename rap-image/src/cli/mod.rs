@@ -6,6 +6,7 @@ mod completions;
 mod keys;
 mod lock;
 mod run;
+mod sources;
 mod verify;
 
 use clap::{Parser, Subcommand};
