@@ -151,7 +151,7 @@ pub fn compose(ingredients: &Ingredients) -> Result<Image, ImageError> {
     Ok(Image { info, uki, shares })
 }
 
-/// The fresh disk's volumes: the loader, and slot A with the image, confirmed. Slot B stays empty.
+/// The fresh disk's volumes: the loader, slot A with the image, confirmed, and a vacant slot B.
 ///
 /// # Errors
 /// When the loader or the UKI does not fit.
@@ -162,9 +162,12 @@ pub fn volumes<'a>(
 ) -> Result<Vec<(Place, Volume<'a>)>, ImageError> {
     let environment = Label::A.confirmed(REVISION, watchdog_seconds);
     let slot = slot::slot_image(uki, Label::A, &environment).map_err(ImageError::Slot)?;
+    let vacant = slot::slot_image(&[], Label::B, &Label::B.vacant()).map_err(ImageError::Slot)?;
+    let esp = disk::esp(loader).map_err(ImageError::Disk)?;
     Ok(vec![
-        (Place::Esp, disk::esp(loader).map_err(ImageError::Disk)?),
+        (Place::Esp, esp),
         (Place::SlotA, slot),
+        (Place::SlotB, vacant),
     ])
 }
 

@@ -1,6 +1,10 @@
 //! The builder: from pinned Debian packages and this repository to one file that boots.
 
 pub mod cpio;
+pub mod disk;
+pub mod hermetic;
 pub mod image;
 pub mod payload;
+pub mod report;
 pub mod uki;
+pub mod verify;
