@@ -3,12 +3,20 @@
 //! [`overlay`] reads the recipes; [`lock`] pins every package they need, believing only [`archive`]'s signatures;
 //! [`mirror`] says where from, [`fetch`] brings it into the [`store`], checked; [`deb`] opens packages; [`pick`] takes
 //! the wanted files, with the libraries ([`elf`]) and kernel modules ([`modules`]) that follow, as [`payload`] parts.
+//!
+//! [`hermetic`] compiles the core in a root of locked packages; [`image`] composes everything into [`cpio`] archives, the
+//! [`uki`] and the disk; [`disk`] writes it; [`build`] is all of that in order; [`verify`] reads it again.
 
 pub mod archive;
+pub mod build;
+pub mod cpio;
 pub mod deb;
 pub mod digest;
+pub mod disk;
 pub mod elf;
 pub mod fetch;
+pub mod hermetic;
+pub mod image;
 pub mod keys;
 pub mod lock;
 pub mod mirror;
@@ -16,7 +24,10 @@ pub mod modules;
 pub mod overlay;
 pub mod payload;
 pub mod pick;
+pub mod report;
 pub mod store;
 #[cfg(test)]
 #[allow(dead_code, reason = "the tests of the command line use the rest")]
 mod testing;
+pub mod uki;
+pub mod verify;

@@ -25,6 +25,11 @@ pub(super) struct Sources {
 }
 
 impl Sources {
+    /// Whether nothing may be fetched.
+    pub(super) fn is_offline(&self) -> bool {
+        self.offline
+    }
+
     /// The locks' file.
     pub(super) fn lock(&self) -> PathBuf {
         self.overlays.join("image.lock")
