@@ -21,7 +21,9 @@ use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsPr
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// A file is missing or unreadable.
-    #[error("{path}: cannot be read; the identity needs device.crt, device.key, centre-ca.crt, ingest.crt and ingest.key")]
+    #[error(
+        "{path}: cannot be read; the identity needs device.crt, device.key, centre-ca.crt, ingest.crt and ingest.key"
+    )]
     Read {
         /// The file.
         path: PathBuf,
@@ -84,7 +86,10 @@ pub fn provider() -> Arc<CryptoProvider> {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     // The second call finds the first one's provider: the same.
     let _ = provider.install_default();
-    CryptoProvider::get_default().map_or_else(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()), Arc::clone)
+    CryptoProvider::get_default().map_or_else(
+        || Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
+        Arc::clone,
+    )
 }
 
 impl Identity {
@@ -102,7 +107,8 @@ impl Identity {
         ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .and_then(|b| {
-                b.with_root_certificates(store).with_client_auth_cert(device.chain.clone(), device.key)
+                b.with_root_certificates(store)
+                    .with_client_auth_cert(device.chain.clone(), device.key)
             })
             .map_err(|source| unusable(&directory.join("device.key"), "the key of device.crt", source))?;
         let key = ureq_key(&directory.join("device.key"))?;
@@ -150,7 +156,9 @@ impl Pair {
 pub fn root_store(roots: &[CertificateDer<'static>], path: &Path) -> Result<RootCertStore, IdentityError> {
     let mut store = RootCertStore::empty();
     for root in roots {
-        store.add(root.clone()).map_err(|source| unusable(path, "a root certificate", source))?;
+        store
+            .add(root.clone())
+            .map_err(|source| unusable(path, "a root certificate", source))?;
     }
     Ok(store)
 }
@@ -182,7 +190,10 @@ fn centre_tls(
     roots: &[CertificateDer<'static>],
 ) -> TlsConfig {
     let of_ureq = |certificates: &[CertificateDer<'static>]| -> Vec<_> {
-        certificates.iter().map(|c| Certificate::from_der(c).to_owned()).collect()
+        certificates
+            .iter()
+            .map(|c| Certificate::from_der(c).to_owned())
+            .collect()
     };
     TlsConfig::builder()
         .provider(TlsProvider::Rustls)
@@ -247,7 +258,10 @@ mod tests {
 
     fn write_pair(directory: &Path, name: &str) {
         let key = rcgen::KeyPair::generate().unwrap();
-        let certificate = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap().self_signed(&key).unwrap();
+        let certificate = rcgen::CertificateParams::new(vec![name.to_owned()])
+            .unwrap()
+            .self_signed(&key)
+            .unwrap();
         std::fs::write(directory.join(format!("{name}.crt")), certificate.pem()).unwrap();
         std::fs::write(directory.join(format!("{name}.key")), key.serialize_pem()).unwrap();
     }
@@ -269,7 +283,13 @@ mod tests {
 
     #[test]
     fn each_missing_or_wrong_file_is_named() {
-        for name in ["device.crt", "device.key", "centre-ca.crt", "ingest.crt", "ingest.key"] {
+        for name in [
+            "device.crt",
+            "device.key",
+            "centre-ca.crt",
+            "ingest.crt",
+            "ingest.key",
+        ] {
             let directory = directory();
             std::fs::write(directory.path().join(name), "hello").unwrap();
             let error = Identity::load(directory.path()).unwrap_err();
@@ -277,7 +297,10 @@ mod tests {
             assert!(error.to_string().contains(name), "{error}");
             std::fs::remove_file(directory.path().join(name)).unwrap();
             let error = Identity::load(directory.path()).unwrap_err();
-            assert!(error.to_string().contains(&format!("{name}: cannot be read")), "{error}");
+            assert!(
+                error.to_string().contains(&format!("{name}: cannot be read")),
+                "{error}"
+            );
         }
     }
 

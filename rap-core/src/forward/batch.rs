@@ -8,9 +8,9 @@ use super::clock;
 use super::log::{self, Record};
 
 /// The most reports in one batch.
-pub const MOST_REPORTS: usize = 256;
+pub(super) const MOST_REPORTS: usize = 256;
 /// The most compressed bytes in one batch, unless one report alone is larger.
-pub const MOST_BYTES: usize = 32 * 1024;
+pub(super) const MOST_BYTES: usize = 32 * 1024;
 /// Uncompressed bytes read for one batch: more would hardly compress into [`MOST_BYTES`].
 pub(super) const READ_BYTES: usize = 512 * 1024;
 
@@ -33,7 +33,11 @@ pub(super) fn pack(batch: &mut log::Batch, most: usize) -> io::Result<Parcel> {
         let body = zstd::bulk::compress(&json, LEVEL)?;
         let count = batch.records.len();
         if body.len() <= MOST_BYTES || count <= 1 {
-            let key = Sha256::digest(&json).iter().take(16).map(|b| format!("{b:02x}")).collect();
+            let key = Sha256::digest(&json)
+                .iter()
+                .take(16)
+                .map(|b| format!("{b:02x}"))
+                .collect();
             return Ok(Parcel { body, key });
         }
         // A little less than proportional, so that the next try mostly fits.

@@ -196,7 +196,13 @@ fn check(mut attributes: Map<String, Value>, position: usize, source: &str) -> R
     };
     match attributes.get("type").and_then(Value::as_str) {
         Some(kind) if !kind.is_empty() => {}
-        _ => return Err(wrong("type", attributes.get("type"), "a string that is not empty")),
+        _ => {
+            return Err(wrong(
+                "type",
+                attributes.get("type"),
+                "a string that is not empty",
+            ));
+        }
     }
     let lane = match attributes.get("priority").map(|v| (v, v.as_str())) {
         None | Some((_, Some("routine"))) => Lane::Routine,
@@ -205,7 +211,11 @@ fn check(mut attributes: Map<String, Value>, position: usize, source: &str) -> R
     };
     if let Some(name) = attributes.keys().find(|name| !is_attribute_name(name)) {
         let found = attributes.get(name);
-        return Err(wrong(name, found, "a name of a-z and 0-9 only (CloudEvents 1.0 §3)"));
+        return Err(wrong(
+            name,
+            found,
+            "a name of a-z and 0-9 only (CloudEvents 1.0 §3)",
+        ));
     }
     attributes.retain(|name, _| !name.starts_with("rap"));
     attributes.insert("source".to_owned(), Value::from(source));
@@ -233,7 +243,11 @@ fn wrong_shape(value: &Value, expected: &'static str) -> EventError {
 
 fn shortened(text: &str) -> String {
     let clean: String = text.chars().filter(|c| !c.is_control()).take(60).collect();
-    if clean.len() < text.len() { format!("{clean}…") } else { clean }
+    if clean.len() < text.len() {
+        format!("{clean}…")
+    } else {
+        clean
+    }
 }
 
 /// Whether brackets nest deeper than `limit`: counted before parsing, so that depth costs no memory.
@@ -291,14 +305,26 @@ mod tests {
             ("{", "the body is not JSON"),
             ("[]", "the body is an array, expected one JSON object"),
             (r#"{"id":"1","type":"t"}"#, "attribute \"specversion\" is missing"),
-            (r#"{"specversion":"1.0","type":"t"}"#, "attribute \"id\" is missing"),
-            (r#"{"specversion":"1.0","id":"a\u0000","type":"t"}"#, "without control characters"),
-            (r#"{"specversion":"1.0","id":"1"}"#, "attribute \"type\" is missing"),
+            (
+                r#"{"specversion":"1.0","type":"t"}"#,
+                "attribute \"id\" is missing",
+            ),
+            (
+                r#"{"specversion":"1.0","id":"a\u0000","type":"t"}"#,
+                "without control characters",
+            ),
+            (
+                r#"{"specversion":"1.0","id":"1"}"#,
+                "attribute \"type\" is missing",
+            ),
             (
                 r#"{"specversion":"1.0","id":"1","type":"t","priority":"high"}"#,
                 "attribute \"priority\" is \"high\"",
             ),
-            (r#"{"specversion":"1.0","id":"1","type":"t","A":1}"#, "attribute \"A\""),
+            (
+                r#"{"specversion":"1.0","id":"1","type":"t","A":1}"#,
+                "attribute \"A\"",
+            ),
         ] {
             let error = one(body).unwrap_err().to_string();
             assert!(error.contains(message), "{body}: {error}");
@@ -313,7 +339,11 @@ mod tests {
             "]".repeat(40)
         );
         assert_eq!(one(&deep), Err(EventError::TooDeep { limit: 32 }));
-        let limits = Limits { body: 10, depth: 3, events: 1 };
+        let limits = Limits {
+            body: 10,
+            depth: 3,
+            events: 1,
+        };
         let large = parse(&[b' '; 11], Format::Single, "/", &limits);
         assert_eq!(large, Err(EventError::TooLarge { limit: 10 }));
         let many = parse(b"[{},{}]", Format::Batch, "/", &limits);
@@ -334,7 +364,10 @@ mod tests {
             Format::of_content_type("Application/CloudEvents+JSON; charset=UTF-8"),
             Some(Format::Single)
         );
-        assert_eq!(Format::of_content_type("application/cloudevents+json;charset=latin1"), None);
+        assert_eq!(
+            Format::of_content_type("application/cloudevents+json;charset=latin1"),
+            None
+        );
         assert_eq!(Format::of_content_type("application/json"), None);
     }
 

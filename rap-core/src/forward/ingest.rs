@@ -77,7 +77,9 @@ pub(super) async fn serve(socket: tokio::net::TcpListener, port: Port) {
     let room = Arc::new(Semaphore::new(port.limits.connections));
     loop {
         // Above the bound the kernel's queue waits, and then the instrument does.
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
+            return;
+        };
         let stream = match socket.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -138,7 +140,10 @@ async fn answer(request: Request<Incoming>, port: &Port) -> Answer {
 
 async fn take(request: Request<Incoming>, port: &Port) -> Result<Vec<String>, Refusal> {
     if request.uri().path() != PATH {
-        return Err(Refusal::new(StatusCode::NOT_FOUND, format!("the only resource here is {PATH}")));
+        return Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            format!("the only resource here is {PATH}"),
+        ));
     }
     if request.method() != Method::POST {
         let detail = format!("found {}, expected POST", request.method());
@@ -146,18 +151,30 @@ async fn take(request: Request<Incoming>, port: &Port) -> Result<Vec<String>, Re
     }
     let limits = &port.limits;
     let format = format_of(&request)?;
-    let declared = request.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    let declared = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|n| n > limits.event.body as u64) {
-        return Err(EventError::TooLarge { limit: limits.event.body }.into());
+        return Err(EventError::TooLarge {
+            limit: limits.event.body,
+        }
+        .into());
     }
     let body = Limited::new(request.into_body(), limits.event.body).collect();
     let body = match tokio::time::timeout(limits.body, body).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            return Err(EventError::TooLarge { limit: limits.event.body }.into());
+            return Err(EventError::TooLarge {
+                limit: limits.event.body,
+            }
+            .into());
         }
         Ok(Err(error)) => {
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("the body broke off: {error}")));
+            return Err(Refusal::new(
+                StatusCode::BAD_REQUEST,
+                format!("the body broke off: {error}"),
+            ));
         }
         Err(_) => {
             let detail = format!("the body took longer than {} s", limits.body.as_secs());
@@ -181,13 +198,18 @@ async fn take(request: Request<Incoming>, port: &Port) -> Result<Vec<String>, Re
         .collect();
     match port.writer.store(request).await {
         Stored::Durable => Ok(ids),
-        Stored::Full => {
-            Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "no room for now; the report was not taken, post it again"))
+        Stored::Full => Err(Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no room for now; the report was not taken, post it again",
+        )),
+        Stored::TooLarge => Err(EventError::TooLarge {
+            limit: limits.event.body,
         }
-        Stored::TooLarge => Err(EventError::TooLarge { limit: limits.event.body }.into()),
-        Stored::Conflict(id) => {
-            Err(Refusal::new(StatusCode::CONFLICT, format!("id \"{id}\" was used before for another report")))
-        }
+        .into()),
+        Stored::Conflict(id) => Err(Refusal::new(
+            StatusCode::CONFLICT,
+            format!("id \"{id}\" was used before for another report"),
+        )),
         Stored::Failed(_) => Err(Refusal::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "the report could not be stored; it was not taken, post it again",
@@ -196,7 +218,12 @@ async fn take(request: Request<Incoming>, port: &Port) -> Result<Vec<String>, Re
 }
 
 fn format_of(request: &Request<Incoming>) -> Result<Format, Refusal> {
-    let text = |name| request.headers().get(name).map(|v: &HeaderValue| v.to_str().unwrap_or("?"));
+    let text = |name| {
+        request
+            .headers()
+            .get(name)
+            .map(|v: &HeaderValue| v.to_str().unwrap_or("?"))
+    };
     if let Some(encoding) = text(CONTENT_ENCODING).filter(|e| !e.eq_ignore_ascii_case("identity")) {
         let detail = format!("found Content-Encoding {encoding}, expected none");
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
@@ -232,10 +259,14 @@ impl Refusal {
         });
         let mut answer = respond(self.status, "application/problem+json", body.to_string());
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
-            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+            answer
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("POST"));
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            answer
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static("5"));
         }
         answer
     }
@@ -254,6 +285,8 @@ impl From<EventError> for Refusal {
 fn respond(status: StatusCode, content_type: &'static str, body: String) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(body)));
     *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer
 }

@@ -138,10 +138,14 @@ impl Forwarder {
             directory: directory.clone(),
             source,
         })?;
-        let log = Log::open(Box::new(disk), config.log)
-            .map_err(|source| StartError::Log { directory, source })?;
+        let log =
+            Log::open(Box::new(disk), config.log).map_err(|source| StartError::Log { directory, source })?;
         for lane in Lane::ALL {
-            logging::info!("{} report(s) wait in the {} lane", log.waiting(lane), lane.as_str());
+            logging::info!(
+                "{} report(s) wait in the {} lane",
+                log.waiting(lane),
+                lane.as_str()
+            );
         }
         let log = Arc::new(Mutex::new(log));
         let signal = Arc::new(Signal::default());
@@ -190,8 +194,13 @@ impl Forwarder {
                 limits: config.limits,
                 writer: writer.clone(),
             };
-            forwarder.addresses.push(listener.socket.local_addr().map_err(part("ingest socket"))?);
-            listener.socket.set_nonblocking(true).map_err(part("ingest socket"))?;
+            forwarder
+                .addresses
+                .push(listener.socket.local_addr().map_err(part("ingest socket"))?);
+            listener
+                .socket
+                .set_nonblocking(true)
+                .map_err(part("ingest socket"))?;
             let _context = runtime.enter();
             let socket = tokio::net::TcpListener::from_std(listener.socket).map_err(part("ingest socket"))?;
             runtime.spawn(ingest::serve(socket, port));
@@ -215,8 +224,16 @@ impl Forwarder {
     /// How full the log is and how delivery goes.
     #[must_use]
     pub fn status(&self) -> Status {
-        let progress = self.shared.progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        status::of(&self.shared.log.lock().unwrap_or_else(PoisonError::into_inner), &progress)
+        let progress = self
+            .shared
+            .progress
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        status::of(
+            &self.shared.log.lock().unwrap_or_else(PoisonError::into_inner),
+            &progress,
+        )
     }
 }
 

@@ -27,7 +27,11 @@ pub fn run() -> anyhow::Result<()> {
     config.hello = hello(&site.name);
     let forwarder = Forwarder::start(config, &identity)?;
     notifier.ready();
-    log::info!("listening on {} port(s), delivering to {}", forwarder.addresses().len(), centre_url(&site));
+    log::info!(
+        "listening on {} port(s), delivering to {}",
+        forwarder.addresses().len(),
+        centre_url(&site)
+    );
     loop {
         if !forwarder.is_running() {
             anyhow::bail!("a part of the forwarder ended");
@@ -63,7 +67,10 @@ fn listeners(site: &Site) -> Vec<Listener> {
                 ingest: port.ingest,
                 socket: sockets.swap_remove(index).1.into(),
             }),
-            None => log::error!("{}: no socket {name} was handed down, nothing is taken from it", port.name),
+            None => log::error!(
+                "{}: no socket {name} was handed down, nothing is taken from it",
+                port.name
+            ),
         }
     }
     listeners

@@ -32,7 +32,9 @@ impl Signal {
     /// Waits for news, at most `limit`, and takes it. Returns whether to go on.
     pub(super) fn wait_for_news(&self, limit: Duration) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.changed.wait_timeout_while(state, limit, |s| !s.news && !s.stop);
+        let waited = self
+            .changed
+            .wait_timeout_while(state, limit, |s| !s.news && !s.stop);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.news = false;
         !state.stop

@@ -25,7 +25,9 @@ pub(super) fn of_request(error: &ureq::Error) -> String {
 
 fn of_io(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused => "the service centre refuses the connection: nothing listens there".to_owned(),
+        io::ErrorKind::ConnectionRefused => {
+            "the service centre refuses the connection: nothing listens there".to_owned()
+        }
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
             "the service centre cannot be reached: no route to it".to_owned()
         }
@@ -114,7 +116,10 @@ pub(super) struct Voice {
 impl Voice {
     /// Says that delivery fails because of `text`, when that is news.
     pub(super) fn trouble(&mut self, text: &str) {
-        let old = self.said.as_ref().is_some_and(|(said, at)| said == text && at.elapsed() < REMIND);
+        let old = self
+            .said
+            .as_ref()
+            .is_some_and(|(said, at)| said == text && at.elapsed() < REMIND);
         if !old {
             log::warn!("not delivering: {text}; reports are kept and sent when it works again");
             self.said = Some((text.to_owned(), Instant::now()));

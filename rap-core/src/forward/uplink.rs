@@ -120,13 +120,17 @@ impl Uplink {
                 Err(failure) => {
                     let (text, asked) = match failure {
                         Failure::Trouble(text, asked) => (text, asked),
-                        Failure::TooLarge => ("the service centre refuses one report as too large".to_owned(), None),
+                        Failure::TooLarge => (
+                            "the service centre refuses one report as too large".to_owned(),
+                            None,
+                        ),
                     };
                     voice.trouble(&text);
                     self.progress().trouble = Some(text);
                     let pause = full_jitter(&self.patience, failures, random_fraction());
                     failures += 1;
-                    self.signal.pause(asked.map_or(pause, |asked| asked + pause.min(asked)))
+                    self.signal
+                        .pause(asked.map_or(pause, |asked| asked + pause.min(asked)))
                 }
             };
             if !go_on {
@@ -166,7 +170,9 @@ impl Uplink {
             .map_err(|error| Failure::Trouble(trouble::of_request(&error), None))?;
         let status = response.status().as_u16();
         let header = |name| response.headers().get(name).and_then(|v| v.to_str().ok());
-        let asked = header("retry-after").and_then(|v| v.parse().ok()).map(Duration::from_secs);
+        let asked = header("retry-after")
+            .and_then(|v| v.parse().ok())
+            .map(Duration::from_secs);
         // A server's mistake must not silence the box for days.
         let asked = asked.map(|asked| asked.min(Duration::from_secs(3600)));
         let is_receipt = header("content-type").is_some_and(|v| v.starts_with(RECEIPT));
@@ -178,12 +184,19 @@ impl Uplink {
                 check_receipt(&body, &parcel.key, count)
             }
             200..=299 => Err(Failure::Trouble(
-                "what answers is not the service centre: its answer is not a receipt (a captive portal?)".to_owned(),
+                "what answers is not the service centre: its answer is not a receipt (a captive portal?)"
+                    .to_owned(),
                 asked,
             )),
             413 => Err(Failure::TooLarge),
-            429 | 503 => Err(Failure::Trouble(format!("the service centre is busy (HTTP {status})"), asked)),
-            _ => Err(Failure::Trouble(format!("the service centre answers HTTP {status}"), asked)),
+            429 | 503 => Err(Failure::Trouble(
+                format!("the service centre is busy (HTTP {status})"),
+                asked,
+            )),
+            _ => Err(Failure::Trouble(
+                format!("the service centre answers HTTP {status}"),
+                asked,
+            )),
         }
     }
 
@@ -206,13 +219,19 @@ impl Uplink {
 fn check_receipt(body: &[u8], key: &str, count: usize) -> Result<(), Failure> {
     match serde_json::from_slice::<Receipt>(body) {
         Ok(receipt) if receipt.receipt == key && receipt.events == count => Ok(()),
-        _ => Err(Failure::Trouble("the service centre's receipt is for something else".to_owned(), None)),
+        _ => Err(Failure::Trouble(
+            "the service centre's receipt is for something else".to_owned(),
+            None,
+        )),
     }
 }
 
 /// A pause between nothing and the bound, evenly: boxes that failed together do not come back together.
 fn full_jitter(patience: &Patience, failures: u32, fraction: f64) -> Duration {
-    let bound = patience.first_pause.saturating_mul(1 << failures.min(16)).min(patience.longest_pause);
+    let bound = patience
+        .first_pause
+        .saturating_mul(1 << failures.min(16))
+        .min(patience.longest_pause);
     bound.mul_f64(fraction).max(Duration::from_millis(50))
 }
 
@@ -241,7 +260,12 @@ mod tests {
     #[test]
     fn a_receipt_is_for_this_batch_or_none() {
         assert!(check_receipt(br#"{"receipt":"k","events":2}"#, "k", 2).is_ok());
-        for wrong in [&br#"{"receipt":"k","events":1}"#[..], br#"{"receipt":"x","events":2}"#, b"<html>", b"{}"] {
+        for wrong in [
+            &br#"{"receipt":"k","events":1}"#[..],
+            br#"{"receipt":"x","events":2}"#,
+            b"<html>",
+            b"{}",
+        ] {
             assert!(check_receipt(wrong, "k", 2).is_err());
         }
     }

@@ -64,7 +64,9 @@ impl Writer {
     pub async fn store(&self, request: Request) -> Stored {
         let (reply, answer) = oneshot::channel();
         match self.jobs.try_send(Job { request, reply }) {
-            Ok(()) => answer.await.unwrap_or_else(|_| Stored::Failed("the writer stopped".to_owned())),
+            Ok(()) => answer
+                .await
+                .unwrap_or_else(|_| Stored::Failed("the writer stopped".to_owned())),
             Err(TrySendError::Full(_)) => Stored::Full,
             Err(TrySendError::Disconnected(_)) => Stored::Failed("the writer stopped".to_owned()),
         }
@@ -116,7 +118,10 @@ fn commit(group: Vec<Job>, log: &Mutex<Log>, recent: &mut Recent) {
         recent.remember(fresh);
     }
     for (reply, uses) in touched {
-        let bad = Lane::ALL.iter().map(|l| l.index()).find(|i| uses[*i] && outcome[*i] != Stored::Durable);
+        let bad = Lane::ALL
+            .iter()
+            .map(|l| l.index())
+            .find(|i| uses[*i] && outcome[*i] != Stored::Durable);
         let answer = bad.map_or(Stored::Durable, |i| outcome[i].clone());
         // Whoever asked may have gone; the report is stored all the same.
         drop(reply.send(answer));

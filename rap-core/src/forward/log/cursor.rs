@@ -67,5 +67,9 @@ fn encode(turn: u64, delivered: u64) -> [u8; SIZE] {
 
 fn decode(bytes: &[u8; SIZE]) -> Option<(u64, u64)> {
     let whole = bytes[..4] == *b"RPC1" && u32_at(bytes, 4)? == crc32c(&[&bytes[8..]]);
-    if whole { Some((u64_at(bytes, 8)?, u64_at(bytes, 16)?)) } else { None }
+    if whole {
+        Some((u64_at(bytes, 8)?, u64_at(bytes, 16)?))
+    } else {
+        None
+    }
 }

@@ -65,7 +65,9 @@ pub(super) fn size(payload: usize) -> usize {
 /// Appends the frame to `buffer`.
 pub(super) fn encode(buffer: &mut Vec<u8>, frame: &Frame<'_>) {
     let start = buffer.len();
-    let length = u32::try_from(frame.payload.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let length = u32::try_from(frame.payload.len())
+        .unwrap_or(u32::MAX)
+        .to_le_bytes();
     let mut rest = [0_u8; HEADER - 12];
     rest[0] = u8::from(frame.lane == Lane::Routine);
     rest[1] = u8::from(frame.kind == Kind::Checkpoint);

@@ -256,7 +256,14 @@ impl Log {
                 };
                 true
             };
-            if !scan::records(storage, &segment.name, segment.generation, from, segment.end, take)? {
+            if !scan::records(
+                storage,
+                &segment.name,
+                segment.generation,
+                from,
+                segment.end,
+                take,
+            )? {
                 break;
             }
         }
@@ -269,7 +276,9 @@ impl Log {
     /// When the cursor could not be made durable: delivery goes on, and after a restart the batch is sent again.
     pub fn advance(&mut self, lane: Lane, batch: &Batch) -> io::Result<()> {
         let log = &mut self.lanes[lane.index()];
-        let Some(last) = batch.records.last() else { return Ok(()) };
+        let Some(last) = batch.records.last() else {
+            return Ok(());
+        };
         log.delivered = last.seq.max(log.delivered);
         log.position = batch.next.max(log.position);
         log.waiting = log.waiting.saturating_sub(batch.records.len() as u64);
@@ -295,12 +304,17 @@ impl Log {
             return Ok(());
         }
         let head = frame::encode_checkpoint(log.numbers.iter().map(|(s, n)| (s.as_str(), *n)));
-        let limit = segment.saturating_sub(frame::size(head.len()) as u64).min(frame::MAX as u64);
+        let limit = segment
+            .saturating_sub(frame::size(head.len()) as u64)
+            .min(frame::MAX as u64);
         if size > limit {
             return Err(AppendError::TooLarge { limit });
         }
         let alerts_hold = self.lanes[Lane::Alert.index()].segments.len();
-        let name = self.space.take(self.storage.as_ref(), lane, alerts_hold).ok_or(AppendError::Full)?;
+        let name = self
+            .space
+            .take(self.storage.as_ref(), lane, alerts_hold)
+            .ok_or(AppendError::Full)?;
         let log = &mut self.lanes[lane.index()];
         if let Some(active) = log.segments.back_mut() {
             active.sealed = true;
@@ -320,7 +334,9 @@ impl Log {
     /// Writes as many of `rest` as fit into the active segment, and syncs.
     fn write_group(&mut self, lane: Lane, rest: &mut VecDeque<NewRecord>) -> Result<(), AppendError> {
         let log = &mut self.lanes[lane.index()];
-        let Some(active) = log.segments.back_mut() else { return Err(AppendError::Full) };
+        let Some(active) = log.segments.back_mut() else {
+            return Err(AppendError::Full);
+        };
         let mut buffer = Vec::new();
         let mut put = |kind, seq, payload: &[u8]| {
             let frame = Frame {

@@ -103,7 +103,9 @@ pub(super) fn records(
     let mut at = from;
     while at < end {
         // Long enough that a whole frame at its start is always within it.
-        let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(MAX + frame::HEADER + ALIGN);
+        let want = usize::try_from(end - at)
+            .unwrap_or(usize::MAX)
+            .min(MAX + frame::HEADER + ALIGN);
         buffer.resize(want, 0);
         let got = storage.read(name, at, &mut buffer)?;
         buffer.truncate(got);
