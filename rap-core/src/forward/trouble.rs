@@ -76,11 +76,11 @@ fn of_certificate(cause: &CertificateError) -> String {
 fn of_alert(alert: AlertDescription) -> String {
     let why = match alert {
         AlertDescription::CertificateRequired => "it asks for a client certificate",
-        AlertDescription::UnknownCA => "its CA did not issue device.crt",
+        // The second when its CA has the name of ours but another key.
+        AlertDescription::UnknownCA | AlertDescription::DecryptError => "its CA did not issue device.crt",
         AlertDescription::CertificateExpired => "device.crt has expired by its clock",
         AlertDescription::CertificateRevoked => "device.crt is revoked",
         AlertDescription::BadCertificate
-        | AlertDescription::DecryptError
         | AlertDescription::CertificateUnknown
         | AlertDescription::UnsupportedCertificate
         | AlertDescription::AccessDenied => "it does not accept device.crt",
