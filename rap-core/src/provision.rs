@@ -1,1 +1,244 @@
-//! To be written.
+//! The provision partition: a site's description and the box's identity on their way into the box.
+//!
+//! ```text
+//! ustar archive: site.toml, identity/NAME …     zeros to the end of the partition
+//! ```
+//!
+//! Invariants: [`unpack`] takes nothing but regular files with the names in [`IDENTITY_FILES`] and `site.toml`, each
+//! once and at most [`FILE_LIMIT`] bytes; what [`pack`] writes depends on its arguments alone.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+
+/// The name of the site's description in the archive.
+pub const SITE_FILE: &str = "site.toml";
+/// The files of an identity, below `identity/` in the archive and below [`crate::paths::IDENTITY`] on the box.
+pub const IDENTITY_FILES: [&str; 5] = [
+    "centre-ca.crt",
+    "device.crt",
+    "device.key",
+    "ingest.crt",
+    "ingest.key",
+];
+/// The largest file taken, in bytes.
+pub const FILE_LIMIT: u64 = 256 * 1024;
+
+/// What a provision partition held.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Parcel {
+    /// The text of `site.toml`, if it was there.
+    pub site: Option<String>,
+    /// The files below `identity/`, by name.
+    pub identity: BTreeMap<String, Vec<u8>>,
+}
+
+/// Why a provision partition was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ProvisionError {
+    /// Neither empty nor an archive.
+    #[error("the provision partition holds no readable ustar archive; write it again with rap-image")]
+    Archive {
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// An entry that has no business here.
+    #[error(
+        "the provision partition holds \"{name}\"; expected the files site.toml and identity/{{{}}}, each once",
+        IDENTITY_FILES.join(",")
+    )]
+    Unexpected {
+        /// Its path, or what stood there.
+        name: String,
+    },
+    /// An entry that is too large.
+    #[error("{name} on the provision partition has {size} bytes; at most {FILE_LIMIT} are taken")]
+    TooLarge {
+        /// Its path.
+        name: String,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// A site description that is no text.
+    #[error("site.toml on the provision partition is not UTF-8 text")]
+    NotText,
+}
+
+/// The archive for these files: the same arguments give the same bytes.
+#[must_use]
+pub fn pack(site_toml: &str, identity: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
+    let mut archive = Vec::new();
+    append(&mut archive, SITE_FILE, site_toml.as_bytes());
+    for (name, content) in identity {
+        append(&mut archive, &format!("identity/{name}"), content);
+    }
+    // Two blocks of zeros end an archive (POSIX.1-2017 pax, "ustar Interchange Format").
+    archive.resize(archive.len() + 1024, 0);
+    archive
+}
+
+fn append(archive: &mut Vec<u8>, name: &str, content: &[u8]) {
+    let mut header = tar::Header::new_ustar();
+    // Truncating keeps this total; every known name is far below ustar's 100 bytes.
+    let name = &name.as_bytes()[..name.len().min(99)];
+    header.as_mut_bytes()[..name.len()].copy_from_slice(name);
+    header.set_mode(0o600);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(content.len() as u64);
+    header.set_entry_type(tar::EntryType::Regular);
+    header.set_cksum();
+    archive.extend_from_slice(header.as_bytes());
+    archive.extend_from_slice(content);
+    archive.resize(archive.len().next_multiple_of(512), 0);
+}
+
+/// Reads what is on the partition: `None` when it is empty (all zero, or wiped).
+///
+/// # Errors
+/// See [`ProvisionError`]; nothing of a partition with a fault is taken.
+pub fn unpack(partition: &[u8]) -> Result<Option<Parcel>, ProvisionError> {
+    if partition.iter().all(|byte| *byte == 0) {
+        return Ok(None);
+    }
+    let archive = |source| ProvisionError::Archive { source };
+    let mut parcel = Parcel::default();
+    // A whole block at the start must be there, or a fragment would pass as an empty archive.
+    let mut reader = tar::Archive::new(partition);
+    let mut count = 0_usize;
+    for entry in reader.entries().map_err(archive)?.raw(true) {
+        let mut entry = entry.map_err(archive)?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        if entry.header().entry_type() != tar::EntryType::Regular {
+            return Err(ProvisionError::Unexpected { name });
+        }
+        let size = entry.size();
+        if size > FILE_LIMIT {
+            return Err(ProvisionError::TooLarge { name, size });
+        }
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).map_err(archive)?;
+        if content.len() as u64 != size {
+            return Err(archive(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+        take(&mut parcel, name, content)?;
+        count += 1;
+    }
+    if count == 0 {
+        return Err(archive(std::io::ErrorKind::InvalidData.into()));
+    }
+    Ok(Some(parcel))
+}
+
+fn take(parcel: &mut Parcel, name: String, content: Vec<u8>) -> Result<(), ProvisionError> {
+    if name == SITE_FILE && parcel.site.is_none() {
+        let text = String::from_utf8(content).map_err(|_| ProvisionError::NotText)?;
+        parcel.site = Some(text);
+        return Ok(());
+    }
+    let known = name
+        .strip_prefix("identity/")
+        .filter(|file| IDENTITY_FILES.contains(file) && !parcel.identity.contains_key(*file));
+    let Some(file) = known else {
+        return Err(ProvisionError::Unexpected { name });
+    };
+    parcel.identity.insert(file.to_owned(), content);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn identity() -> BTreeMap<String, Vec<u8>> {
+        IDENTITY_FILES
+            .iter()
+            .map(|name| ((*name).to_owned(), name.as_bytes().to_vec()))
+            .collect()
+    }
+
+    fn partition(mut archive: Vec<u8>) -> Vec<u8> {
+        archive.resize(4 << 20, 0);
+        archive
+    }
+
+    #[test]
+    fn what_is_packed_is_unpacked() {
+        let archive = pack("version = 1\n", &identity());
+        assert_eq!(archive, pack("version = 1\n", &identity()));
+        let parcel = unpack(&partition(archive)).unwrap().unwrap();
+        assert_eq!(parcel.site.as_deref(), Some("version = 1\n"));
+        assert_eq!(parcel.identity, identity());
+    }
+
+    #[test]
+    fn a_wiped_partition_is_empty() {
+        assert!(unpack(&partition(Vec::new())).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_foreign_file_is_refused() {
+        for name in [
+            "identity/../../init",
+            "/etc/passwd",
+            "identity/other.key",
+            "site.toml",
+        ] {
+            let mut archive = pack("", &BTreeMap::new());
+            archive.truncate(512);
+            append(&mut archive, name, b"x");
+            let error = unpack(&partition(archive)).unwrap_err();
+            assert!(matches!(&error, ProvisionError::Unexpected { name: n } if n == name));
+            assert!(error.to_string().contains("expected the files site.toml"));
+        }
+    }
+
+    #[test]
+    fn a_link_is_refused() {
+        let mut archive = Vec::new();
+        append(&mut archive, "site.toml", b"");
+        let mut header = tar::Header::new_ustar();
+        header.as_mut_bytes().copy_from_slice(&archive[..512]);
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_cksum();
+        archive[..512].copy_from_slice(header.as_bytes());
+        assert!(matches!(
+            unpack(&partition(archive)),
+            Err(ProvisionError::Unexpected { .. })
+        ));
+    }
+
+    #[test]
+    fn a_large_file_is_refused() {
+        let archive = pack(&"#".repeat(300_000), &BTreeMap::new());
+        let error = unpack(&partition(archive)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "site.toml on the provision partition has 300000 bytes; at most 262144 are taken"
+        );
+    }
+
+    #[test]
+    fn noise_is_refused() {
+        assert!(matches!(
+            unpack(&partition(vec![7; 4096])),
+            Err(ProvisionError::Archive { .. })
+        ));
+        assert!(matches!(unpack(&[1]), Err(ProvisionError::Archive { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_archive_never_panics_nor_invents(at in 0_usize..4096, bit in 0_u8..8) {
+            let mut archive = pack("version = 1\n", &identity());
+            let at = at % archive.len();
+            archive[at] ^= 1 << bit;
+            if let Ok(Some(parcel)) = unpack(&archive) {
+                prop_assert!(parcel.identity.keys().all(|name| IDENTITY_FILES.contains(&name.as_str())));
+            }
+        }
+    }
+}

@@ -1,18 +1,93 @@
 //! What services say of themselves, and what `rapctl status` prints.
 //!
-//! Each service writes one small JSON file by temporary file and rename; readers never see half of one.
+//! Each service writes one small JSON object by temporary file and rename; readers never see half of one. By
+//! convention an array of strings `problems` in it lists what is wrong, each in a sentence a person can act on; a
+//! service without problems leaves it out or empty. Everything else in the object is the service's own.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::Path;
+
+/// The largest status file that is read, in bytes.
+const LIMIT: u64 = 256 * 1024;
 
 /// Writes `value` as the status of `service` below `directory` ([`crate::paths::STATUS`] on the box).
 ///
 /// # Errors
 /// When the file cannot be written or renamed.
-pub fn write<T: serde::Serialize>(
-    directory: &std::path::Path,
-    service: &str,
-    value: &T,
-) -> std::io::Result<()> {
+pub fn write<T: serde::Serialize>(directory: &Path, service: &str, value: &T) -> std::io::Result<()> {
     std::fs::create_dir_all(directory)?;
     let temporary = directory.join(format!(".{service}.json"));
     std::fs::write(&temporary, serde_json::to_vec(value)?)?;
     std::fs::rename(temporary, directory.join(format!("{service}.json")))
+}
+
+/// Reads every service's status below `directory`, by service.
+///
+/// A file that is no JSON object becomes an object with one problem that says so.
+///
+/// # Errors
+/// When the directory cannot be listed.
+pub fn read_all(directory: &Path) -> std::io::Result<BTreeMap<String, serde_json::Value>> {
+    let mut all = BTreeMap::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let service = name.and_then(|name| name.strip_suffix(".json"));
+        if let Some(service) = service.filter(|service| !service.starts_with('.')) {
+            all.insert(service.to_owned(), read(&path));
+        }
+    }
+    Ok(all)
+}
+
+/// What is wrong, according to a service's status.
+#[must_use]
+pub fn problems(status: &serde_json::Value) -> Vec<String> {
+    let list = status.get("problems").and_then(serde_json::Value::as_array);
+    list.into_iter()
+        .flatten()
+        .map(|problem| {
+            problem
+                .as_str()
+                .map_or_else(|| problem.to_string(), str::to_owned)
+        })
+        .collect()
+}
+
+fn read(path: &Path) -> serde_json::Value {
+    let content = std::fs::File::open(path).and_then(|file| {
+        let mut content = Vec::new();
+        file.take(LIMIT).read_to_end(&mut content).map(|_| content)
+    });
+    let parsed = content.map_err(serde_json::Error::io);
+    match parsed.and_then(|content| serde_json::from_slice::<serde_json::Map<_, _>>(&content)) {
+        Ok(object) => object.into(),
+        Err(error) => {
+            let problem = format!("its status {} cannot be read: {error}", path.display());
+            serde_json::json!({ "problems": [problem] })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_half_written_files_are_not_seen() {
+        let directory = tempfile::tempdir().unwrap();
+        write(
+            directory.path(),
+            "netd",
+            &serde_json::json!({"problems": ["port1: no link"]}),
+        )
+        .unwrap();
+        std::fs::write(directory.path().join(".forward.json"), "{").unwrap();
+        std::fs::write(directory.path().join("broken.json"), "{").unwrap();
+        let all = read_all(directory.path()).unwrap();
+        assert_eq!(all.keys().collect::<Vec<_>>(), ["broken", "netd"]);
+        assert_eq!(problems(&all["netd"]), ["port1: no link"]);
+        assert!(problems(&all["broken"])[0].contains("cannot be read"));
+    }
 }

@@ -1,1 +1,218 @@
-//! To be written.
+//! The one module of this crate that may use `unsafe`: what the kernel offers and rustix does not wrap.
+//!
+//! Invariant: every function here is safe to call with any argument; what makes it so stands in its SAFETY comment.
+#![allow(
+    unsafe_code,
+    reason = "system calls without a safe wrapper; forbidden everywhere else in the crate"
+)]
+
+use std::collections::BTreeSet;
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Mutex;
+
+use rustix::io::Errno;
+use rustix::ioctl::{Getter, NoArg, Setter, Updater, ioctl, opcode};
+
+/// Descriptors that [`inherited_socket`] has given away.
+static TAKEN: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
+
+/// Takes ownership of a socket that the parent process left open under `number`, and closes it on exec from now on.
+///
+/// `None` when the number is no open socket or was taken before.
+#[must_use]
+pub(crate) fn inherited_socket(number: RawFd) -> Option<OwnedFd> {
+    let mut taken = TAKEN.lock().ok()?;
+    if number <= 2 || taken.contains(&number) {
+        return None;
+    }
+    // SAFETY: F_GETFD reads the flags of a descriptor number and touches no memory.
+    if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+        return None;
+    }
+    // SAFETY: the descriptor is open (just asked) and stays so: it came from the parent, which says in the
+    // environment that it is ours, and nothing in this process owns it before it leaves this function, which
+    // hands each number out once.
+    let fd = unsafe { BorrowedFd::borrow_raw(number) };
+    let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(fd).ok()?.st_mode);
+    if kind != rustix::fs::FileType::Socket {
+        return None;
+    }
+    rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC).ok()?;
+    taken.insert(number);
+    // SAFETY: as above; ownership passes to the caller, and `taken` keeps it from passing twice.
+    Some(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Signals as a descriptor to poll: signalfd(2).
+#[derive(Debug)]
+pub struct Signals(OwnedFd);
+
+impl Signals {
+    /// Blocks `signals` for this thread and everything it starts, and makes them readable here.
+    ///
+    /// Children do not stay blocked: `std::process::Command` empties the mask before exec.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn open(signals: &[i32]) -> io::Result<Self> {
+        // SAFETY: an all-zero sigset_t is a valid value for sigemptyset to overwrite; the calls read and write only
+        // that set. sigaddset refuses numbers that are no signals.
+        let fd = unsafe {
+            let mut set: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&raw mut set);
+            for signal in signals {
+                check(libc::sigaddset(&raw mut set, *signal))?;
+            }
+            check(libc::sigprocmask(
+                libc::SIG_BLOCK,
+                &raw const set,
+                std::ptr::null_mut(),
+            ))?;
+            check(libc::signalfd(
+                -1,
+                &raw const set,
+                libc::SFD_CLOEXEC | libc::SFD_NONBLOCK,
+            ))?
+        };
+        // SAFETY: signalfd returned a new descriptor that nobody else owns.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// The next signal that came, `None` when there is none.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn next(&self) -> io::Result<Option<u32>> {
+        // struct signalfd_siginfo: 128 bytes, `ssi_signo` first (include/uapi/linux/signalfd.h).
+        let mut record = [0_u8; 128];
+        match rustix::io::read(&self.0, &mut record) {
+            Ok(length) if length >= 4 => {
+                let [a, b, c, d, ..] = record;
+                Ok(Some(u32::from_ne_bytes([a, b, c, d])))
+            }
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn check(result: i32) -> io::Result<i32> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+/// `struct watchdog_info` (include/uapi/linux/watchdog.h).
+#[repr(C)]
+struct WatchdogInfo {
+    options: u32,
+    firmware: u32,
+    identity: [u8; 32],
+}
+
+/// The name a hardware watchdog gives itself: `WDIOC_GETSUPPORT`.
+///
+/// # Errors
+/// When `watchdog` is none.
+pub fn watchdog_identity(watchdog: impl AsFd) -> io::Result<String> {
+    // SAFETY: WDIOC_GETSUPPORT writes one watchdog_info, which any bit pattern makes valid.
+    let info = unsafe {
+        ioctl(
+            watchdog,
+            Getter::<{ opcode::read::<WatchdogInfo>(b'W', 0) }, WatchdogInfo>::new(),
+        )
+    }?;
+    let name = CStr::from_bytes_until_nul(&info.identity).map(CStr::to_string_lossy);
+    Ok(name.map_or_else(|_| "unnamed".into(), |name| name.into_owned()))
+}
+
+/// Asks for a timeout of `seconds` and returns the one the hardware took: `WDIOC_SETTIMEOUT`.
+///
+/// # Errors
+/// When the hardware refuses.
+pub fn set_watchdog_timeout(watchdog: impl AsFd, seconds: i32) -> io::Result<i32> {
+    let mut value = seconds;
+    // SAFETY: WDIOC_SETTIMEOUT reads and writes one int.
+    unsafe {
+        ioctl(
+            watchdog,
+            Updater::<{ opcode::read_write::<i32>(b'W', 6) }, i32>::new(&mut value),
+        )
+    }?;
+    Ok(value)
+}
+
+/// The seconds a hardware watchdog is armed for: `WDIOC_GETTIMEOUT`.
+///
+/// # Errors
+/// When the hardware cannot say.
+pub fn watchdog_timeout(watchdog: impl AsFd) -> io::Result<i32> {
+    // SAFETY: WDIOC_GETTIMEOUT writes one int.
+    Ok(unsafe { ioctl(watchdog, Getter::<{ opcode::read::<i32>(b'W', 7) }, i32>::new()) }?)
+}
+
+/// The seconds until a hardware watchdog would have fired: `WDIOC_GETTIMELEFT`.
+///
+/// # Errors
+/// When the hardware cannot say.
+pub fn watchdog_time_left(watchdog: impl AsFd) -> io::Result<i32> {
+    // SAFETY: WDIOC_GETTIMELEFT writes one int.
+    Ok(unsafe { ioctl(watchdog, Getter::<{ opcode::read::<i32>(b'W', 10) }, i32>::new()) }?)
+}
+
+/// Puts off a hardware watchdog by its timeout: `WDIOC_KEEPALIVE`.
+///
+/// # Errors
+/// When the hardware refuses.
+pub fn feed_watchdog(watchdog: impl AsFd) -> io::Result<()> {
+    // SAFETY: WDIOC_KEEPALIVE takes no argument (it ignores the pointer its number announces).
+    Ok(unsafe { ioctl(watchdog, NoArg::<{ opcode::read::<i32>(b'W', 5) }>::new()) }?)
+}
+
+/// Makes the kernel read a disk's partition table again: `BLKRRPART`.
+///
+/// # Errors
+/// `EBUSY` when one of its partitions is in use.
+pub fn reread_partitions(disk: impl AsFd) -> io::Result<()> {
+    // SAFETY: BLKRRPART takes no argument.
+    Ok(unsafe { ioctl(disk, NoArg::<{ opcode::none(0x12, 95) }>::new()) }?)
+}
+
+/// The part of `struct ifreq` that the flag calls use, padded to its 40 bytes (netdevice(7)).
+#[repr(C)]
+struct InterfaceFlags {
+    name: [u8; 16],
+    flags: libc::c_short,
+    rest: [u8; 22],
+}
+
+/// Brings up the loopback link of this network namespace.
+///
+/// # Errors
+/// What the kernel says.
+pub fn loopback_up() -> io::Result<()> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    let mut request = InterfaceFlags {
+        name: *b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+        flags: 0,
+        rest: [0; 22],
+    };
+    // SAFETY: SIOCGIFFLAGS (0x8913) reads the name and writes the flags of one ifreq, whose size this struct has.
+    unsafe { ioctl(&socket, Updater::<0x8913, InterfaceFlags>::new(&mut request)) }?;
+    // IFF_UP is bit 0.
+    request.flags |= 1;
+    // SAFETY: SIOCSIFFLAGS (0x8914) reads one ifreq.
+    unsafe { ioctl(&socket, Setter::<0x8914, InterfaceFlags>::new(request)) }?;
+    Ok(())
+}

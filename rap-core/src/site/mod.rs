@@ -2,11 +2,22 @@
 //!
 //! Invariants: a [`Site`] is valid as a whole; [`Site::parse`] reports *every* mistake of a file in one run.
 
+mod decode;
+mod mistake;
+mod read;
+#[cfg(test)]
+mod tests;
+
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 use ipnet::Ipv4Net;
 use netfw::model::{Addressing, Host, Mac, Nic, PortName};
 
+pub use mistake::{Fault, Mistake, Mistakes};
+
+/// A complete `site.toml` with a comment on every field; valid, and used by the documentation and the tests.
+pub const EXAMPLE: &str = include_str!("example.toml");
 /// TCP port of the ingest API over TLS at each port's gateway address.
 pub const INGEST_TLS_PORT: u16 = 8443;
 /// TCP port of the ingest API over plain HTTP at each port's gateway address, where the site allows it.
@@ -23,6 +34,39 @@ pub struct Site {
     pub centre: Centre,
     /// The instruments' ports, at least one.
     pub ports: Vec<Port>,
+}
+
+impl Site {
+    /// Reads the text of a `site.toml`; `file` is what mistakes call it.
+    ///
+    /// # Errors
+    /// Every mistake in the text. After a syntax error only the syntax errors: the rest cannot be told.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, Mistakes> {
+        decode::decode(text).map_err(|list| Mistakes {
+            file: file.to_owned(),
+            list,
+        })
+    }
+
+    /// Reads the `site.toml` at `path`.
+    ///
+    /// # Errors
+    /// As [`Site::parse`], and one mistake [`Fault::Unreadable`] when the file cannot be read.
+    pub fn load(path: &Path) -> Result<Self, Mistakes> {
+        let text = std::fs::read_to_string(path).map_err(|error| Mistakes {
+            file: path.to_owned(),
+            list: vec![Mistake {
+                fault: Fault::Unreadable,
+                line: 0,
+                column: 0,
+                field: String::new(),
+                found: error.to_string(),
+                expected: "a readable site.toml in UTF-8".to_owned(),
+                fix: "check the path, or make the file from the example in the documentation".to_owned(),
+            }],
+        })?;
+        Self::parse(&text, path)
+    }
 }
 
 /// `[uplink]`.

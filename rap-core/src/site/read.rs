@@ -1,0 +1,281 @@
+//! Walks a TOML document and remembers every mistake, where serde would stop at the first.
+
+use std::fmt::Display;
+use std::ops::Range;
+use std::str::FromStr;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::mistake::{Fault, Mistake};
+
+/// A value and where it stands in the text, in bytes.
+#[derive(Debug, Clone)]
+pub(super) struct At<T> {
+    pub(super) value: T,
+    pub(super) span: Range<usize>,
+    /// The field's full name, such as `port[2].address`.
+    pub(super) field: String,
+}
+
+/// One table of the document.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Section<'a> {
+    pub(super) table: &'a DeTable<'a>,
+    /// Where the table begins.
+    pub(super) start: usize,
+}
+
+/// The text being read and the mistakes found so far.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    text: &'a str,
+    mistakes: Vec<(usize, Mistake)>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            mistakes: Vec::new(),
+        }
+    }
+
+    /// The mistakes in the order of the text.
+    pub(super) fn into_mistakes(mut self) -> Vec<Mistake> {
+        self.mistakes.sort_by_key(|(at, _)| *at);
+        self.mistakes.into_iter().map(|(_, mistake)| mistake).collect()
+    }
+
+    pub(super) fn is_clean(&self) -> bool {
+        self.mistakes.is_empty()
+    }
+
+    /// Remembers a mistake at byte `at`.
+    pub(super) fn note(
+        &mut self,
+        fault: Fault,
+        at: usize,
+        field: &str,
+        found: impl Display,
+        expected: impl Display,
+        fix: impl Display,
+    ) {
+        let before = self.text.get(..at).unwrap_or(self.text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let mistake = Mistake {
+            fault,
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            field: field.to_owned(),
+            found: found.to_string(),
+            expected: expected.to_string(),
+            fix: fix.to_string(),
+        };
+        self.mistakes.push((at, mistake));
+    }
+
+    /// Notes every field of `section` that is not in `known`.
+    pub(super) fn refuse_unknown(&mut self, section: Section<'_>, path: &str, known: &[&str]) {
+        for key in section.table.keys() {
+            let name = key.get_ref().as_ref();
+            if known.contains(&name) {
+                continue;
+            }
+            let fix = match nearest(name, known) {
+                Some(near) => format!("did you mean {near}? otherwise remove it"),
+                None => "remove it".to_owned(),
+            };
+            let expected = format!("one of {}", known.join(", "));
+            self.note(
+                Fault::Unknown,
+                key.span().start,
+                &join(path, name),
+                "a field that nobody reads",
+                expected,
+                fix,
+            );
+        }
+    }
+
+    /// The text of a field that must be there.
+    pub(super) fn required(
+        &mut self,
+        section: Section<'_>,
+        path: &str,
+        key: &str,
+        example: &str,
+    ) -> Option<At<String>> {
+        if !section.table.contains_key(key) {
+            self.note(
+                Fault::Missing,
+                section.start,
+                &join(path, key),
+                "nothing",
+                "a value",
+                format!("add {key} = {example}"),
+            );
+        }
+        self.optional(section, path, key, example)
+    }
+
+    /// The text of a field that may be there.
+    pub(super) fn optional(
+        &mut self,
+        section: Section<'_>,
+        path: &str,
+        key: &str,
+        example: &str,
+    ) -> Option<At<String>> {
+        let value = section.table.get(key)?;
+        self.text_of(value, &join(path, key), &format!("write {key} = {example}"))
+    }
+
+    /// The texts of a list that may be there.
+    pub(super) fn list(
+        &mut self,
+        section: Section<'_>,
+        path: &str,
+        key: &str,
+        example: &str,
+    ) -> Vec<At<String>> {
+        let Some(value) = section.table.get(key) else {
+            return Vec::new();
+        };
+        let fix = format!("write {key} = {example}");
+        let Some(array) = value.get_ref().as_array() else {
+            self.wrong_type(value, &join(path, key), "a list of texts", &fix);
+            return Vec::new();
+        };
+        let items = array.iter().enumerate();
+        items
+            .filter_map(|(i, item)| self.text_of(item, &format!("{}[{}]", join(path, key), i + 1), &fix))
+            .collect()
+    }
+
+    /// The truth value of a field, or `default`.
+    pub(super) fn boolean(&mut self, section: Section<'_>, path: &str, key: &str, default: bool) -> bool {
+        let Some(value) = section.table.get(key) else {
+            return default;
+        };
+        value.get_ref().as_bool().unwrap_or_else(|| {
+            let fix = format!("write {key} = true or {key} = false");
+            self.wrong_type(value, &join(path, key), "true or false", &fix);
+            default
+        })
+    }
+
+    /// The sub-table of a field that must be there.
+    pub(super) fn table(&mut self, section: Section<'a>, key: &str) -> Option<Section<'a>> {
+        let Some(value) = section.table.get(key) else {
+            let (expected, fix) = (format!("a table [{key}]"), format!("add a table [{key}]"));
+            self.note(Fault::Missing, section.start, key, "nothing", expected, fix);
+            return None;
+        };
+        self.section_of(value, key)
+    }
+
+    /// `value` as a table.
+    pub(super) fn section_of(&mut self, value: &'a Spanned<DeValue<'a>>, field: &str) -> Option<Section<'a>> {
+        let start = value.span().start;
+        let section = value.get_ref().as_table().map(|table| Section { table, start });
+        if section.is_none() {
+            self.wrong_type(value, field, "a table", &format!("write it as a table [{field}]"));
+        }
+        section
+    }
+
+    /// Turns a text into a value of `T`; what is wrong is said by `expected`.
+    pub(super) fn parse<T: FromStr>(
+        &mut self,
+        text: &At<String>,
+        expected: &str,
+        fix: &str,
+    ) -> Option<At<T>> {
+        match text.value.parse() {
+            Ok(value) => Some(text.with(value)),
+            Err(_) => {
+                self.invalid(text, expected, fix);
+                None
+            }
+        }
+    }
+
+    /// Notes that a text breaks its field's rule.
+    pub(super) fn invalid(&mut self, text: &At<String>, expected: &str, fix: &str) {
+        let found = format!("\"{}\"", text.value.escape_debug());
+        self.note(Fault::Invalid, text.span.start, &text.field, found, expected, fix);
+    }
+
+    pub(super) fn wrong_type(
+        &mut self,
+        value: &Spanned<DeValue<'_>>,
+        field: &str,
+        expected: &str,
+        fix: &str,
+    ) {
+        let found = match value.get_ref() {
+            DeValue::String(_) => "a text",
+            DeValue::Integer(_) => "a whole number",
+            DeValue::Float(_) => "a number",
+            DeValue::Boolean(_) => "a truth value",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        };
+        self.note(Fault::Type, value.span().start, field, found, expected, fix);
+    }
+
+    fn text_of(&mut self, value: &Spanned<DeValue<'_>>, field: &str, fix: &str) -> Option<At<String>> {
+        let Some(text) = value.get_ref().as_str() else {
+            self.wrong_type(value, field, "a text in quotes", fix);
+            return None;
+        };
+        Some(At {
+            value: text.to_owned(),
+            span: value.span(),
+            field: field.to_owned(),
+        })
+    }
+}
+
+impl<T> At<T> {
+    pub(super) fn with<U>(&self, value: U) -> At<U> {
+        At {
+            value,
+            span: self.span.clone(),
+            field: self.field.clone(),
+        }
+    }
+}
+
+/// `path.key`, or `key` at the top.
+pub(super) fn join(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+/// The known name nearest to `name`, if it is near enough to be a slip.
+fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+    let near = known.iter().map(|k| (distance(name, k), *k)).min()?;
+    (near.0 <= 2.max(near.1.len() / 3)).then_some(near.1)
+}
+
+/// Levenshtein's distance, in one row. Long names are cut: no known name is long.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().take(64).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(ca != *cb);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
