@@ -51,6 +51,9 @@ pub fn port_nic(number: usize) -> String {
     format!("pci:0000:00:{:02x}.0", 0x10 + number)
 }
 
+/// Set in the environment of the program that [`enter_user_namespace`] started again.
+const INSIDE: &str = "RAP_LAB_INSIDE";
+
 /// A complete surrounding for one machine.
 #[derive(Debug)]
 pub struct Lab {
@@ -149,7 +152,6 @@ pub fn permitted() -> bool {
 /// # Errors
 /// When user namespaces are not to be had either.
 pub fn enter_user_namespace() -> Result<()> {
-    const MARK: &str = "RAP_LAB_INSIDE";
     if permitted() {
         return Ok(());
     }
@@ -158,7 +160,7 @@ pub fn enter_user_namespace() -> Result<()> {
          (sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0)"
             .to_owned(),
     );
-    if std::env::var_os(MARK).is_some() {
+    if std::env::var_os(INSIDE).is_some() {
         return Err(refused);
     }
     let program = std::env::current_exe().map_err(|e| Error::Network("find this program", e))?;
@@ -168,7 +170,7 @@ pub fn enter_user_namespace() -> Result<()> {
         .arg(program)
         .args(std::env::args_os().skip(1));
     // Returns only when it failed.
-    let source = again.env(MARK, "1").exec();
+    let source = again.env(INSIDE, "1").exec();
     log::debug!("unshare: {source}");
     Err(refused)
 }

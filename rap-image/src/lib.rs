@@ -3,4 +3,5 @@
 pub mod cpio;
 pub mod image;
 pub mod payload;
+pub mod staging;
 pub mod uki;

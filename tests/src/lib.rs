@@ -1,1 +1,4 @@
-//! tests
+//! The test service centre, instrument simulators, the demonstration, measurements, and whole-system tests.
+
+pub mod bench;
+pub mod demo;
