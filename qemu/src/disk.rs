@@ -1,6 +1,6 @@
 //! The machine's disk: a file behind a write cache that forgets when the power goes.
 //!
-//! QEMU reaches it as a network block device over a socket pair, served by a thread of ours ([`nbd`]). Writes stay in
+//! QEMU reaches it as a network block device over a socket pair, served by a thread of ours (module `nbd`). Writes stay in
 //! memory until the guest flushes them (or asks for a write to be forced), as in a disk with a volatile cache and no
 //! capacitor; [`Disk::power_cut`] drops them. So software that says "done" before its flush is found out, which a
 //! kill of QEMU alone would never do: what it wrote would lie safely in the host's page cache.

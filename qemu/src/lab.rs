@@ -88,7 +88,7 @@ impl Lab {
         let centre = on_lan(&hospital, "centre", *CENTRE.ip())?;
         let workstation = on_lan(&hospital, "workstation", WORKSTATION)?;
         let names = [(CENTRE_NAME, *CENTRE.ip())];
-        let dhcp = hospital.serve_dhcp("lan0", BOX, &names, directory.path())?;
+        let dhcp = hospital.serve_dhcp("lan0", ROUTER, BOX, &names, directory.path())?;
 
         let mut hosts = Vec::new();
         for number in 1..=instruments {

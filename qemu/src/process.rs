@@ -130,11 +130,8 @@ mod tests {
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
         let (hidden, _keep) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
         use std::os::fd::AsRawFd;
-        let script = format!(
-            "test ! -e /proc/self/fd/{} && echo seen >&{}",
-            hidden.as_raw_fd(),
-            write.as_raw_fd()
-        );
+        let (hidden, given) = (hidden.as_raw_fd(), write.as_raw_fd());
+        let script = format!("cd /proc/self/fd && test ! -e {hidden} && echo seen >{given}");
         let mut command = Command::new("sh");
         command.args(["-c", &script]);
         let mut child = spawn(command, None, vec![write]).unwrap();

@@ -1,11 +1,13 @@
 //! One computer of the lab: a network namespace in which real programs run.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use super::Namespace;
+use super::probe::Verdict;
 use crate::process::{Running, spawn};
 use crate::{Error, Result};
 
@@ -127,30 +129,26 @@ impl Host {
         ))
     }
 
-    /// Starts a DHCP and name server (dnsmasq) on `interface`: one lease, `lease`, and the names in `names`.
+    /// Starts a DHCP and name server (dnsmasq) on `interface`, where this host is `address`: one lease, `lease`, and
+    /// the names in `names`. Returns when it serves.
     ///
     /// # Errors
-    /// As [`Self::start`].
+    /// As [`Self::start`], and with its last words when it ends at once.
     pub fn serve_dhcp(
         &self,
         interface: &str,
+        address: Ipv4Addr,
         lease: Ipv4Addr,
         names: &[(&str, Ipv4Addr)],
         directory: &Path,
     ) -> Result<Running> {
         let mut dnsmasq = Command::new("dnsmasq");
+        // Debug mode: in the foreground, and no change of user, which a user namespace refuses.
         dnsmasq.args([
-            "--keep-in-foreground",
+            "--no-daemon",
             "--conf-file=/dev/null",
             "--no-resolv",
             "--no-hosts",
-        ]);
-        // Its own user may not exist, and its files are ours.
-        dnsmasq.args([
-            "--user=root",
-            "--group=root",
-            "--pid-file=",
-            "--log-facility=/dev/null",
         ]);
         dnsmasq.args([format!("--interface={interface}"), "--bind-interfaces".to_owned()]);
         dnsmasq.arg(format!("--dhcp-range={lease},{lease},1h"));
@@ -161,11 +159,28 @@ impl Host {
         for (name, address) in names {
             dnsmasq.arg(format!("--address=/{name}/{address}"));
         }
-        dnsmasq
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        self.start(dnsmasq)
+        let log = directory.join("dnsmasq.log");
+        let failed = |source| Error::File {
+            verb: "write",
+            path: log.clone(),
+            source,
+        };
+        let output = std::fs::File::create(&log).map_err(failed)?;
+        dnsmasq.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
+        let mut server = self.start(dnsmasq)?;
+        // It answers for names over TCP as soon as it serves.
+        let here = SocketAddrV4::new(address, 53);
+        while self.try_tcp(here, Duration::from_secs(1))? != Verdict::Open {
+            if !matches!(server.0.try_wait(), Ok(None)) {
+                let stderr = std::fs::read_to_string(&log).unwrap_or_default();
+                return Err(Error::Failed {
+                    command: "dnsmasq".to_owned(),
+                    stderr: stderr.trim().to_owned(),
+                });
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(server)
     }
 
     /// Asks for an address by DHCP on `interface` (busybox udhcpc) for about six seconds. The answer is not applied.
