@@ -1,4 +1,8 @@
-//! The test service centre, instrument simulators, the demonstration, measurements, and whole-system tests.
+//! What the whole-system tests are made of: the service centre, instruments, keys for them; the demonstration and the
+//! measurements.
 
 pub mod bench;
+pub mod centre;
 pub mod demo;
+pub mod instrument;
+pub mod keys;

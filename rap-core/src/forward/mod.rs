@@ -1,1 +1,248 @@
-//! To be written.
+//! The forwarder: takes reports at the instruments' ports, keeps them through anything, delivers them to the service
+//! centre.
+//!
+//! Contract: a report is acknowledged only after `fdatasync`; acknowledged means that it reaches the service centre,
+//! once after its de-duplication by (`source`, `id`), and in order per source within its lane.
+//!
+//! [`ingest`] (many connections, asynchronous) → [`writer`] (one thread, group commit) → [`log`] → [`uplink`] (one
+//! thread, one batch in flight). [`run`] is the service; [`Forwarder`] is the same in a test's process.
+
+mod batch;
+mod clock;
+pub mod event;
+pub mod ingest;
+mod lane;
+pub mod log;
+mod service;
+mod signal;
+pub mod status;
+mod trouble;
+pub mod uplink;
+pub mod writer;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use ::log as logging;
+use tokio_rustls::TlsAcceptor;
+
+pub use self::ingest::Listener;
+pub use self::lane::Lane;
+use self::log::{Disk, Log, NewRecord, OpenError};
+pub use self::service::run;
+use self::signal::Signal;
+use self::status::Status;
+use self::uplink::{Patience, Progress, Uplink};
+use self::writer::Writer;
+use crate::identity::Identity;
+use crate::site::Ingest;
+
+/// Everything a forwarder needs.
+#[derive(Debug)]
+pub struct Config {
+    /// The log's directory.
+    pub directory: PathBuf,
+    /// The service centre, `https://HOST:PORT`.
+    pub centre: String,
+    /// The ports' listening sockets.
+    pub listeners: Vec<Listener>,
+    /// A report of the box's own, queued at start.
+    pub hello: Option<NewRecord>,
+    /// The log's size.
+    pub log: log::Config,
+    /// Limits on clients.
+    pub limits: ingest::Limits,
+    /// Timeouts and pauses towards the service centre.
+    pub patience: Patience,
+}
+
+impl Config {
+    /// A configuration with defaults and nothing to listen on yet.
+    #[must_use]
+    pub fn new(directory: &Path, centre: String) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            centre,
+            listeners: Vec::new(),
+            hello: None,
+            log: log::Config::default(),
+            limits: ingest::Limits::default(),
+            patience: Patience::default(),
+        }
+    }
+}
+
+/// Why a forwarder cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The log cannot be opened.
+    #[error("{directory}: the log cannot be opened")]
+    Log {
+        /// Its directory.
+        directory: PathBuf,
+        /// Why.
+        #[source]
+        source: OpenError,
+    },
+    /// The log's directory cannot be made.
+    #[error("{directory}: cannot be used for the log")]
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A thread or a socket could not be set up.
+    #[error("the forwarder's {part} cannot be started")]
+    Part {
+        /// Which.
+        part: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A running forwarder; dropping it stops delivery and closes the sockets.
+#[derive(Debug)]
+pub struct Forwarder {
+    shared: Shared,
+    signal: Arc<Signal>,
+    addresses: Vec<SocketAddr>,
+    runtime: Option<tokio::runtime::Runtime>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    log: Arc<Mutex<Log>>,
+    progress: Arc<Mutex<Progress>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shared")
+    }
+}
+
+impl Forwarder {
+    /// Opens the log, starts delivering, then listens.
+    ///
+    /// # Errors
+    /// When a part cannot be started; what is in the log is never a reason.
+    pub fn start(config: Config, identity: &Identity) -> Result<Self, StartError> {
+        let directory = config.directory.clone();
+        let disk = Disk::new(&directory).map_err(|source| StartError::Directory {
+            directory: directory.clone(),
+            source,
+        })?;
+        let log =
+            Log::open(Box::new(disk), config.log).map_err(|source| StartError::Log { directory, source })?;
+        for lane in Lane::ALL {
+            logging::info!(
+                "{} report(s) wait in the {} lane",
+                log.waiting(lane),
+                lane.as_str()
+            );
+        }
+        let log = Arc::new(Mutex::new(log));
+        let signal = Arc::new(Signal::default());
+        let progress = Arc::new(Mutex::new(Progress::default()));
+
+        let part = |part| move |source| StartError::Part { part, source };
+        let (writer, writing) =
+            Writer::start(Arc::clone(&log), Arc::clone(&signal)).map_err(part("log writer"))?;
+        let uplink = Uplink {
+            log: Arc::clone(&log),
+            signal: Arc::clone(&signal),
+            progress: Arc::clone(&progress),
+            url: format!("{}{}", config.centre.trim_end_matches('/'), uplink::PATH),
+            agent: uplink::agent(identity.centre_tls(), &config.patience),
+            patience: config.patience,
+        };
+        let delivering = std::thread::Builder::new()
+            .name("uplink".to_owned())
+            .spawn(move || uplink.run())
+            .map_err(part("uplink"))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("ingest")
+            .enable_all()
+            .build()
+            .map_err(part("ingest"))?;
+        let mut forwarder = Self {
+            shared: Shared { log, progress },
+            signal,
+            addresses: Vec::new(),
+            runtime: None,
+            threads: vec![writing, delivering],
+        };
+        if let Some(hello) = config.hello {
+            runtime.block_on(async {
+                if writer.store(vec![(Lane::Routine, hello)]).await != writer::Stored::Durable {
+                    logging::warn!("the box's own report could not be queued");
+                }
+            });
+        }
+        let tls = TlsAcceptor::from(identity.ingest_tls());
+        for listener in config.listeners {
+            let port = ingest::Port {
+                source: listener.source.into(),
+                tls: (listener.ingest == Ingest::Tls).then(|| tls.clone()),
+                limits: config.limits,
+                writer: writer.clone(),
+            };
+            forwarder
+                .addresses
+                .push(listener.socket.local_addr().map_err(part("ingest socket"))?);
+            listener
+                .socket
+                .set_nonblocking(true)
+                .map_err(part("ingest socket"))?;
+            let _context = runtime.enter();
+            let socket = tokio::net::TcpListener::from_std(listener.socket).map_err(part("ingest socket"))?;
+            runtime.spawn(ingest::serve(socket, port));
+        }
+        forwarder.runtime = Some(runtime);
+        Ok(forwarder)
+    }
+
+    /// Where it listens, in the order of [`Config::listeners`].
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Whether all its threads live.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !self.threads.iter().any(JoinHandle::is_finished)
+    }
+
+    /// How full the log is and how delivery goes.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let progress = self
+            .shared
+            .progress
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        status::of(
+            &self.shared.log.lock().unwrap_or_else(PoisonError::into_inner),
+            &progress,
+        )
+    }
+}
+
+impl Drop for Forwarder {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+        // The threads see it at their next step; a request in flight is not waited for.
+        self.signal.stop();
+    }
+}

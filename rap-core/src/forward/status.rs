@@ -1,0 +1,58 @@
+//! What the forwarder says of itself: `forward.json` among the status files.
+
+use serde::{Deserialize, Serialize};
+
+use super::clock;
+use super::lane::Lane;
+use super::log::Log;
+use super::uplink::Progress;
+
+/// The forwarder's status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Status {
+    /// The alert lane.
+    pub alert: LaneStatus,
+    /// The routine lane.
+    pub routine: LaneStatus,
+    /// What keeps delivery from working, in words; absent while it works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// When the last receipt came, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered_at: Option<String>,
+    /// Reports delivered since the forwarder started.
+    pub delivered: u64,
+}
+
+/// One lane's part of a [`Status`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LaneStatus {
+    /// Reports that wait to be delivered.
+    pub waiting: u64,
+    /// Seconds the oldest of them has waited, by the box's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_seconds: Option<u64>,
+}
+
+pub(super) fn of(log: &Log, progress: &Progress) -> Status {
+    let lane = |lane| LaneStatus {
+        waiting: log.waiting(lane),
+        oldest_seconds: oldest(log, lane),
+    };
+    Status {
+        alert: lane(Lane::Alert),
+        routine: lane(Lane::Routine),
+        trouble: progress.trouble.clone(),
+        delivered_at: progress.delivered_at.map(clock::text),
+        delivered: progress.delivered,
+    }
+}
+
+fn oldest(log: &Log, lane: Lane) -> Option<u64> {
+    // An unreadable log is reported by who delivers from it.
+    let batch = log.peek(lane, 1, 0).ok()?;
+    let received = batch.records.first()?.received;
+    Some(clock::now_ms().saturating_sub(received) / 1000)
+}

@@ -1,0 +1,182 @@
+//! Group commit: one thread takes what waits, appends it, syncs once, and answers everybody.
+//!
+//! Invariant: a caller of [`Writer::store`] hears [`Stored::Durable`] only after `fdatasync`.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
+
+use super::lane::Lane;
+use super::log::{AppendError, Log, NewRecord};
+use super::signal::Signal;
+
+/// Requests that may wait; more are refused, so that memory stays bounded.
+const WAITING: usize = 256;
+/// Requests committed together.
+const GROUP: usize = 256;
+/// Event ids remembered, so that a re-post need not be stored twice.
+const REMEMBERED: usize = 4096;
+
+/// Reports of one request, in order.
+pub type Request = Vec<(Lane, NewRecord)>;
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stored {
+    /// All of it is durable, now or since an earlier post.
+    Durable,
+    /// No room now.
+    Full,
+    /// A report is larger than the log takes.
+    TooLarge,
+    /// An id was used before for something else.
+    Conflict(String),
+    /// The disk failed.
+    Failed(String),
+}
+
+struct Job {
+    request: Request,
+    reply: oneshot::Sender<Stored>,
+}
+
+/// A handle to the writing thread; the thread ends when the last handle is dropped.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    jobs: SyncSender<Job>,
+}
+
+impl Writer {
+    /// Starts the thread. `news` is raised after each commit.
+    pub(super) fn start(log: Arc<Mutex<Log>>, news: Arc<Signal>) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let (jobs, waiting) = sync_channel(WAITING);
+        let thread = std::thread::Builder::new()
+            .name("log-writer".to_owned())
+            .spawn(move || write(&waiting, &log, &news))?;
+        Ok((Self { jobs }, thread))
+    }
+
+    /// Stores a request; at most 64 KiB of ids and 256 reports are expected of the caller.
+    pub async fn store(&self, request: Request) -> Stored {
+        let (reply, answer) = oneshot::channel();
+        match self.jobs.try_send(Job { request, reply }) {
+            Ok(()) => answer
+                .await
+                .unwrap_or_else(|_| Stored::Failed("the writer stopped".to_owned())),
+            Err(TrySendError::Full(_)) => Stored::Full,
+            Err(TrySendError::Disconnected(_)) => Stored::Failed("the writer stopped".to_owned()),
+        }
+    }
+}
+
+fn write(waiting: &Receiver<Job>, log: &Mutex<Log>, news: &Signal) {
+    let mut recent = Recent::default();
+    while let Ok(first) = waiting.recv() {
+        let mut group = vec![first];
+        group.extend(waiting.try_iter().take(GROUP - 1));
+        commit(group, log, &mut recent);
+        news.raise();
+    }
+}
+
+/// Appends the new reports of all jobs lane by lane and answers each.
+fn commit(group: Vec<Job>, log: &Mutex<Log>, recent: &mut Recent) {
+    let mut lanes: [Vec<NewRecord>; 2] = Default::default();
+    let mut touched = Vec::new();
+    let mut fresh: HashMap<Key, Hash> = HashMap::new();
+    for job in group {
+        match recent.novel(&job.request, &fresh) {
+            Err(id) => drop(job.reply.send(Stored::Conflict(id))),
+            Ok(novel) => {
+                let mut uses = [false; 2];
+                for ((lane, record), (key, hash, known)) in job.request.into_iter().zip(novel) {
+                    // A copy earlier in this group is not durable yet: share its fate.
+                    uses[lane.index()] |= !known;
+                    if !known && fresh.insert(key, hash).is_none() {
+                        lanes[lane.index()].push(record);
+                    }
+                }
+                touched.push((job.reply, uses));
+            }
+        }
+    }
+    let mut outcome = [Stored::Durable, Stored::Durable];
+    {
+        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        for lane in Lane::ALL {
+            let records = std::mem::take(&mut lanes[lane.index()]);
+            if !records.is_empty() {
+                outcome[lane.index()] = stored(log.append(lane, records));
+            }
+        }
+    }
+    if outcome.iter().all(|o| *o == Stored::Durable) {
+        recent.remember(fresh);
+    }
+    for (reply, uses) in touched {
+        let bad = Lane::ALL
+            .iter()
+            .map(|l| l.index())
+            .find(|i| uses[*i] && outcome[*i] != Stored::Durable);
+        let answer = bad.map_or(Stored::Durable, |i| outcome[i].clone());
+        // Whoever asked may have gone; the report is stored all the same.
+        drop(reply.send(answer));
+    }
+}
+
+fn stored(result: Result<(), AppendError>) -> Stored {
+    match result {
+        Ok(()) => Stored::Durable,
+        Err(AppendError::Full) => Stored::Full,
+        Err(AppendError::TooLarge { .. }) => Stored::TooLarge,
+        Err(AppendError::Storage(error)) => {
+            log::error!("the data partition refused to store reports, nobody is acknowledged: {error}");
+            Stored::Failed(error.to_string())
+        }
+    }
+}
+
+type Key = (String, String);
+type Hash = [u8; 32];
+
+/// The ids stored last, with what was stored under them.
+#[derive(Debug, Default)]
+struct Recent {
+    hashes: HashMap<Key, Hash>,
+    order: VecDeque<Key>,
+}
+
+impl Recent {
+    /// For each report its key, its hash and whether it is durable already; or the id that means something else.
+    fn novel(&self, request: &Request, fresh: &HashMap<Key, Hash>) -> Result<Vec<(Key, Hash, bool)>, String> {
+        request
+            .iter()
+            .map(|(_, record)| {
+                let key = (record.source.clone(), record.id.clone());
+                let hash: Hash = Sha256::digest(&record.event).into();
+                let durable = self.hashes.get(&key);
+                match durable.or_else(|| fresh.get(&key)) {
+                    Some(other) if *other != hash => Err(key.1),
+                    _ => Ok((key, hash, durable.is_some())),
+                }
+            })
+            .collect()
+    }
+
+    fn remember(&mut self, fresh: HashMap<Key, Hash>) {
+        for (key, hash) in fresh {
+            if self.hashes.insert(key.clone(), hash).is_none() {
+                self.order.push_back(key);
+            }
+        }
+        while self.order.len() > REMEMBERED {
+            if let Some(oldest) = self.order.pop_front() {
+                self.hashes.remove(&oldest);
+            }
+        }
+    }
+}

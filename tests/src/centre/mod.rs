@@ -1,0 +1,10 @@
+//! The test service centre: real TLS with client certificates, every event kept, faults on demand.
+//!
+//! Written from docs/protocol.md. Runs in a test's process ([`Centre`]) or as the program `rap-centre`; a test
+//! beside the program reads its database with [`Store`].
+
+mod server;
+mod store;
+
+pub use self::server::{Centre, Config, Fault};
+pub use self::store::{Arrival, Store};
