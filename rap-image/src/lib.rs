@@ -25,6 +25,7 @@ pub mod overlay;
 pub mod payload;
 pub mod pick;
 pub mod report;
+pub mod staging;
 pub mod store;
 #[cfg(test)]
 #[allow(dead_code, reason = "the tests of the command line use the rest")]

@@ -1,5 +1,8 @@
-//! What the whole-system tests are made of: the service centre, instruments, and keys for them.
+//! What the whole-system tests are made of: the service centre, instruments, keys for them; the demonstration and the
+//! measurements.
 
+pub mod bench;
 pub mod centre;
+pub mod demo;
 pub mod instrument;
 pub mod keys;

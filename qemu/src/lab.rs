@@ -1,0 +1,179 @@
+//! The world around the box: hosts in network namespaces, at the other end of its cables.
+//!
+//! ```text
+//! instrument 1 (192.168.1.50) ── tap ── port 1 ┐         ┌ tap ── lan0 10.9.0.1 (router, DHCP, DNS: `hospital`)
+//! instrument 2 (192.168.1.50) ── tap ── port 2 ├── box ──┤         ├── 10.9.0.10 (`centre`)
+//! instrument N …                               ┘ uplink  ┘         └── 10.9.0.20 (`workstation`)
+//! ```
+//!
+//! The addresses are the contract in ARCHITECTURE.md. Works as root, or in a user namespace
+//! ([`enter_user_namespace`]). Invariant: no host of the lab has a way to any network outside it.
+
+mod host;
+mod namespace;
+pub mod probe;
+mod tap;
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::Arc;
+
+pub use host::{Host, Lease};
+pub use namespace::Namespace;
+pub use tap::Tap;
+
+use crate::process::Running;
+use crate::{Error, Result};
+
+/// The hospital's router, DHCP and name server.
+pub const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
+/// The box on the hospital's network: the only lease its DHCP server has.
+pub const BOX: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
+/// The service centre.
+pub const CENTRE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 9, 0, 10), 8443);
+/// The service centre's name, which the hospital's name server knows.
+pub const CENTRE_NAME: &str = "centre.test";
+/// Some computer of the hospital.
+pub const WORKSTATION: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 20);
+/// The prefix length of the hospital's network.
+pub const PREFIX: u8 = 24;
+/// Every instrument's fixed address, the same on every port.
+pub const INSTRUMENT: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 50);
+/// The box's address on every port.
+pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
+/// The PCI path of the uplink card, as `site.toml` names it.
+pub const UPLINK_NIC: &str = "pci:0000:00:10.0";
+
+/// The PCI path of the card of instrument port `number` (from 1), as `site.toml` names it.
+#[must_use]
+pub fn port_nic(number: usize) -> String {
+    format!("pci:0000:00:{:02x}.0", 0x10 + number)
+}
+
+/// Set in the environment of the program that [`enter_user_namespace`] started again.
+const INSIDE: &str = "RAP_LAB_INSIDE";
+
+/// A complete surrounding for one machine.
+#[derive(Debug)]
+pub struct Lab {
+    /// The hospital's router, with its DHCP and name server, on `lan0`.
+    pub hospital: Host,
+    /// The service centre's host, on `eth0`.
+    pub centre: Host,
+    /// A computer of the hospital, on `eth0`.
+    pub workstation: Host,
+    /// The instruments' hosts, on `eth0`, with their fixed addresses; port 1's first.
+    pub instruments: Vec<Host>,
+    cables: Vec<Arc<Tap>>,
+    /// Ends before its directory goes.
+    _dhcp: Running,
+    directory: tempfile::TempDir,
+}
+
+impl Lab {
+    /// Builds the hospital, the centre and `instruments` hosts with the factory's fixed address.
+    ///
+    /// # Errors
+    /// When rights or programs are missing (root or a user namespace, `ip`, `dnsmasq`, /dev/net/tun).
+    pub fn new(instruments: usize) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("rap-lab-").tempdir();
+        let directory = directory.map_err(|e| Error::Network("make a temporary directory", e))?;
+        let hospital = Host::new("hospital")?;
+        hospital.ip("link add lan0 type bridge forward_delay 0 stp_state 0")?;
+        hospital.configure("lan0", ROUTER, PREFIX, None)?;
+        let mut cables = vec![Arc::new(Tap::new(hospital.namespace(), "uplink")?)];
+        hospital.ip("link set uplink master lan0 up")?;
+
+        let centre = on_lan(&hospital, "centre", *CENTRE.ip())?;
+        let workstation = on_lan(&hospital, "workstation", WORKSTATION)?;
+        let names = [(CENTRE_NAME, *CENTRE.ip())];
+        let dhcp = hospital.serve_dhcp("lan0", ROUTER, BOX, &names, directory.path())?;
+
+        let mut hosts = Vec::new();
+        for number in 1..=instruments {
+            let host = Host::new(format!("instrument {number}"))?;
+            cables.push(Arc::new(Tap::new(host.namespace(), "eth0")?));
+            host.configure("eth0", INSTRUMENT, PREFIX, Some(GATEWAY))?;
+            hosts.push(host);
+        }
+        Ok(Self {
+            hospital,
+            centre,
+            workstation,
+            instruments: hosts,
+            cables,
+            _dhcp: dhcp,
+            directory,
+        })
+    }
+
+    /// The machine's ends of the cables: the uplink first, then the ports in order.
+    #[must_use]
+    pub fn cables(&self) -> Vec<Arc<Tap>> {
+        self.cables.clone()
+    }
+
+    /// What the hospital's DHCP server has given out: a line a lease, with the Ethernet and the IP address.
+    #[must_use]
+    pub fn leases(&self) -> String {
+        // No file is no lease yet.
+        std::fs::read_to_string(self.directory.path().join("leases")).unwrap_or_default()
+    }
+
+    /// The host on port `number`, from 1.
+    ///
+    /// # Panics
+    /// When there is no such port.
+    #[must_use]
+    pub fn instrument(&self, number: usize) -> &Host {
+        &self.instruments[number - 1]
+    }
+}
+
+/// A host with one interface on the hospital's bridge.
+fn on_lan(hospital: &Host, name: &str, address: Ipv4Addr) -> Result<Host> {
+    let host = Host::new(name)?;
+    hospital.connect(name, &host, "eth0")?;
+    hospital.ip(&format!("link set {name} master lan0 up"))?;
+    host.configure("eth0", address, PREFIX, Some(ROUTER))?;
+    Ok(host)
+}
+
+/// Whether this process may build a lab as it is.
+#[must_use]
+pub fn permitted() -> bool {
+    Namespace::new().is_ok()
+}
+
+/// Starts this program again as root of its own user namespace, when it may not build a lab as it is. To be called
+/// first thing in `main`; returns when nothing had to be done.
+///
+/// # Errors
+/// When user namespaces are not to be had either.
+pub fn enter_user_namespace() -> Result<()> {
+    if permitted() {
+        return Ok(());
+    }
+    let refused = Error::Setting(
+        "the lab needs network namespaces: run it as root, or allow user namespaces \
+         (sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0)"
+            .to_owned(),
+    );
+    if std::env::var_os(INSIDE).is_some() {
+        return Err(refused);
+    }
+    let program = std::env::current_exe().map_err(|e| Error::Network("find this program", e))?;
+    let mut again = Command::new("unshare");
+    again
+        .args(["--user", "--map-root-user", "--net", "--"])
+        .arg(program)
+        .args(std::env::args_os().skip(1));
+    // Returns only when it failed.
+    let source = again.env(INSIDE, "1").exec();
+    log::debug!("unshare: {source}");
+    Err(refused)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,128 @@
+//! `bench image`: how large the image is and how long it takes to build.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, ensure};
+use sha2::{Digest, Sha256};
+
+use super::Figure;
+
+/// The size goal for the whole image on the wire, in MB.
+const WIRE_GOAL: f64 = 28.0;
+/// The goal for a rebuild when nothing but an overlay file changed, in seconds.
+const WARM_GOAL: f64 = 10.0;
+/// The level full images are published with.
+const LEVEL: i32 = 19;
+
+/// Measures the image in `directory`; `builder` is `rap-image`. With `cold`, also builds once from an empty target
+/// (the package cache stays), which takes minutes.
+///
+/// # Errors
+/// When the image is missing or a build fails.
+pub fn measure(directory: &Path, builder: &Path, cold: bool) -> anyhow::Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    if cold {
+        let fresh = tempfile::tempdir()?;
+        let target = fresh.path().join("target");
+        let seconds = build(
+            Command::new(builder)
+                .args(["build", "--out"])
+                .arg(fresh.path().join("image"))
+                .env("CARGO_TARGET_DIR", target),
+        )?;
+        figures.push(Figure::number("cold build, packages cached", seconds, "s"));
+    }
+    let seconds = build(Command::new(builder).args(["build", "--out"]).arg(directory))?;
+    figures.push(Figure::number("warm build", seconds, "s").at_most(WARM_GOAL));
+
+    let uki = directory.join("RAP.EFI");
+    let bytes = std::fs::metadata(&uki)
+        .with_context(|| format!("cannot read {}", uki.display()))?
+        .len();
+    let wire = compressed(&uki)?;
+    figures.push(Figure::number("UKI on disk", megabytes(bytes), "MB"));
+    figures.push(
+        Figure::number(format!("full image, zstd -{LEVEL}"), megabytes(wire), "MB")
+            .at_most(WIRE_GOAL)
+            .beside("uncompressed", megabytes(bytes)),
+    );
+    figures.push(Figure::text("SHA-256 of the UKI", digest(&uki)?, ""));
+    Ok(figures)
+}
+
+/// Seconds of one build.
+fn build(command: &mut Command) -> anyhow::Result<f64> {
+    let begun = Instant::now();
+    let output = command
+        .output()
+        .with_context(|| format!("cannot start {command:?}"))?;
+    ensure!(
+        output.status.success(),
+        "{command:?} failed:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(begun.elapsed().as_secs_f64())
+}
+
+/// Bytes of the file as one zstd frame.
+fn compressed(path: &Path) -> anyhow::Result<u64> {
+    let mut counter = Counter(0);
+    let mut encoder = zstd::Encoder::new(&mut counter, LEVEL)?;
+    encoder.long_distance_matching(true)?;
+    io::copy(&mut File::open(path)?, &mut encoder)?;
+    encoder.finish()?;
+    Ok(counter.0)
+}
+
+fn digest(path: &Path) -> anyhow::Result<String> {
+    let mut hasher = Sha256::new();
+    io::copy(&mut File::open(path)?, &mut hasher)?;
+    Ok(hasher
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+/// 10⁶ bytes, to the kilobyte.
+fn megabytes(bytes: u64) -> f64 {
+    f64::from(u32::try_from(bytes / 1000).unwrap_or(u32::MAX)) / 1000.0
+}
+
+/// Counts what is written to it.
+struct Counter(u64);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_compresses_to_is_counted() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("zeros");
+        std::fs::write(&path, vec![0; 1_000_000]).unwrap();
+        let wire = compressed(&path).unwrap();
+        assert!((10..1000).contains(&wire), "{wire}");
+    }
+
+    #[test]
+    fn a_failing_builder_is_an_error_with_its_words() {
+        let error = build(Command::new("sh").args(["-c", "echo no mirror >&2; exit 2"])).unwrap_err();
+        assert!(error.to_string().contains("no mirror"), "{error}");
+    }
+}
