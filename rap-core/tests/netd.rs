@@ -162,3 +162,21 @@ fn a_pulled_cable_and_a_card_that_comes_back_are_mended() {
     assert!(lease(&lab, "i1").is_some());
     assert!(reaches(&lab, "i1", 8443));
 }
+
+#[test]
+fn a_port_without_its_card_has_its_socket_and_works_once_the_card_is_there() {
+    if !possible(&["/usr/bin/busybox"]) {
+        return;
+    }
+    let mut lab = Lab::start("c", &SITE.replace("02:00:00:00:00:12", "02:00:00:00:00:77"));
+    let status = lab.wait("applied", |status| status["ports"][0]["link"] == "up");
+    assert_eq!(status["ports"][1]["link"], "error");
+    assert_eq!(status["problems"].as_array().unwrap().len(), 1, "{status:#}");
+    assert_eq!(lab.sockets.len(), 2);
+
+    ip(&format!("-n {} link del eth2", lab.full("root")));
+    lab.cable("eth7", "02:00:00:00:00:77", "i2");
+    lab.wait("with card", |status| status["ports"][1]["link"] == "up");
+    assert!(lease(&lab, "i2").is_some());
+    assert!(reaches(&lab, "i2", 8080));
+}

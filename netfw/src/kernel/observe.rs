@@ -174,3 +174,28 @@ async fn add_neighbours(handle: &Handle, links: &mut [Link]) -> Result<(), rtnet
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_on_a_bus_is_found_at_its_pci_function() {
+        // Whatever PCI devices this machine has, the virtio devices below them among them.
+        let buses = ["pci", "virtio"].map(|bus| (bus, Path::new("/sys/bus").join(bus).join("devices")));
+        for (bus, devices) in buses {
+            for device in std::fs::read_dir(devices).into_iter().flatten() {
+                let name = device.unwrap().file_name().into_string().unwrap();
+                let path = pci_path(bus, &name);
+                if bus == "pci" {
+                    assert_eq!(path.unwrap().as_str(), name);
+                } else if let Some(path) = path {
+                    let below = Path::new("/sys/bus/pci/devices").join(path.as_str()).join(&name);
+                    assert!(below.exists(), "{}", below.display());
+                }
+            }
+        }
+        assert_eq!(pci_path("pci", "../../../etc"), None);
+        assert_eq!(pci_path("virtio", "none"), None);
+    }
+}

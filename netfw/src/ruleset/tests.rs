@@ -52,3 +52,22 @@ fn a_marker_tells_tables_apart_and_is_the_same_every_time() {
     assert_eq!(plan.ports[0].table.summary(), again.ports[0].table.summary());
     assert_ne!(plan.ports[0].table.marker(), plan.ports[1].table.marker());
 }
+
+#[test]
+fn an_element_is_taken_out_before_it_is_given_its_time_anew() {
+    // Linux before 6.12 keeps the old timeout of an element that is added again.
+    let element = Element {
+        address: [10, 9, 0, 1].into(),
+        service: None,
+        timeout: Some(std::time::Duration::from_secs(60)),
+        comment: "uplink.dns".to_owned(),
+    };
+    let transaction = refill(DNS, &[element]);
+    let verbs: Vec<_> = transaction["nftables"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|command| command.as_object().unwrap().keys())
+        .collect();
+    assert_eq!(verbs, ["add", "delete", "add"]);
+}
