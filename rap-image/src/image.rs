@@ -20,6 +20,8 @@ use crate::uki::{self, UkiError};
 pub const CONTENTS: &str = "etc/rap/packages.json";
 /// The owner of the core's part.
 pub const CORE: &str = "rap";
+/// [`rap_core::paths::SENTINEL`] as a path of the initramfs.
+const SENTINEL: &str = ".complete";
 const REVISION: u32 = 2;
 
 /// Why an image cannot be composed.
@@ -151,7 +153,7 @@ pub fn compose(ingredients: &Ingredients) -> Result<Image, ImageError> {
     Ok(Image { info, uki, shares })
 }
 
-/// The fresh disk's volumes: the loader, and slot A with the image, confirmed. Slot B stays empty.
+/// The fresh disk's volumes: the loader, slot A with the image, confirmed, and a vacant slot B.
 ///
 /// # Errors
 /// When the loader or the UKI does not fit.
@@ -162,9 +164,12 @@ pub fn volumes<'a>(
 ) -> Result<Vec<(Place, Volume<'a>)>, ImageError> {
     let environment = Label::A.confirmed(REVISION, watchdog_seconds);
     let slot = slot::slot_image(uki, Label::A, &environment).map_err(ImageError::Slot)?;
+    let vacant = slot::slot_image(&[], Label::B, &Label::B.vacant()).map_err(ImageError::Slot)?;
+    let esp = disk::esp(loader).map_err(ImageError::Disk)?;
     Ok(vec![
-        (Place::Esp, disk::esp(loader).map_err(ImageError::Disk)?),
+        (Place::Esp, esp),
         (Place::SlotA, slot),
+        (Place::SlotB, vacant),
     ])
 }
 
@@ -236,7 +241,9 @@ fn core_part(ingredients: &Ingredients, info: &BuildInfo) -> Part {
         path: path.to_owned(),
         mode,
         kind,
-        reason: "the appliance's own program and what the builder says of the image".to_owned(),
+        reason: core_reason(path)
+            .unwrap_or("holds the appliance's own files")
+            .to_owned(),
     };
     let mut entries: Vec<Entry> = folders
         .map(|folder| entry(folder, 0o755, Kind::Directory))
@@ -247,16 +254,26 @@ fn core_part(ingredients: &Ingredients, info: &BuildInfo) -> Part {
         entry("init", 0o777, Kind::Link("usr/bin/rap".to_owned())),
         entry("usr/bin/rap", 0o755, Kind::File(ingredients.core.clone())),
         entry("usr/bin/rapctl", 0o777, Kind::Link("rap".to_owned())),
-        entry(
-            rap_core::paths::SENTINEL.trim_start_matches('/'),
-            0o444,
-            Kind::File(Vec::new()),
-        ),
+        entry(SENTINEL, 0o444, Kind::File(Vec::new())),
     ]);
     Part {
         owner: CORE.to_owned(),
         entries,
     }
+}
+
+/// Why a file of the core's part is there.
+#[must_use]
+pub fn core_reason(path: &str) -> Option<&'static str> {
+    Some(match path {
+        "etc/rap/build.json" => "what the image says of itself",
+        CONTENTS => "what the image is made from, for `rap-image verify`",
+        "init" => "the kernel starts it as the first process",
+        "usr/bin/rap" => "the appliance's program",
+        "usr/bin/rapctl" => "the appliance's program under the name of its control command",
+        SENTINEL => "the last file: init refuses to run without it, because then others are missing too",
+        _ => return None,
+    })
 }
 
 fn refuse_twice<'a>(parts: impl Iterator<Item = &'a Part>) -> Result<(), ImageError> {
@@ -352,7 +369,10 @@ pub(crate) mod tests {
             .collect::<Vec<_>>();
         assert_eq!(owners, ["stub", "kernel", "hello 1.0", "rap"]);
         assert_eq!(archives.len(), 2);
-        assert_eq!(archives[1].last().unwrap().path, ".complete");
+        assert_eq!(
+            format!("/{}", archives[1].last().unwrap().path),
+            rap_core::paths::SENTINEL
+        );
     }
 
     #[test]

@@ -1,7 +1,30 @@
 //! The builder: from pinned Debian packages and this repository to one file that boots.
+//!
+//! [`overlay`] reads the recipes; [`lock`] pins every package they need, believing only [`archive`]'s signatures;
+//! [`mirror`] says where from, [`fetch`] brings it into the [`store`], checked; [`deb`] opens packages; [`pick`] takes
+//! the wanted files, with the libraries ([`elf`]) and kernel modules ([`modules`]) that follow, as [`payload`] parts.
+//!
+//! [`hermetic`] compiles the core in a root of locked packages; [`image`] composes everything into [`cpio`] archives, the
+//! [`uki`] and the disk; [`disk`] writes it; [`build`] is all of that in order; [`verify`] reads it again.
 
+pub mod archive;
+pub mod build;
 pub mod cpio;
+pub mod deb;
+pub mod digest;
+pub mod disk;
+pub mod elf;
+pub mod fetch;
+pub mod hermetic;
 pub mod image;
+pub mod lock;
+pub mod mirror;
+pub mod modules;
+pub mod overlay;
 pub mod payload;
+pub mod pick;
+pub mod report;
 pub mod staging;
+pub mod store;
 pub mod uki;
+pub mod verify;

@@ -69,6 +69,16 @@ impl Label {
         }
     }
 
+    /// The environment of a slot that was never written: it loses against every other, and Boot Guard, which wants
+    /// two environments, has nothing to warn of.
+    #[must_use]
+    pub fn vacant(self) -> Environment {
+        Environment {
+            state: environment::State::Failed,
+            ..self.confirmed(0, 0)
+        }
+    }
+
     fn bytes(self) -> Vec<u8> {
         self.text().encode_utf16().flat_map(u16::to_le_bytes).collect()
     }

@@ -1,10 +1,57 @@
-//! `rap-image lock`.
+//! `rap-image lock`: pins every package the overlays need, or says whether newer ones exist.
+
+use rap_image::lock::{self, Catalogue, Lock};
+use rap_image::overlay::Stack;
+
+use super::No;
+use super::sources::Sources;
 
 /// What `lock` takes.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {}
+pub(super) struct Args {
+    /// Write nothing; exit 0 when the lock is current, 1 when something newer exists
+    #[arg(long)]
+    check: bool,
+    #[command(flatten)]
+    sources: Sources,
+}
 
-/// Carries out `lock`.
-pub(super) fn run(_args: Args) -> anyhow::Result<()> {
-    anyhow::bail!("`rap-image lock` is not part of this build")
+/// Makes the lock anew and says what changed.
+pub(super) fn run(args: Args) -> anyhow::Result<()> {
+    let Args { check, sources } = args;
+    let stack = Stack::all(&sources.overlays)?;
+    let path = sources.lock();
+    let old = match Lock::read(&path) {
+        Ok(old) => Some(old),
+        Err(lock::Error::Absent(_)) if !check => None,
+        Err(error) => return Err(error.into()),
+    };
+    let catalogue = Catalogue::fetch(&sources.fetcher()?, &sources.keyring(), old.as_ref())?;
+    let new = lock::make(&stack, &catalogue)?;
+    let changes = old.as_ref().map(|old| lock::changes(old, &new));
+    let changed = changes.as_ref().is_none_or(|changes| !changes.is_empty());
+    for change in changes.iter().flatten() {
+        println!("{change}");
+    }
+    if check {
+        return match changes.map_or(0, |changes| changes.len()) {
+            0 => {
+                println!("the lock is current: {} packages", new.packages.len());
+                Ok(())
+            }
+            newer => Err(No(format!(
+                "{newer} package(s) would change; `rap-image lock` writes them"
+            ))
+            .into()),
+        };
+    }
+    new.write(&path)?;
+    let verb = if changed { "wrote" } else { "nothing changed in" };
+    println!(
+        "{verb} {}: {} packages, Debian as of {}",
+        path.display(),
+        new.packages.len(),
+        new.time()
+    );
+    Ok(())
 }

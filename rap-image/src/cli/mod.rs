@@ -3,9 +3,11 @@
 mod build;
 mod check;
 mod completions;
+mod hermetic_cell;
 mod keys;
 mod lock;
 mod run;
+mod sources;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -32,6 +34,9 @@ enum Verb {
     Keys(keys::Args),
     /// Check a site.toml on the desk
     Check(check::Args),
+    /// The inside of the hermetic build; `build` starts it
+    #[command(name = rap_image::hermetic::VERB, hide = true)]
+    HermeticCell(hermetic_cell::Args),
     /// Print the completions for a shell
     Completions(completions::Args),
 }
@@ -50,6 +55,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Verb::Run(args) => run::run(args),
         Verb::Keys(args) => keys::run(args),
         Verb::Check(args) => check::run(args),
+        Verb::HermeticCell(args) => hermetic_cell::run(args),
         Verb::Completions(args) => completions::run(args),
     }
 }

@@ -1,10 +1,40 @@
-//! `rap-image verify`.
+//! `rap-image verify`: reads an image again.
+
+use std::path::PathBuf;
+
+use rap_image::verify;
+
+use super::No;
 
 /// What `verify` takes.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {}
+pub(super) struct Args {
+    /// A disk image or a `rap.efi`
+    image: PathBuf,
+    /// Exit 1 unless the unsigned digest is this one
+    #[arg(long, value_name = "DIGEST")]
+    expect: Option<String>,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
 
-/// Carries out `verify`.
-pub(super) fn run(_args: Args) -> anyhow::Result<()> {
-    anyhow::bail!("`rap-image verify` is not part of this build")
+/// Reads the image and prints what is in it.
+pub(super) fn run(args: Args) -> anyhow::Result<()> {
+    let found = verify::read(&args.image)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&found)?);
+    } else {
+        println!("{found}");
+    }
+    match args.expect {
+        Some(wanted) if !wanted.eq_ignore_ascii_case(&found.uki.unsigned_digest) => {
+            let digest = found.uki.unsigned_digest;
+            Err(No(format!(
+                "the unsigned digest is {digest}, not {wanted}: another commit, lock or profile made it"
+            ))
+            .into())
+        }
+        _ => Ok(()),
+    }
 }

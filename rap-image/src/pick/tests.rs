@@ -1,0 +1,1 @@
+//! Picking from fabricated packages.

@@ -1,0 +1,416 @@
+//! Reading an image again: a disk image or a UKI, down to the last file, holding everything against the rules it was
+//! made by.
+//!
+//! Independent of the writer where that is cheap: the file systems are read by another FAT implementation, and then
+//! held against the function that makes them.
+
+use std::fmt::{self, Display};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use rap_core::boot::disk::{self, DiskError, Partition, Table};
+use rap_core::boot::environment::{Environment, EnvironmentError};
+use rap_core::boot::fat::Volume;
+use rap_core::boot::slot::{Label, SlotError, slot_image};
+use rap_core::build_info::BuildInfo;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::cpio::{self, CpioError};
+use crate::image::{CONTENTS, Contents, Package, hex};
+use crate::payload::{Entry, Kind};
+use crate::report::grouped;
+use crate::uki::{Program, UkiError};
+
+mod volume;
+
+use volume::{Window, file_of};
+
+/// What is wrong with an image.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// It cannot be read.
+    #[error("cannot read {0}")]
+    Read(PathBuf, #[source] std::io::Error),
+    /// Neither of the two.
+    #[error("{0} is neither a disk image nor a unified kernel image")]
+    Neither(PathBuf),
+    /// It was cut off.
+    #[error("the disk image has {found} bytes, its partitions reach to {expected}: it was cut off")]
+    Truncated {
+        /// Bytes it has.
+        found: u64,
+        /// Bytes it should have.
+        expected: u64,
+    },
+    /// Its partitions.
+    #[error("the partitions are not what they should be")]
+    Disk(#[source] DiskError),
+    /// A file system.
+    #[error("cannot read `{file}` from partition `{partition}`")]
+    FileSystem {
+        /// The partition.
+        partition: &'static str,
+        /// The file.
+        file: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file system differs from the function that makes it.
+    #[error(
+        "partition `{partition}` differs at byte {offset} from what its files make: it was damaged or written by others"
+    )]
+    Differs {
+        /// The partition.
+        partition: &'static str,
+        /// The first extent that differs, in bytes from the partition's beginning.
+        offset: u64,
+    },
+    /// A slot's environment.
+    #[error("the environment of partition `{0}` is not valid")]
+    Environment(&'static str, #[source] EnvironmentError),
+    /// A slot.
+    #[error("partition `{0}` cannot be a slot")]
+    Slot(&'static str, #[source] SlotError),
+    /// The UKI.
+    #[error("the unified kernel image is damaged")]
+    Uki(#[source] UkiError),
+    /// The initramfs.
+    #[error("the initramfs is damaged")]
+    Initramfs(#[source] CpioError),
+    /// A file that every image has.
+    #[error("`{0}` is not in the image: it was not made by this builder or is damaged")]
+    Absent(&'static str),
+    /// The sentinel is not at the end.
+    #[error("the initramfs does not end with the sentinel `{0}`: files are missing")]
+    Sentinel(&'static str),
+    /// What the image says of itself cannot be read.
+    #[error("`{0}` in the image cannot be read")]
+    Json(&'static str, #[source] serde_json::Error),
+    /// Archives and the list of parts do not agree.
+    #[error("the initramfs has {found} archives, the image's own list names {listed}")]
+    Parts {
+        /// Archives there are.
+        found: usize,
+        /// Parts listed.
+        listed: usize,
+    },
+}
+
+/// What was found in an image.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Found {
+    /// The partitions, when it is a disk image.
+    pub partitions: Vec<FoundPartition>,
+    /// The slots, when it is a disk image.
+    pub slots: Vec<FoundSlot>,
+    /// The UKI: of the slot that boots, or the file itself.
+    pub uki: FoundUki,
+}
+
+/// One partition.
+#[derive(Debug, Serialize)]
+pub struct FoundPartition {
+    /// Its name.
+    pub name: String,
+    /// Its identifier.
+    pub guid: String,
+    /// Its first byte.
+    pub offset: u64,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
+/// One slot.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FoundSlot {
+    /// The label.
+    pub label: &'static str,
+    /// How far its trial is.
+    pub state: String,
+    /// The environment's revision.
+    pub revision: u32,
+    /// Seconds of the loader's watchdog.
+    pub watchdog_seconds: u16,
+    /// What it boots.
+    pub kernel_file: String,
+    /// Bytes of its UKI; 0 when the slot is vacant.
+    pub uki_bytes: usize,
+}
+
+/// A UKI.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FoundUki {
+    /// Its bytes.
+    pub bytes: usize,
+    /// SHA-256 of the whole file.
+    pub sha256: String,
+    /// Authenticode's SHA-256, which a signature does not change.
+    pub unsigned_digest: String,
+    /// Whether it is signed.
+    pub signed: bool,
+    /// Its sections' names and bytes.
+    pub sections: Vec<(String, usize)>,
+    /// The kernel's command line.
+    pub command_line: String,
+    /// The kernel's release.
+    pub kernel_version: String,
+    /// What the image says of itself.
+    pub info: BuildInfo,
+    /// The initramfs, by owner.
+    pub parts: Vec<FoundPart>,
+    /// The packages it is made from.
+    pub packages: Vec<Package>,
+}
+
+/// What one owner has in the initramfs.
+#[derive(Debug, Serialize)]
+pub struct FoundPart {
+    /// The owner.
+    pub owner: String,
+    /// Bytes of its files.
+    pub bytes: usize,
+    /// Its paths.
+    pub paths: Vec<String>,
+}
+
+/// Reads an image.
+///
+/// # Errors
+/// What is wrong with it first.
+pub fn read(path: &Path) -> Result<Found, VerifyError> {
+    let failed = |error| VerifyError::Read(path.to_owned(), error);
+    let mut file = File::open(path).map_err(failed)?;
+    let mut head = [0; 520];
+    let length = file.metadata().map_err(failed)?.len();
+    let has_head = length >= 520 && file.read_exact(&mut head).is_ok();
+    if has_head && head.starts_with(b"MZ") {
+        let bytes = std::fs::read(path).map_err(failed)?;
+        return Ok(Found {
+            partitions: Vec::new(),
+            slots: Vec::new(),
+            uki: read_uki(&bytes)?,
+        });
+    }
+    if has_head && head[510..512] == [0x55, 0xaa] {
+        return read_disk(&file, length);
+    }
+    Err(VerifyError::Neither(path.to_owned()))
+}
+
+fn read_disk(file: &File, length: u64) -> Result<Found, VerifyError> {
+    let expected = Table::fresh_disk_bytes();
+    if length < expected {
+        return Err(VerifyError::Truncated {
+            found: length,
+            expected,
+        });
+    }
+    let table = Table::read(file, length).map_err(VerifyError::Disk)?;
+    let window = |place: disk::Place| Window::of(file, table.partition(place), place.name());
+    let esp = window(disk::Place::Esp);
+    let loader = file_of(&esp, "EFI/BOOT/BOOTX64.EFI")?;
+    Program::parse(&loader).map_err(VerifyError::Uki)?;
+    compare(&esp, &disk::esp(&loader).map_err(VerifyError::Disk)?)?;
+
+    let mut slots = Vec::new();
+    let mut newest: Option<(u32, Vec<u8>)> = None;
+    for label in [Label::A, Label::B] {
+        let window = window(label.place());
+        let (environment, uki) = read_slot(&window, label)?;
+        slots.push(FoundSlot {
+            label: label.text(),
+            state: format!("{:?}", environment.state).to_lowercase(),
+            revision: environment.revision,
+            watchdog_seconds: environment.watchdog_seconds,
+            kernel_file: environment.kernel_file,
+            uki_bytes: uki.len(),
+        });
+        if newest
+            .as_ref()
+            .is_none_or(|(revision, _)| environment.revision > *revision)
+        {
+            newest = Some((environment.revision, uki));
+        }
+    }
+    let uki = newest.map(|(_, uki)| uki).unwrap_or_default();
+    let partitions = disk::Place::ALL
+        .map(|place| found_partition(table.partition(place)))
+        .into();
+    Ok(Found {
+        partitions,
+        slots,
+        uki: read_uki(&uki)?,
+    })
+}
+
+fn read_slot(window: &Window<'_>, label: Label) -> Result<(Environment, Vec<u8>), VerifyError> {
+    let partition = window.partition;
+    let environment = Environment::decode(&file_of(window, "BGENV.DAT")?)
+        .map_err(|source| VerifyError::Environment(partition, source))?;
+    let uki = file_of(window, "RAP.EFI")?;
+    let wanted =
+        slot_image(&uki, label, &environment).map_err(|source| VerifyError::Slot(partition, source))?;
+    compare(window, &wanted)?;
+    Ok((environment, uki))
+}
+
+fn compare(window: &Window<'_>, wanted: &Volume<'_>) -> Result<(), VerifyError> {
+    for extent in &wanted.extents {
+        if window.bytes(extent.offset, extent.bytes.len())? != *extent.bytes {
+            return Err(VerifyError::Differs {
+                partition: window.partition,
+                offset: extent.offset,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn found_partition(partition: &Partition) -> FoundPartition {
+    FoundPartition {
+        name: partition.name.clone(),
+        guid: partition.guid.to_string(),
+        offset: partition.offset(),
+        bytes: partition.length(),
+    }
+}
+
+/// Reads a UKI.
+///
+/// # Errors
+/// What is wrong with it first.
+pub fn read_uki(bytes: &[u8]) -> Result<FoundUki, VerifyError> {
+    let program = Program::parse(bytes).map_err(VerifyError::Uki)?;
+    program.check().map_err(VerifyError::Uki)?;
+    let required = |name| program.required(name).map_err(VerifyError::Uki);
+    let text = |name| required(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    required(".linux")?;
+    let archives = cpio::read(required(".initrd")?).map_err(VerifyError::Initramfs)?;
+    let sentinel = rap_core::paths::SENTINEL;
+    let last = archives.last().and_then(|archive| archive.last());
+    if last.is_none_or(|entry| entry.path != sentinel.trim_start_matches('/')) {
+        return Err(VerifyError::Sentinel(sentinel));
+    }
+    let contents: Contents = json(&archives, CONTENTS)?;
+    let info: BuildInfo = json(&archives, "etc/rap/build.json")?;
+    if contents.parts.len() != archives.len() {
+        return Err(VerifyError::Parts {
+            found: archives.len(),
+            listed: contents.parts.len(),
+        });
+    }
+    Ok(FoundUki {
+        bytes: bytes.len(),
+        sha256: hex(&Sha256::digest(bytes)),
+        unsigned_digest: hex(&program.authenticode()),
+        signed: program.is_signed(),
+        sections: program
+            .sections
+            .iter()
+            .map(|section| (section.name.clone(), section.virtual_size))
+            .collect(),
+        command_line: text(".cmdline")?,
+        kernel_version: text(".uname")?,
+        info,
+        parts: contents
+            .parts
+            .into_iter()
+            .zip(&archives)
+            .map(|(owner, entries)| found_part(owner, entries))
+            .collect(),
+        packages: contents.packages,
+    })
+}
+
+fn json<T: serde::de::DeserializeOwned>(
+    archives: &[Vec<Entry>],
+    path: &'static str,
+) -> Result<T, VerifyError> {
+    let entry = archives.iter().flatten().find(|entry| entry.path == path);
+    match entry.map(|entry| &entry.kind) {
+        Some(Kind::File(content)) => {
+            serde_json::from_slice(content).map_err(|error| VerifyError::Json(path, error))
+        }
+        _ => Err(VerifyError::Absent(path)),
+    }
+}
+
+fn found_part(owner: String, entries: &[Entry]) -> FoundPart {
+    let size = |entry: &Entry| match &entry.kind {
+        Kind::File(content) => content.len(),
+        Kind::Directory | Kind::Link(_) => 0,
+    };
+    FoundPart {
+        owner,
+        bytes: entries.iter().map(size).sum(),
+        paths: entries.iter().map(|entry| entry.path.clone()).collect(),
+    }
+}
+
+impl Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for FoundPartition {
+            name,
+            guid,
+            offset,
+            bytes,
+        } in &self.partitions
+        {
+            writeln!(
+                f,
+                "partition  {name:14}  {guid}  at {offset:>12}  {bytes:>12} bytes"
+            )?;
+        }
+        for slot in &self.slots {
+            let FoundSlot {
+                label,
+                state,
+                revision,
+                watchdog_seconds,
+                kernel_file,
+                uki_bytes,
+            } = slot;
+            writeln!(
+                f,
+                "slot       {label}  {state}, revision {revision}, watchdog {watchdog_seconds} s, {kernel_file}, {} bytes",
+                grouped(*uki_bytes)
+            )?;
+        }
+        let uki = &self.uki;
+        for (name, bytes) in &uki.sections {
+            writeln!(f, "section    {name:8}  {:>12} bytes", grouped(*bytes))?;
+        }
+        for FoundPart { owner, bytes, paths } in &uki.parts {
+            writeln!(
+                f,
+                "part       {owner}  {} files, {} bytes",
+                paths.len(),
+                grouped(*bytes)
+            )?;
+        }
+        for Package { name, version } in &uki.packages {
+            writeln!(f, "package    {name} {version}")?;
+        }
+        writeln!(f, "command    {}", uki.command_line)?;
+        writeln!(f, "kernel     {}", uki.kernel_version)?;
+        writeln!(
+            f,
+            "version    {} ({})",
+            uki.info.version,
+            uki.info.overlays.join(", ")
+        )?;
+        writeln!(f, "signed     {}", if uki.signed { "yes" } else { "no" })?;
+        writeln!(f, "build id         {}", uki.info.build_id)?;
+        writeln!(f, "sha-256          {}", uki.sha256)?;
+        write!(f, "unsigned digest  {}", uki.unsigned_digest)
+    }
+}
+
+#[cfg(test)]
+mod tests;
