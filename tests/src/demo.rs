@@ -18,7 +18,7 @@ use rap_qemu::machine::{Card, Machine};
 
 use crate::bench::boot::STAGES;
 use parts::{Centre, Ledger, Report};
-pub use parts::{KEYS, identity, program};
+pub use parts::{KEYS, program};
 use voice::Voice;
 
 /// The site of the demonstration: two ports, two instruments with the same fixed address.
@@ -28,7 +28,7 @@ const BOOT_PATIENCE: Duration = Duration::from_secs(180);
 /// From the post to the centre's book.
 const DELIVERY_PATIENCE: Duration = Duration::from_secs(120);
 /// Reports an instrument posts in each round.
-const REPORTS: u32 = 5;
+const REPORTS: usize = 5;
 
 /// What the demonstration is given.
 #[derive(Debug, Clone)]
@@ -92,7 +92,7 @@ impl Scene {
                 lab::INSTRUMENT
             ));
         }
-        let parcel = Parcel::new(SITE, &identity(&options.keys))?;
+        let parcel = Parcel::new(SITE, &options.keys)?;
         let mut staged = stage(&options.image, Some(&parcel))?;
         staged.options.cables = lab.cables();
         voice.fact(&format!(
@@ -101,7 +101,7 @@ impl Scene {
         ));
         let machine = Machine::new(staged.options)?;
         machine.console().listen(voice.console(options.verbose));
-        let ledger = Ledger::new(&options.keys);
+        let ledger = Ledger::new(&options.keys)?;
         Ok(Self {
             voice,
             lab,
@@ -158,8 +158,8 @@ impl Scene {
             self.voice
                 .fact(&format!("instrument {number}: {taken} reports acknowledged"));
             ensure!(
-                taken > 0,
-                "the box acknowledged none of instrument {number}'s reports; its console's last lines:\n{}",
+                taken == REPORTS,
+                "the box acknowledged {taken} of instrument {number}'s {REPORTS} reports; its console's last lines:\n{}",
                 self.machine.console().tail(40)
             );
         }

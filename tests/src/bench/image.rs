@@ -39,7 +39,7 @@ pub fn measure(directory: &Path, builder: &Path, cold: bool) -> anyhow::Result<V
     let seconds = build(Command::new(builder).args(["build", "--out"]).arg(directory))?;
     figures.push(Figure::number("warm build", seconds, "s").at_most(WARM_GOAL));
 
-    let uki = directory.join("RAP.EFI");
+    let uki = directory.join("rap.efi");
     let bytes = std::fs::metadata(&uki)
         .with_context(|| format!("cannot read {}", uki.display()))?
         .len();

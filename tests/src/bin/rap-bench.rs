@@ -53,7 +53,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<Vec<Figure>> {
         Name::Image => image::measure(&arguments.image, &demo::program("rap-image")?, arguments.cold)?,
         Name::Boot => {
             rap_qemu::lab::enter_user_namespace()?;
-            let parcel = Parcel::new(demo::SITE, &demo::identity(&arguments.keys))?;
+            let parcel = Parcel::new(demo::SITE, &arguments.keys)?;
             boot::measure(&arguments.image, &parcel)?
         }
     };

@@ -1,13 +1,14 @@
 //! The programs of the story and how they are spoken to: the only place that knows their command lines.
 //!
-//! * `rap-centre --listen ADDRESS --tls DIRECTORY --db FILE`: keeps each report once in the table `events`, with
-//!   `source` and `id`.
-//! * `rap-instrument post --url URL --ca FILE --count N`: prints `accepted ID` for each report the box acknowledged.
+//! * `rap-centre --listen ADDRESS --tls DIRECTORY --db FILE`: keeps what arrives in the table `arrivals`, with
+//!   `source`, `id`, and `duplicate` for what it had already.
+//! * `rap-instrument post …`: writes one line for each report the box acknowledged, its id, to the file of `--acked`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::keys::INGEST_NAME;
 use anyhow::{Context as _, ensure};
 use rap_core::site::INGEST_TLS_PORT;
 use rap_qemu::lab::probe::Verdict;
@@ -19,12 +20,6 @@ use rusqlite::{Connection, OpenFlags};
 pub const KEYS: &str = "keys/dev";
 /// How long the centre may take to listen.
 const START: Duration = Duration::from_secs(20);
-
-/// The box's part of the keys: the files of the provision archive.
-#[must_use]
-pub fn identity(keys: &Path) -> PathBuf {
-    keys.join("identity")
-}
 
 /// A program of this workspace, beside the running one.
 ///
@@ -64,7 +59,7 @@ impl Centre {
         let mut command = Command::new(program("rap-centre")?);
         command
             .args(["--listen", &lab::CENTRE.to_string(), "--tls"])
-            .arg(keys.join("centre"));
+            .arg(keys);
         command
             .arg("--db")
             .arg(&database)
@@ -85,12 +80,13 @@ impl Centre {
         })
     }
 
-    /// Every report it has, in the order it took them.
+    /// Every report it has, without those it knew for duplicates, in the order it took them.
     pub(super) fn book(&self) -> anyhow::Result<Vec<Report>> {
         let open = || {
             let database = Connection::open_with_flags(&self.database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
             database.busy_timeout(Duration::from_secs(5))?;
-            let mut query = database.prepare("SELECT source, id FROM events ORDER BY rowid")?;
+            let mut query =
+                database.prepare("SELECT source, id FROM arrivals WHERE NOT duplicate ORDER BY arrival")?;
             let rows = query.query_map([], |row| {
                 Ok(Report {
                     source: row.get(0)?,
@@ -111,34 +107,55 @@ impl Centre {
 /// What the instruments were promised: the ids of the reports that were acknowledged.
 pub(super) struct Ledger {
     authority: PathBuf,
+    place: tempfile::TempDir,
     promised: Vec<String>,
 }
 
 impl Ledger {
-    pub(super) fn new(keys: &Path) -> Self {
-        Self {
-            authority: keys.join("ca.crt"),
+    pub(super) fn new(keys: &Path) -> anyhow::Result<Self> {
+        let place = tempfile::Builder::new().prefix("rap-ledger-").tempdir()?;
+        Ok(Self {
+            authority: keys.join("centre-ca.crt"),
+            place,
             promised: Vec::new(),
-        }
+        })
     }
 
     /// Lets the instrument on `host` post `count` reports; returns how many were acknowledged.
-    pub(super) fn post(&mut self, host: &Host, number: usize, count: u32) -> anyhow::Result<usize> {
+    pub(super) fn post(&mut self, host: &Host, number: usize, count: usize) -> anyhow::Result<usize> {
+        let round = self.place.path().join(self.promised.len().to_string());
         let mut command = Command::new(program("rap-instrument")?);
-        let url = format!("https://{}:{INGEST_TLS_PORT}", lab::GATEWAY);
+        command.args([
+            "post",
+            "--url",
+            &format!("https://{}:{INGEST_TLS_PORT}", lab::GATEWAY),
+        ]);
         command
-            .args(["post", "--url", &url, "--count", &count.to_string(), "--ca"])
-            .arg(&self.authority);
+            .arg("--ca")
+            .arg(&self.authority)
+            .args(["--server-name", INGEST_NAME]);
+        // Ids are SOURCE-K: no id twice in one story.
+        let start = self.promised.len() + 1;
+        command.args([
+            "--source",
+            &format!("instrument{number}"),
+            "--start",
+            &start.to_string(),
+        ]);
+        command
+            .args(["--count", &count.to_string()])
+            .arg("--acked")
+            .arg(&round);
         let output = host.output(command)?;
-        let accepted = accepted(&String::from_utf8_lossy(&output.stdout));
+        let accepted = std::fs::read_to_string(&round).unwrap_or_default();
         ensure!(
-            output.status.success() || !accepted.is_empty(),
+            output.status.success(),
             "instrument {number} could not post: {}",
             String::from_utf8_lossy(&output.stderr).trim()
         );
-        let taken = accepted.len();
-        self.promised.extend(accepted);
-        Ok(taken)
+        let before = self.promised.len();
+        self.promised.extend(accepted.lines().map(str::to_owned));
+        Ok(self.promised.len() - before)
     }
 
     /// How many reports were acknowledged so far.
@@ -159,30 +176,13 @@ impl Ledger {
     }
 }
 
-/// The ids in what `rap-instrument post` printed.
-fn accepted(output: &str) -> Vec<String> {
-    output
-        .lines()
-        .filter_map(|line| line.strip_prefix("accepted "))
-        .map(str::to_owned)
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_acknowledged_reports_are_promised() {
-        assert_eq!(
-            accepted("accepted a-1\nrefused a-2: 503\naccepted a-3\n"),
-            ["a-1", "a-3"]
-        );
-    }
-
-    #[test]
     fn an_acknowledged_report_that_is_not_in_the_book_is_missing() {
-        let mut ledger = Ledger::new(Path::new("keys"));
+        let mut ledger = Ledger::new(Path::new("keys")).unwrap();
         ledger.promised = vec!["a".to_owned(), "b".to_owned()];
         let book = [Report {
             source: "port1".to_owned(),
