@@ -1,0 +1,55 @@
+//! The verbs of `rap-image`: each file has its `Args` and its `run`, and does nothing but wire the library together.
+
+mod build;
+mod check;
+mod completions;
+mod keys;
+mod lock;
+mod run;
+mod verify;
+
+use clap::{Parser, Subcommand};
+
+/// Builds the appliance's operating system from pinned Debian packages and this repository.
+#[derive(Debug, Parser)]
+#[command(name = "rap-image", version, propagate_version = true)]
+pub(crate) struct Command {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Pin every package the overlays need, or say whether newer ones exist
+    Lock(lock::Args),
+    /// Build the image from what the lock names
+    Build(build::Args),
+    /// Read an image again and print what is in it
+    Verify(verify::Args),
+    /// Boot an image in the lab
+    Run(run::Args),
+    /// Make the development keys
+    Keys(keys::Args),
+    /// Check a site.toml on the desk
+    Check(check::Args),
+    /// Print the completions for a shell
+    Completions(completions::Args),
+}
+
+/// The answer "no" to a question that was asked and could be answered: exit code 1, not an error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct No(pub(crate) String);
+
+/// Carries out one verb.
+pub(crate) fn run(command: Command) -> anyhow::Result<()> {
+    match command.verb {
+        Verb::Lock(args) => lock::run(args),
+        Verb::Build(args) => build::run(args),
+        Verb::Verify(args) => verify::run(args),
+        Verb::Run(args) => run::run(args),
+        Verb::Keys(args) => keys::run(args),
+        Verb::Check(args) => check::run(args),
+        Verb::Completions(args) => completions::run(args),
+    }
+}
