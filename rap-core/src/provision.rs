@@ -94,17 +94,16 @@ fn append(archive: &mut Vec<u8>, name: &str, content: &[u8]) {
     archive.resize(archive.len().next_multiple_of(512), 0);
 }
 
-/// Reads what is on the partition: `None` when it is empty (all zero, or wiped).
+/// Reads what is on the partition: `None` when it is empty or was taken, which is what a first sector of zeros says.
 ///
 /// # Errors
 /// See [`ProvisionError`]; nothing of a partition with a fault is taken.
 pub fn unpack(partition: &[u8]) -> Result<Option<Parcel>, ProvisionError> {
-    if partition.iter().all(|byte| *byte == 0) {
+    if partition.iter().take(512).all(|byte| *byte == 0) {
         return Ok(None);
     }
     let archive = |source| ProvisionError::Archive { source };
     let mut parcel = Parcel::default();
-    // A whole block at the start must be there, or a fragment would pass as an empty archive.
     let mut reader = tar::Archive::new(partition);
     let mut count = 0_usize;
     for entry in reader.entries().map_err(archive)?.raw(true) {

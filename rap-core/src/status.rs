@@ -1,12 +1,14 @@
 //! What services say of themselves, and what `rapctl status` prints.
 //!
 //! Each service writes one small JSON object by temporary file and rename; readers never see half of one. By
-//! convention an array of strings `problems` in it lists what is wrong, each in a sentence a person can act on; a
-//! service without problems leaves it out or empty. Everything else in the object is the service's own.
+//! convention an array of strings `problems` in it lists what is wrong, each in a sentence a person can act on, and a
+//! string `trouble` is the one thing that keeps it from its work; without any they are left out. Everything else in the object is the service's own.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
+
+use serde::{Deserialize, Serialize};
 
 /// The largest status file that is read, in bytes.
 const LIMIT: u64 = 256 * 1024;
@@ -41,12 +43,58 @@ pub fn read_all(directory: &Path) -> std::io::Result<BTreeMap<String, serde_json
     Ok(all)
 }
 
+/// Init's own status: `init.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct InitStatus {
+    /// Seconds from the kernel's start until all services were ready; `null` before.
+    pub ready_after_seconds: Option<f64>,
+    /// The services, in the order they start.
+    pub services: Vec<ServiceStatus>,
+    /// The hardware watchdog's name and timeout; `null` without one.
+    pub watchdog: Option<WatchdogStatus>,
+    /// Whether the data partition is mounted.
+    pub data: bool,
+    /// What is wrong.
+    pub problems: Vec<String>,
+}
+
+/// One service as init sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ServiceStatus {
+    /// Its name.
+    pub name: String,
+    /// `waiting`, `starting`, `running` or `stopping`.
+    pub state: String,
+    /// Its process.
+    pub pid: Option<u32>,
+    /// How often it ended without being asked to.
+    pub restarts: u32,
+    /// What it said last of itself.
+    pub text: String,
+}
+
+/// The hardware watchdog.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct WatchdogStatus {
+    /// Its driver's name.
+    pub name: String,
+    /// After how many seconds without food it resets the box.
+    pub timeout_seconds: u64,
+    /// Whether it is still fed.
+    pub fed: bool,
+}
+
 /// What is wrong, according to a service's status.
 #[must_use]
 pub fn problems(status: &serde_json::Value) -> Vec<String> {
     let list = status.get("problems").and_then(serde_json::Value::as_array);
+    let trouble = status.get("trouble").filter(|trouble| trouble.is_string());
     list.into_iter()
         .flatten()
+        .chain(trouble)
         .map(|problem| {
             problem
                 .as_str()

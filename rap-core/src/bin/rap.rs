@@ -1,3 +1,60 @@
-//! The one program: PID 1, every service and `rapctl` are this binary under other names.
+//! The one program: process 1, every service and `rapctl` are this binary under other names. Wiring only.
 
-fn main() {}
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use rap_core::{console, forward, init, netd, rapctl};
+
+/// The appliance's one program. Process 1 and every service are started by the box itself; people use rapctl.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rap",
+    version,
+    after_help = "Exit codes: 0 ended as asked; 1 failed; 2 wrong command line."
+)]
+struct Command {
+    #[command(subcommand)]
+    service: Service,
+}
+
+#[derive(Debug, Subcommand)]
+enum Service {
+    /// Process 1: brings the box up and keeps its services running
+    Init,
+    /// The network: one namespace a port, firewall, DHCP
+    Netd,
+    /// Reports: taken at the ports, kept, delivered to the service centre
+    Forward,
+    /// Ask the box how it is
+    #[command(name = "ctl")]
+    Control(rapctl::Args),
+}
+
+fn main() -> ExitCode {
+    let name = std::env::args_os().next().unwrap_or_default();
+    let name = Path::new(&name).file_name().unwrap_or_default().to_string_lossy();
+    match &*name {
+        "init" => service("init", || init::run().map(|never| match never {})),
+        "rap-dhcp-hook" => service("netd", netd::dhcp_hook),
+        "rapctl" => rapctl::run(rapctl::Command::parse().args),
+        _ => match Command::parse().service {
+            Service::Init => service("init", || init::run().map(|never| match never {})),
+            Service::Netd => service("netd", netd::run),
+            Service::Forward => service("forward", forward::run),
+            Service::Control(args) => rapctl::run(args),
+        },
+    }
+}
+
+/// Runs a service; its error, with every cause, is one line of the log.
+fn service(name: &'static str, run: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
+    console::start(name);
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Takes what the provision partition holds into the data partition, and wipes it.
+//!
+//! Order, so that a power cut anywhere leaves either the archive or everything taken from it: the identity's files,
+//! the site last, each durably; then the first sector is wiped and flushed, which says that it was taken; then the
+//! rest. Doing it again after a cut gives the same.
+
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use crate::provision::{Parcel, unpack};
+use crate::site::Site;
+
+use super::durable::{self, Owner};
+use super::{InitError, paths_below};
+
+const SECTOR: usize = 512;
+
+/// The device or file that holds a provision partition.
+pub(super) trait Medium: Read + Write + Seek {
+    /// Returns when everything written is on the medium.
+    fn flush_medium(&mut self) -> io::Result<()>;
+}
+
+impl Medium for std::fs::File {
+    fn flush_medium(&mut self) -> io::Result<()> {
+        self.sync_all()
+    }
+}
+
+/// Takes over the archive on `partition`, if there is one, to below `data`. Says whether there was one.
+///
+/// The keys can be read by `reader`'s group and root alone.
+///
+/// # Errors
+/// A damaged archive and a site with mistakes are refused as a whole, and left where they are: what the box had
+/// before stays in force.
+pub(super) fn consume(
+    partition: &mut impl Medium,
+    length: u64,
+    data: &Path,
+    reader: Option<Owner>,
+) -> Result<bool, InitError> {
+    let io = |source| InitError::ProvisionIo { source };
+    let mut bytes = Vec::new();
+    partition.seek(SeekFrom::Start(0)).map_err(io)?;
+    Read::take(&mut *partition, length)
+        .read_to_end(&mut bytes)
+        .map_err(io)?;
+    let Some(parcel) = unpack(&bytes).map_err(|source| InitError::Provision { source })? else {
+        // A wipe that a power cut stopped is finished now.
+        if bytes.iter().any(|byte| *byte != 0) {
+            wipe(partition, &mut bytes).map_err(io)?;
+        }
+        return Ok(false);
+    };
+    if let Some(text) = &parcel.site {
+        Site::parse(text, Path::new("site.toml")).map_err(|source| InitError::ProvisionedSite { source })?;
+    }
+    keep(&parcel, data, reader)?;
+    wipe(partition, &mut bytes).map_err(io)?;
+    Ok(true)
+}
+
+/// The first sector by itself, because only a sector is written wholly or not at all; then everything.
+fn wipe(partition: &mut impl Medium, bytes: &mut [u8]) -> io::Result<()> {
+    bytes.fill(0);
+    for length in [SECTOR.min(bytes.len()), bytes.len()] {
+        partition.seek(SeekFrom::Start(0))?;
+        partition.write_all(&bytes[..length])?;
+        partition.flush_medium()?;
+    }
+    Ok(())
+}
+
+fn keep(parcel: &Parcel, data: &Path, reader: Option<Owner>) -> Result<(), InitError> {
+    let below = paths_below(data);
+    durable::directory(&below.config, 0o755, None)?;
+    durable::directory(&below.identity, 0o750, reader)?;
+    for (name, content) in &parcel.identity {
+        durable::write(&below.identity.join(name), content, 0o640, reader)?;
+    }
+    if let Some(text) = &parcel.site {
+        durable::write(&below.site, text.as_bytes(), 0o644, None)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use crate::provision::pack;
+    use crate::site::EXAMPLE;
+
+    use super::*;
+
+    const LENGTH: u64 = 4 << 20;
+
+    fn partition(archive: &[u8]) -> std::fs::File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(archive).unwrap();
+        file.set_len(LENGTH).unwrap();
+        file
+    }
+
+    fn archive(site: &str) -> Vec<u8> {
+        pack(
+            site,
+            &BTreeMap::from([("device.key".to_owned(), b"secret".to_vec())]),
+        )
+    }
+
+    #[test]
+    fn an_archive_is_taken_once_and_wiped() {
+        let data = tempfile::tempdir().unwrap();
+        let mut file = partition(&archive(EXAMPLE));
+        assert!(consume(&mut file, LENGTH, data.path(), None).unwrap());
+        let below = paths_below(data.path());
+        assert_eq!(std::fs::read_to_string(&below.site).unwrap(), EXAMPLE);
+        let key = below.identity.join("device.key");
+        assert_eq!(std::fs::read(&key).unwrap(), b"secret");
+        assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o007, 0);
+        let mut rest = Vec::new();
+        file.seek(SeekFrom::Start(0)).unwrap();
+        file.read_to_end(&mut rest).unwrap();
+        assert!(rest.len() == 4 << 20 && rest.iter().all(|byte| *byte == 0));
+        assert!(!consume(&mut file, LENGTH, data.path(), None).unwrap());
+    }
+
+    #[test]
+    fn a_site_with_mistakes_changes_nothing() {
+        let data = tempfile::tempdir().unwrap();
+        let mut file = partition(&archive("version = 2\n"));
+        let error = consume(&mut file, LENGTH, data.path(), None).unwrap_err();
+        assert!(matches!(error, InitError::ProvisionedSite { .. }));
+        assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 0);
+        // It was left where it is.
+        assert!(consume(&mut file, LENGTH, data.path(), None).is_err());
+    }
+
+    #[test]
+    fn a_wipe_that_was_cut_is_finished() {
+        let data = tempfile::tempdir().unwrap();
+        let mut bytes = archive(EXAMPLE);
+        bytes[..SECTOR].fill(0);
+        let mut file = partition(&bytes);
+        assert!(!consume(&mut file, LENGTH, data.path(), None).unwrap());
+        let mut rest = Vec::new();
+        file.seek(SeekFrom::Start(0)).unwrap();
+        file.read_to_end(&mut rest).unwrap();
+        assert!(rest.iter().all(|byte| *byte == 0));
+    }
+
+    /// A medium whose power fails when it is written to: the wipe does not happen, or half of it does.
+    struct Cut(std::io::Cursor<Vec<u8>>);
+
+    impl Read for Cut {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.read(buffer)
+        }
+    }
+    impl Seek for Cut {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.0.seek(to)
+        }
+    }
+    impl Write for Cut {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    impl Medium for Cut {
+        fn flush_medium(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn after_a_cut_before_the_wipe_it_is_taken_again() {
+        let data = tempfile::tempdir().unwrap();
+        let bytes = archive(EXAMPLE);
+        assert!(
+            consume(
+                &mut Cut(io::Cursor::new(bytes.clone())),
+                LENGTH,
+                data.path(),
+                None
+            )
+            .is_err()
+        );
+        assert!(paths_below(data.path()).site.exists());
+        assert!(consume(&mut partition(&bytes), LENGTH, data.path(), None).unwrap());
+    }
+}

@@ -1,0 +1,261 @@
+//! What process 1 does before the services run, one stage after another, each named on the console.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::mount::{MountFlags, UnmountFlags, mount_remount, unmount};
+use rustix::system::{RebootCommand, reboot};
+
+use crate::build_info::BuildInfo;
+use crate::site::Site;
+use crate::{paths, sys};
+
+use super::clock::{self, Floor};
+use super::disk::BootDisk;
+use super::durable::Owner;
+use super::report::{DataState, Keeper};
+use super::services::{Service, Services};
+use super::supervisor::{Goal, Spec};
+use super::watchdog::Watchdog;
+use super::{InitError, consume, durable, modules, mounts, paths_below, users};
+
+/// The program every service is.
+const PROGRAM: &str = "/usr/bin/rap";
+/// The user of the forwarder.
+const FORWARD_USER: &str = "rap-forward";
+/// Where the `debug` overlay says which program gets the second serial line.
+const DEBUG_SHELL: &str = "/etc/rap/debug-shell";
+
+/// From the kernel's hands to the end of the last service.
+pub(super) fn bring_up() -> Result<Goal, InitError> {
+    // Before anything else: on half a root nothing can be relied upon.
+    if !Path::new(paths::SENTINEL).exists() {
+        return Err(InitError::Incomplete);
+    }
+    stage("mounts");
+    mounts::mount_kernel()?;
+    protect()?;
+    make_status_directory()?;
+    stage("modules");
+    let watchdog = load_modules();
+    mounts::mount_efi_variables();
+    modules::apply_settings(Path::new("/etc/sysctl.d"));
+    stage("watchdog");
+    if watchdog.is_none() {
+        log::warn!("no hardware watchdog: a box that hangs stays so");
+    }
+    stage("clock");
+    let build = read_build_info();
+    let floor = Floor::new(build.as_ref().map_or(0, |build| build.built), clock::since_boot());
+    clock::hold(floor);
+    let (data, mut problems) = prepare_data(watchdog.as_ref())?;
+    let floor = match &data {
+        DataState::Mounted => raise_floor(floor),
+        DataState::Missing(_) => floor,
+    };
+    name_host();
+    if let Err(error) = sys::loopback_up() {
+        problems.push(format!("the loopback link is down: {error}"));
+    }
+    mounts::seal_root();
+    stage("services");
+    let mut services = Services::new(services(&data)?, Some(super::signals()?));
+    let mut keeper = Keeper::new(watchdog, floor, data, problems);
+    let goal = services.run(&mut keeper);
+    keeper.save_time();
+    shut_down();
+    Ok(goal)
+}
+
+fn stage(name: &str) {
+    log::info!("stage {name}");
+}
+
+/// What holds for process 1 and, inherited, for everything it starts.
+fn protect() -> Result<(), InitError> {
+    let failed = |action| {
+        move |error: rustix::io::Errno| InitError::System {
+            action,
+            source: error.into(),
+        }
+    };
+    // No program here gains rights by being executed.
+    rustix::thread::set_no_new_privs(true).map_err(failed("forbid new privileges"))?;
+    // ctrl-alt-del becomes a SIGINT to process 1 instead of a reset.
+    reboot(RebootCommand::CadOff).map_err(failed("take over ctrl-alt-del"))?;
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    Ok(())
+}
+
+/// Every service writes its own file here, and none can replace another's: the directory is sticky.
+fn make_status_directory() -> Result<(), InitError> {
+    let status = Path::new(paths::STATUS);
+    durable::directory(status.parent().unwrap_or(status), 0o755, None)?;
+    durable::directory(status, 0o1777, None)
+}
+
+/// Loads the modules in their order; takes the watchdog over as soon as its driver is there.
+fn load_modules() -> Option<Watchdog> {
+    let mut watchdog = Watchdog::take_over();
+    let list = std::fs::read_to_string(paths::MODULES).unwrap_or_else(|error| {
+        log::error!("cannot read {}: {error}", paths::MODULES);
+        String::new()
+    });
+    for module in modules::parse_list(&list) {
+        if let Err(error) = modules::load(&module) {
+            log::error!("cannot load {}: {error}", module.display());
+        }
+        if watchdog.is_none() {
+            watchdog = Watchdog::take_over();
+        }
+    }
+    watchdog
+}
+
+fn read_build_info() -> Option<BuildInfo> {
+    let parsed = std::fs::read(paths::BUILD_INFO)
+        .map_err(serde_json::Error::io)
+        .and_then(|content| serde_json::from_slice::<BuildInfo>(&content));
+    match parsed {
+        Ok(build) => {
+            log::info!("version {}, build {:.12}", build.version, build.build_id);
+            Some(build)
+        }
+        Err(error) => {
+            log::error!("{}: {error}", paths::BUILD_INFO);
+            None
+        }
+    }
+}
+
+/// Finds the disk, mounts its data, takes what was provisioned. What fails is a problem and not the end.
+fn prepare_data(watchdog: Option<&Watchdog>) -> Result<(DataState, Vec<String>), InitError> {
+    let feed = || watchdog.iter().for_each(|watchdog| watchdog.feed());
+    let missing = |error: InitError| {
+        let reason = format!("{:#}", anyhow::Error::from(error));
+        log::error!("no data partition: {reason}");
+        (DataState::Missing(reason), Vec::new())
+    };
+    mounts::make_directory(Path::new(paths::DATA))?;
+    stage("disk");
+    feed();
+    let mut disk = match BootDisk::find() {
+        Ok(disk) => disk,
+        Err(error) => return Ok(missing(error)),
+    };
+    stage("data");
+    feed();
+    if let Err(error) = disk.mount_data(Path::new(paths::DATA)) {
+        return Ok(missing(error));
+    }
+    feed();
+    stage("provision");
+    let mut problems = Vec::new();
+    if let Err(error) = provision(&disk) {
+        let reason = format!("{:#}", anyhow::Error::from(error));
+        log::error!("{reason}");
+        problems.push(reason);
+    }
+    feed();
+    Ok((DataState::Mounted, problems))
+}
+
+fn provision(disk: &BootDisk) -> Result<(), InitError> {
+    let reader = users::lookup(FORWARD_USER)?;
+    let data = Path::new(paths::DATA);
+    let (mut partition, length) = disk.provision()?;
+    // The forwarder's own directory, and the keys for its group: nobody else's.
+    let keys = Owner { user: 0, ..reader };
+    durable::directory(&paths_below(data).forward, 0o700, Some(reader))?;
+    if consume::consume(&mut partition, length, data, Some(keys))? {
+        log::info!("provisioned; the provision partition is wiped");
+    }
+    Ok(())
+}
+
+fn raise_floor(floor: Floor) -> Floor {
+    let saved = clock::saved(Path::new(paths::TIME));
+    let floor = floor.raised(saved.unwrap_or(0), clock::since_boot());
+    clock::hold(floor);
+    floor
+}
+
+/// The site's name, or `rap` for a box that has none yet.
+fn name_host() {
+    let site = Site::load(Path::new(paths::SITE));
+    let name = site.map_or_else(|_| "rap".to_owned(), |site| site.name);
+    if let Err(error) = rustix::system::sethostname(name.as_bytes()) {
+        log::warn!("cannot set the host name {name}: {error}");
+    }
+}
+
+/// The services of this box, in the order they start. Without data there is nothing to forward reports from or to.
+fn services(data: &DataState) -> Result<Vec<Service>, InitError> {
+    let spec = |name| Spec {
+        name,
+        vital: true,
+        after: None,
+        stores: false,
+        takes: Some("ingest@"),
+        speaks: true,
+    };
+    let service = |spec: Spec, user| Service {
+        program: PROGRAM.into(),
+        arguments: vec![spec.name.to_owned()],
+        user,
+        terminal: None,
+        spec,
+    };
+    let mut list = vec![service(
+        Spec {
+            stores: true,
+            ..spec("netd")
+        },
+        None,
+    )];
+    if matches!(data, DataState::Mounted) {
+        let forward = Spec {
+            after: Some("netd"),
+            ..spec("forward")
+        };
+        list.push(service(forward, Some(users::lookup(FORWARD_USER)?)));
+    }
+    list.extend(debug_shell());
+    Ok(list)
+}
+
+/// The `debug` overlay's program on the second serial line; the builder refuses to sign an image that has one.
+fn debug_shell() -> Option<Service> {
+    let line = std::fs::read_to_string(DEBUG_SHELL).ok()?;
+    let mut words = line.split_whitespace().map(str::to_owned);
+    let program = words.next()?;
+    log::warn!("a debug shell is on the second serial line: this image is for development only");
+    Some(Service {
+        spec: Spec {
+            name: "debug-shell",
+            vital: false,
+            after: None,
+            stores: false,
+            takes: None,
+            speaks: false,
+        },
+        program: program.into(),
+        arguments: words.collect(),
+        user: None,
+        terminal: Some("/dev/ttyS1".into()),
+    })
+}
+
+/// Leaves the data partition clean.
+fn shut_down() {
+    log::info!("stage shutdown");
+    rustix::fs::sync();
+    if unmount(paths::DATA, UnmountFlags::empty()).is_ok() {
+        return;
+    }
+    // Somebody still holds it: read-only is as clean.
+    std::thread::sleep(Duration::from_millis(100));
+    if unmount(paths::DATA, UnmountFlags::empty()).is_err() {
+        let _ = mount_remount(paths::DATA, MountFlags::RDONLY, c"");
+    }
+}
