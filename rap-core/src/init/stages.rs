@@ -73,16 +73,15 @@ fn stage(name: &str) {
 
 /// What holds for process 1 and, inherited, for everything it starts.
 fn protect() -> Result<(), InitError> {
-    let failed = |action| {
-        move |error: rustix::io::Errno| InitError::System {
-            action,
-            source: error.into(),
-        }
-    };
     // No program here gains rights by being executed.
-    rustix::thread::set_no_new_privs(true).map_err(failed("forbid new privileges"))?;
+    rustix::thread::set_no_new_privs(true).map_err(|error| InitError::System {
+        action: "forbid new privileges",
+        source: error.into(),
+    })?;
     // ctrl-alt-del becomes a SIGINT to process 1 instead of a reset.
-    reboot(RebootCommand::CadOff).map_err(failed("take over ctrl-alt-del"))?;
+    if let Err(error) = reboot(RebootCommand::CadOff) {
+        log::warn!("ctrl-alt-del stays a reset: {error}");
+    }
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     Ok(())
 }

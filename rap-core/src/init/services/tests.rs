@@ -195,7 +195,7 @@ fn a_real_user_is_taken_by_the_child() {
     });
     let mut seen = None;
     tell(&mut services, |services| {
-        let Some(pid) = services.pid(0) else { return None };
+        let pid = services.pid(0)?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         let field = |key: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(key));
