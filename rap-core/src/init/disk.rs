@@ -16,8 +16,10 @@ use crate::sys;
 
 use super::InitError;
 
-/// How long disks may take to appear.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long disks may take to appear; shorter than the watchdog's timeout, which is not fed meanwhile.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a program may work on the disk while the watchdog is fed for it.
+const WORK: Duration = Duration::from_secs(3600);
 
 /// The disk this box boots from.
 #[derive(Debug)]
@@ -105,12 +107,12 @@ impl BootDisk {
     ///
     /// # Errors
     /// When it can be neither made nor mended nor mounted.
-    pub(super) fn mount_data(&mut self, at: &Path) -> Result<(), InitError> {
+    pub(super) fn mount_data(&mut self, at: &Path, feed: &dyn Fn()) -> Result<(), InitError> {
         let device = self.partition(Place::Data).to_owned();
         if self.table.file_system_made() {
-            check(&device);
+            check(&device, feed);
         } else {
-            self.make(&device)?;
+            self.make(&device, feed)?;
         }
         let flags = MountFlags::NOATIME | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
         mount(&device, at, "ext4", flags, c"data=ordered").map_err(|error| InitError::Mount {
@@ -120,20 +122,22 @@ impl BootDisk {
         })?;
         // Grown while mounted: that needs no full check before.
         if is_smaller_than_partition(&device, self.table.partition(Place::Data).length())
-            && let Err(error) = run("resize2fs", &[], &device)
+            && let Err(error) = run("resize2fs", &[], &device, feed)
         {
             log::warn!("the data file system keeps its size: {error}");
         }
         Ok(())
     }
 
-    fn make(&mut self, device: &Path) -> Result<(), InitError> {
+    fn make(&mut self, device: &Path, feed: &dyn Fn()) -> Result<(), InitError> {
         log::info!("making the data file system");
         let options = [
             "-q",
             "-F",
             "-t",
             "ext4",
+            "-b",
+            "4096",
             "-L",
             "rap-data",
             "-m",
@@ -141,7 +145,7 @@ impl BootDisk {
             "-E",
             "nodiscard",
         ];
-        run("mke2fs", &options, device)?;
+        run("mke2fs", &options, device, feed)?;
         let write = |source| InitError::Write {
             path: device.to_owned(),
             source,
@@ -228,21 +232,21 @@ fn wait_for(devices: &[PathBuf]) -> Result<(), InitError> {
 /// Lets e2fsck mend what it can: first only what is safe, then everything.
 ///
 /// Its exit codes are bits: 1 and 2 mean mended, 4 and more that faults are left (e2fsck(8)).
-fn check(device: &Path) {
-    let Err(InitError::Program { code, .. }) = run("e2fsck", &["-p"], device) else {
+fn check(device: &Path, feed: &dyn Fn()) {
+    let Err(InitError::Program { code, .. }) = run("e2fsck", &["-p"], device, feed) else {
         return;
     };
     if code.is_some_and(|code| code & !3 == 0) {
         return log::warn!("the data file system was mended");
     }
     log::error!("the data file system is damaged; mending it by force");
-    if let Err(error) = run("e2fsck", &["-f", "-y"], device) {
+    if let Err(error) = run("e2fsck", &["-f", "-y"], device, feed) {
         log::warn!("{error}");
     }
 }
 
-/// Runs one of e2fsprogs on a device; its output goes to the console.
-fn run(program: &'static str, options: &[&str], device: &Path) -> Result<(), InitError> {
+/// Runs one of e2fsprogs on a device; its output goes to the console. `feed` is called about once a second.
+fn run(program: &'static str, options: &[&str], device: &Path, feed: &dyn Fn()) -> Result<(), InitError> {
     let places = ["/usr/sbin", "/sbin", "/usr/bin"];
     let found = places
         .iter()
@@ -251,14 +255,27 @@ fn run(program: &'static str, options: &[&str], device: &Path) -> Result<(), Ini
     let Some(path) = found else {
         return Err(InitError::NoProgram { program });
     };
-    let status = Command::new(path)
+    let failed = |source| InitError::Start { program, source };
+    let mut child = Command::new(path)
         .args(options)
         .arg(device)
         .stdin(Stdio::null())
-        .status();
-    let code = status
-        .map_err(|source| InitError::Start { program, source })?
-        .code();
+        .spawn()
+        .map_err(failed)?;
+    let began = Instant::now();
+    let mut fed = began;
+    let status = loop {
+        if let Some(status) = child.try_wait().map_err(failed)? {
+            break status;
+        }
+        // A large disk takes its time; one that takes for ever is the watchdog's.
+        if fed.elapsed() >= Duration::from_secs(1) && began.elapsed() < WORK {
+            feed();
+            fed = Instant::now();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let code = status.code();
     if code == Some(0) {
         return Ok(());
     }
@@ -324,16 +341,16 @@ mod tests {
             return;
         }
         let file = image(16 << 20);
-        run("mke2fs", &["-q", "-F", "-t", "ext4"], file.path()).unwrap();
+        run("mke2fs", &["-q", "-F", "-t", "ext4"], file.path(), &|| ()).unwrap();
         assert!(!is_smaller_than_partition(file.path(), 16 << 20));
         assert!(is_smaller_than_partition(file.path(), 32 << 20));
-        check(file.path());
+        check(file.path(), &|| ());
         // The superblock: that needs more than the safe mending.
         use std::os::unix::fs::FileExt as _;
         file.as_file().write_all_at(&[0; 2048], 1024).unwrap();
-        assert!(run("e2fsck", &["-n", "-f"], file.path()).is_err());
-        check(file.path());
-        run("e2fsck", &["-n", "-f"], file.path()).unwrap();
+        assert!(run("e2fsck", &["-n", "-f"], file.path(), &|| ()).is_err());
+        check(file.path(), &|| ());
+        run("e2fsck", &["-n", "-f"], file.path(), &|| ()).unwrap();
     }
 
     #[test]
@@ -341,7 +358,7 @@ mod tests {
         if !needs("e2fsck") {
             return;
         }
-        let error = run("e2fsck", &["-n"], Path::new("/nonexistent")).unwrap_err();
+        let error = run("e2fsck", &["-n"], Path::new("/nonexistent"), &|| ()).unwrap_err();
         assert!(
             error.to_string().contains("e2fsck") && error.to_string().contains("/nonexistent"),
             "{error}"

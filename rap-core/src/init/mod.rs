@@ -77,12 +77,12 @@ pub enum InitError {
     },
     /// No boot disk appeared.
     #[error(
-        "no disk with the partitions rap-esp, rap-a, rap-b, rap-provision, rap-data within 30 s; is its driver in {}?",
+        "no disk with the partitions rap-esp, rap-a, rap-b, rap-provision, rap-data within 20 s; is its driver in {}?",
         paths::MODULES
     )]
     NoDisk,
     /// A partition's device did not appear.
-    #[error("{} did not appear within 30 s", path.display())]
+    #[error("{} did not appear within 20 s", path.display())]
     NoDevice {
         /// Which.
         path: PathBuf,

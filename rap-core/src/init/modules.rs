@@ -28,6 +28,8 @@ pub(super) fn load(path: &Path) -> std::io::Result<()> {
     let compressed = path.extension().is_some_and(|extension| extension != "ko");
     match rustix::system::finit_module(&file, c"", if compressed { COMPRESSED } else { 0 }) {
         Ok(()) | Err(Errno::EXIST | Errno::NODEV) => Ok(()),
+        // What the kernel says when a symbol is unknown; its log names the symbol.
+        Err(Errno::NOENT) => Err(std::io::Error::other("a module it needs is not loaded before it")),
         Err(error) => Err(error.into()),
     }
 }

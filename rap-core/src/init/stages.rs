@@ -144,7 +144,7 @@ fn prepare_data(watchdog: Option<&Watchdog>) -> Result<(DataState, Vec<String>),
     };
     stage("data");
     feed();
-    if let Err(error) = disk.mount_data(Path::new(paths::DATA)) {
+    if let Err(error) = disk.mount_data(Path::new(paths::DATA), &feed) {
         return Ok(missing(error));
     }
     feed();
