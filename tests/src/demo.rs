@@ -78,6 +78,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 
 impl Scene {
     fn set(options: &Options) -> anyhow::Result<Self> {
+        let parcel = Parcel::new(SITE, &options.keys)?;
         let voice = Voice::new();
         voice.step("a lab: a hospital's network, a service centre, two instruments");
         let lab = Lab::new(2)?;
@@ -92,7 +93,6 @@ impl Scene {
                 lab::INSTRUMENT
             ));
         }
-        let parcel = Parcel::new(SITE, &options.keys)?;
         let mut staged = stage(&options.image, Some(&parcel))?;
         staged.options.cables = lab.cables();
         voice.fact(&format!(

@@ -64,9 +64,13 @@ impl Centre {
             .arg("--db")
             .arg(&database)
             .stdin(std::process::Stdio::null());
-        let running = lab.centre.start(command)?;
+        let mut running = lab.centre.start(command)?;
         let begun = Instant::now();
-        while lab.workstation.try_tcp(lab::CENTRE, START)? != Verdict::Open {
+        while lab.workstation.try_tcp(lab::CENTRE, Duration::from_secs(1))? != Verdict::Open {
+            ensure!(
+                matches!(running.0.try_wait(), Ok(None)),
+                "the service centre ended; it has said why above"
+            );
             ensure!(
                 begun.elapsed() < START,
                 "the service centre does not listen after {START:?}"
