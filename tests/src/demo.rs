@@ -3,32 +3,22 @@
 //! Its claim, which `--check` turns into an exit code: every report the box acknowledged reaches the service centre
 //! exactly once, although the uplink was unplugged and the machine lost its power with reports on board.
 
-mod parts;
 mod voice;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::ensure;
-use rap_image::staging::{Parcel, stage};
+use anyhow::{Context as _, ensure};
 use rap_qemu::console::Line;
-use rap_qemu::lab::{self, Lab};
-use rap_qemu::machine::{Card, Machine};
+use rap_qemu::lab;
+use rap_qemu::machine::Card;
 
 use crate::bench::boot::STAGES;
-use parts::{Centre, Ledger, Report};
-pub use parts::{KEYS, program};
+use crate::system::{BOOT, Setup, System};
 use voice::Voice;
 
-/// The site of the demonstration: two ports, two instruments with the same fixed address.
-pub const SITE: &str = include_str!("demo/site.toml");
-/// Power-on to ready takes 15 s or so under software emulation on an idle machine.
-const BOOT_PATIENCE: Duration = Duration::from_secs(180);
-/// From the post to the centre's book.
-const DELIVERY_PATIENCE: Duration = Duration::from_secs(120);
 /// Reports an instrument posts in each round.
-const REPORTS: usize = 5;
+const REPORTS: u64 = 5;
 
 /// What the demonstration is given.
 #[derive(Debug, Clone)]
@@ -46,11 +36,7 @@ pub struct Options {
 /// The stage, with everybody on it.
 struct Scene {
     voice: Voice,
-    lab: Lab,
-    machine: Machine,
-    centre: Centre,
-    ledger: Ledger,
-    _disk: tempfile::TempDir,
+    system: System,
 }
 
 /// Tells the story once; without `check` goes on posting until Ctrl-C.
@@ -62,10 +48,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     scene.boots()?;
     scene.delivers()?;
     scene.survives_a_power_cut()?;
+    let reports = scene.system.agents.acknowledged()?.len();
     scene.voice.done(&format!(
-        "{} reports acknowledged, {} at the service centre, each exactly once",
-        scene.ledger.acknowledged(),
-        scene.ledger.acknowledged()
+        "{reports} reports acknowledged, {reports} at the service centre, each exactly once"
     ));
     if options.check {
         return Ok(());
@@ -78,45 +63,35 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 
 impl Scene {
     fn set(options: &Options) -> anyhow::Result<Self> {
-        let parcel = Parcel::new(SITE, &options.keys)?;
         let voice = Voice::new();
         voice.step("a lab: a hospital's network, a service centre, two instruments");
-        let lab = Lab::new(2)?;
-        let centre = Centre::start(&lab, &options.keys)?;
+        let setup = Setup {
+            image: options.image.clone(),
+            identity: options.keys.clone(),
+            keys: options.keys.clone(),
+            ..Setup::below(&PathBuf::new())
+        };
+        let system = System::new(&setup)?;
         voice.fact(&format!(
             "service centre at https://{}, clients need a certificate",
             lab::CENTRE
         ));
-        for number in 1..=lab.instruments.len() {
+        for number in 1..=setup.instruments {
             voice.fact(&format!(
                 "instrument {number} at {} on port {number}",
                 lab::INSTRUMENT
             ));
         }
-        let mut staged = stage(&options.image, Some(&parcel))?;
-        staged.options.cables = lab.cables();
-        voice.fact(&format!(
-            "a box: q35, OVMF, {}, disk with a volatile cache",
-            staged.options.accelerator.name()
-        ));
-        let machine = Machine::new(staged.options)?;
-        machine.console().listen(voice.console(options.verbose));
-        let ledger = Ledger::new(&options.keys)?;
-        Ok(Self {
-            voice,
-            lab,
-            machine,
-            centre,
-            ledger,
-            _disk: staged.place,
-        })
+        voice.fact("a box: q35, OVMF, a hardware watchdog, a disk with a volatile cache");
+        system.machine.console().listen(voice.console(options.verbose));
+        Ok(Self { voice, system })
     }
 
     fn boots(&mut self) -> anyhow::Result<()> {
         self.voice.step("power on (about 15 s under software emulation)");
-        self.machine.power_on()?;
+        self.system.machine.power_on()?;
         for (stage, words) in STAGES {
-            let Line { at, cpu, .. } = self.machine.wait_for(words, BOOT_PATIENCE)?;
+            let Line { at, cpu, .. } = self.system.machine.wait_for(words, BOOT)?;
             let (at, cpu) = (at.as_secs_f64(), cpu.as_secs_f64());
             self.voice.fact(&format!(
                 "{stage:<7} after {at:5.1} s ({cpu:5.1} s of processor time)"
@@ -129,120 +104,46 @@ impl Scene {
         self.voice
             .step("each instrument posts reports; they arrive at the service centre");
         self.post()?;
-        self.await_delivery()
+        self.expect_delivered()
     }
 
     fn survives_a_power_cut(&mut self) -> anyhow::Result<()> {
         self.voice
             .step("the uplink is unplugged, reports are posted, and the power goes");
-        self.machine.pull_cable(Card::Uplink)?;
+        self.system.machine.pull_cable(Card::Uplink)?;
         self.post()?;
-        let lost = self.machine.disk().unflushed();
-        self.machine.power_cut()?;
+        let lost = self.system.machine.disk().unflushed();
+        self.system.machine.power_cut()?;
         self.voice.fact(&format!(
             "power cut; {} KiB in the disk's cache were lost with it",
             lost / 1024
         ));
+        let promised = self.system.agents.acknowledged()?;
         ensure!(
-            !self.missing()?.is_empty(),
+            !self.system.centre.missing(&promised)?.is_empty(),
             "the reports reached the centre although the uplink was unplugged: the demonstration proves nothing"
         );
         self.boots()?;
-        self.await_delivery()
+        self.expect_delivered()
     }
 
-    /// Every instrument posts; what was acknowledged goes into the ledger.
+    /// Every instrument posts.
     fn post(&mut self) -> anyhow::Result<()> {
-        for number in 1..=self.lab.instruments.len() {
-            let taken = self.ledger.post(self.lab.instrument(number), number, REPORTS)?;
+        for number in 1..=self.system.lab.instruments.len() {
+            let taken = self.system.agents.post(&self.system.lab, number, REPORTS);
+            let console = || format!("the console's end:\n{}", self.system.machine.console().tail(40));
+            let taken = taken.with_context(console)?;
             self.voice
                 .fact(&format!("instrument {number}: {taken} reports acknowledged"));
-            ensure!(
-                taken == REPORTS,
-                "the box acknowledged {taken} of instrument {number}'s {REPORTS} reports; its console's last lines:\n{}",
-                self.machine.console().tail(40)
-            );
         }
         Ok(())
     }
 
-    /// Waits until the centre has every acknowledged report, then checks that it has none twice.
-    fn await_delivery(&self) -> anyhow::Result<()> {
-        let begun = Instant::now();
-        loop {
-            let missing = self.missing()?;
-            if missing.is_empty() {
-                break;
-            }
-            if begun.elapsed() > DELIVERY_PATIENCE {
-                let what = format!(
-                    "{} acknowledged reports, such as {}",
-                    missing.len(),
-                    missing[0].id
-                );
-                return Err(self.machine.console().in_vain(what, DELIVERY_PATIENCE).into());
-            }
-            std::thread::sleep(Duration::from_millis(200));
-        }
-        let book = self.centre.book()?;
-        let twice = twice(&book);
-        ensure!(
-            twice.is_empty(),
-            "the service centre has these reports more than once: {twice:?}"
-        );
+    fn expect_delivered(&self) -> anyhow::Result<()> {
+        let count = self.system.expect_delivered()?;
         self.voice.fact(&format!(
-            "all {} acknowledged reports are at the service centre",
-            self.ledger.acknowledged()
+            "all {count} acknowledged reports are at the service centre, in order, once"
         ));
         Ok(())
-    }
-
-    fn missing(&self) -> anyhow::Result<Vec<Report>> {
-        Ok(self.ledger.not_in(&self.centre.book()?))
-    }
-}
-
-/// Reports that are in the book more than once.
-fn twice(book: &[Report]) -> Vec<&Report> {
-    let mut count = BTreeMap::new();
-    for report in book {
-        *count.entry(report).or_insert(0) += 1;
-    }
-    count
-        .into_iter()
-        .filter(|(_, times)| *times > 1)
-        .map(|(report, _)| report)
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-
-    #[test]
-    fn the_site_is_valid_and_names_the_labs_cards_and_addresses() {
-        let site =
-            rap_core::site::Site::parse(SITE, Path::new("site.toml")).unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!(site.uplink.nic.to_string(), lab::UPLINK_NIC);
-        assert_eq!(site.centre.port, lab::CENTRE.port());
-        for (number, port) in (1..).zip(&site.ports) {
-            assert_eq!(port.nic.to_string(), lab::port_nic(number));
-            assert_eq!(
-                (port.instrument, port.address.addr()),
-                (lab::INSTRUMENT, lab::GATEWAY)
-            );
-        }
-    }
-
-    #[test]
-    fn a_report_in_the_book_twice_is_found() {
-        let report = |id: &str| Report {
-            source: "port1".to_owned(),
-            id: id.to_owned(),
-        };
-        let book = [report("a"), report("b"), report("a")];
-        assert_eq!(twice(&book), [&report("a")]);
     }
 }

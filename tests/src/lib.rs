@@ -6,3 +6,4 @@ pub mod centre;
 pub mod demo;
 pub mod instrument;
 pub mod keys;
+pub mod system;

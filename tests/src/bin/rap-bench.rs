@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, ValueEnum};
 use rap_image::staging::Parcel;
 use rap_tests::bench::{Figure, boot, image};
-use rap_tests::demo;
+use rap_tests::system;
 
 /// Measures the image and its boot.
 #[derive(Debug, Parser)]
@@ -22,7 +22,7 @@ struct Arguments {
     #[arg(long, value_name = "DIR", default_value = rap_image::staging::IMAGE)]
     image: PathBuf,
     /// The development keys
-    #[arg(long, value_name = "DIR", default_value = demo::KEYS)]
+    #[arg(long, value_name = "DIR", default_value = system::KEYS)]
     keys: PathBuf,
     /// With `image`: also build once from nothing (minutes)
     #[arg(long)]
@@ -50,10 +50,10 @@ fn main() -> ExitCode {
 
 fn measure(arguments: &Arguments) -> anyhow::Result<Vec<Figure>> {
     let figures = match arguments.name {
-        Name::Image => image::measure(&arguments.image, &demo::program("rap-image")?, arguments.cold)?,
+        Name::Image => image::measure(&arguments.image, &system::program("rap-image")?, arguments.cold)?,
         Name::Boot => {
             rap_qemu::lab::enter_user_namespace()?;
-            let parcel = Parcel::new(demo::SITE, &arguments.keys)?;
+            let parcel = Parcel::new(system::SITE, &arguments.keys)?;
             boot::measure(&arguments.image, &parcel)?
         }
     };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use rap_tests::demo;
+use rap_tests::{demo, system};
 
 /// Boots the appliance between two instruments and a hospital, and shows what happens.
 #[derive(Debug, Parser)]
@@ -20,7 +20,7 @@ struct Arguments {
     #[arg(long, value_name = "DIR", default_value = rap_image::staging::IMAGE)]
     image: PathBuf,
     /// The development keys
-    #[arg(long, value_name = "DIR", default_value = demo::KEYS)]
+    #[arg(long, value_name = "DIR", default_value = system::KEYS)]
     keys: PathBuf,
 }
 
