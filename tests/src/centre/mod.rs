@@ -6,5 +6,5 @@
 mod server;
 mod store;
 
-pub use self::server::{Centre, Config, Fault};
+pub use self::server::{Centre, Config, Fault, OnRefusal};
 pub use self::store::{Arrival, Store};

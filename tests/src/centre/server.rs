@@ -35,6 +35,9 @@ pub enum Fault {
     CaptivePortal,
 }
 
+/// Called with each connection refused in its TLS handshake.
+pub type OnRefusal = Box<dyn Fn(SocketAddr, &str) + Send + Sync>;
+
 /// How a centre is started.
 pub struct Config {
     /// The listening socket.
@@ -46,7 +49,7 @@ pub struct Config {
     /// Called with each arrival.
     pub on_arrival: Box<dyn Fn(&Arrival) + Send + Sync>,
     /// Called with each connection refused in its TLS handshake: from where, and why in words.
-    pub on_refusal: Box<dyn Fn(SocketAddr, &str) + Send + Sync>,
+    pub on_refusal: OnRefusal,
 }
 
 /// A running centre; dropping it stops it.
@@ -65,7 +68,7 @@ struct State {
     shown: Mutex<usize>,
     refusals: Mutex<Vec<String>>,
     on_arrival: Box<dyn Fn(&Arrival) + Send + Sync>,
-    on_refusal: Box<dyn Fn(SocketAddr, &str) + Send + Sync>,
+    on_refusal: OnRefusal,
 }
 
 impl std::fmt::Debug for State {
