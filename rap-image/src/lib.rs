@@ -27,3 +27,7 @@ pub mod report;
 pub mod store;
 pub mod uki;
 pub mod verify;
+
+#[cfg(test)]
+#[allow(dead_code, reason = "the tests of the command line use the rest")]
+mod testing;

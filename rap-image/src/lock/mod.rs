@@ -203,7 +203,8 @@ impl Lock {
                 "{} has the path {:?}",
                 package.name, package.path
             ))),
-            None => Ok(lock),
+            // Sorted again, in case a merge put blocks in another order.
+            None => Ok(Self::new(lock.suites, lock.packages)),
         }
     }
 

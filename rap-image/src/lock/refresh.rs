@@ -77,7 +77,7 @@ pub fn refresh(
         Err(fetch::Error::Gone(gone)) => gone,
         Err(other) => return Err(Error::Fetch(other).into()),
     };
-    let today = make(&stack()?, &Catalogue::fetch(fetcher, keyring, None)?)?;
+    let today = make(&stack()?, &Catalogue::fetch(fetcher, keyring, Some(&lock))?)?;
     if !allowed {
         return Err(Refused::Vanished(describe(&gone, &today)));
     }

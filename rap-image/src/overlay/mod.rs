@@ -4,6 +4,7 @@
 //! A recipe is read whole: all its mistakes come out in one run, each with file, line, field, got, expected and fix.
 
 mod read;
+mod reader;
 mod rootfs;
 mod stack;
 

@@ -135,11 +135,19 @@ impl Stack {
             .collect()
     }
 
-    /// The text of `/etc/passwd` and of `/etc/group`.
+    /// The text of `/etc/passwd` and of `/etc/group`: `root` first, then by number.
     #[must_use]
     pub fn users(&self) -> (String, String) {
         let all = self.overlays.iter().flat_map(|overlay| &overlay.users);
-        read::users(all.collect::<BTreeMap<&String, &User>>().into_iter())
+        let sorted: BTreeMap<u32, (&String, &User)> =
+            all.map(|(name, user)| (user.id, (name, user))).collect();
+        let mut passwd = "root:x:0:0:root:/root:/usr/sbin/nologin\n".to_owned();
+        let mut group = "root:x:0:\n".to_owned();
+        for (id, (name, user)) in sorted {
+            passwd += &format!("{name}:x:{id}:{id}::{}:/usr/sbin/nologin\n", user.home);
+            group += &format!("{name}:x:{id}:\n");
+        }
+        (passwd, group)
     }
 }
 
