@@ -215,7 +215,6 @@ impl Prepared {
         let build = hermetic::Build {
             repository,
             offline: *offline,
-            time: self.picked.built,
         };
         if *host_toolchain {
             say(Step::Compile);

@@ -5,7 +5,7 @@
 //! /rust    the pinned Rust toolchain                              read-only
 //! /cargo   an empty CARGO_HOME; its registry is the host's        read-only
 //! /src     this repository                                        read-only
-//! /target  the repository's target/hermetic, kept between builds
+//! /target  target/hermetic/ROOT of the repository, kept between builds
 //! /proc /dev (null, zero, full, random, urandom) /tmp
 //! ```
 //!
@@ -117,8 +117,6 @@ pub struct Build<'a> {
     pub repository: &'a Path,
     /// Whether the crates must be there already.
     pub offline: bool,
-    /// `SOURCE_DATE_EPOCH`.
-    pub time: u64,
 }
 
 impl Build<'_> {
@@ -128,7 +126,15 @@ impl Build<'_> {
     /// When the toolchain, the crates or the namespaces are not to be had, or the core does not compile.
     pub fn hermetic(&self, root: &Path) -> Result<Vec<u8>, HermeticError> {
         self.fetch()?;
-        let target = self.repository.join("target/hermetic");
+        // Cargo cannot see that the C compiler changed: another root gets another folder.
+        let key: String = root
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .chars()
+            .take(16)
+            .collect();
+        let target = self.repository.join("target/hermetic").join(key);
         std::fs::create_dir_all(&target)
             .map_err(|error| HermeticError::File("make", target.clone(), error))?;
         let view =
@@ -140,7 +146,6 @@ impl Build<'_> {
             source: absolute(self.repository)?,
             target: absolute(&target)?,
             view: absolute(view.path())?,
-            time: self.time,
         };
         let status = self.in_namespaces(&plan)?;
         match status.code() {

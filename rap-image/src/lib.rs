@@ -27,8 +27,9 @@ pub mod pick;
 pub mod report;
 pub mod staging;
 pub mod store;
+pub mod uki;
+pub mod verify;
+
 #[cfg(test)]
 #[allow(dead_code, reason = "the tests of the command line use the rest")]
 mod testing;
-pub mod uki;
-pub mod verify;

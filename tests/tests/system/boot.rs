@@ -30,18 +30,28 @@ fn firmware_loader_kernel_init_and_every_service_come_up_in_turn() {
         READY,
     ] {
         let found = rest.any(|line| line.text.to_lowercase().contains(&words.to_lowercase()));
-        assert!(found, "`{words}` did not come, or not in its turn:\n{}", system.machine.console().tail(200));
+        assert!(
+            found,
+            "`{words}` did not come, or not in its turn:\n{}",
+            system.machine.console().tail(200)
+        );
     }
 }
 
 #[test]
 fn the_second_boot_finds_what_the_first_one_made() {
-    let Some(mut system) = booted_with(|_| {}) else { return };
+    let Some(mut system) = booted_with(|_| {}) else {
+        return;
+    };
     system.machine.power_cut().unwrap();
     system.boot().unwrap_or_else(|error| panic!("{error:#}"));
     let console = system.machine.console();
     for words in ["making the data file system", "provisioned;", "partition grown"] {
-        assert!(console.first(words).is_none(), "`{words}` on the second boot:\n{}", console.tail(60));
+        assert!(
+            console.first(words).is_none(),
+            "`{words}` on the second boot:\n{}",
+            console.tail(60)
+        );
     }
     system.agents.post(&system.lab, 1, 1).unwrap();
     assert_eq!(system.expect_delivered().unwrap(), 1);
@@ -54,7 +64,8 @@ fn rapctl_status_says_that_all_is_well() {
         if debug.join("disk.img").is_file() || std::env::var_os("CI").is_some() {
             setup.image = debug;
         } else {
-            setup.image = "the debug image (rap-image build --overlay debug --out target/image/qemu-debug)".into();
+            setup.image =
+                "the debug image (rap-image build --overlay debug --out target/image/qemu-debug)".into();
         }
     }) else {
         return;
@@ -66,20 +77,31 @@ fn rapctl_status_says_that_all_is_well() {
 
     let status = shell(&system, "rapctl status --json; echo status=$?");
     assert!(status.contains("status=0"), "{status}");
-    let json = status.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("{status}"));
+    let json = status
+        .lines()
+        .find(|line| line.starts_with('{'))
+        .unwrap_or_else(|| panic!("{status}"));
     let json: serde_json::Value = serde_json::from_str(json).unwrap_or_else(|e| panic!("{e}: {json}"));
     for service in ["init", "netd", "forward"] {
-        assert!(json.pointer(&format!("/services/{service}")).is_some(), "{service} is missing: {json}");
+        assert!(
+            json.pointer(&format!("/services/{service}")).is_some(),
+            "{service} is missing: {json}"
+        );
     }
     let table = shell(&system, "rapctl status; echo status=$?");
-    assert!(table.contains("status=0") && table.contains("port1") && table.contains("port2"), "{table}");
+    assert!(
+        table.contains("status=0") && table.contains("port1") && table.contains("port2"),
+        "{table}"
+    );
 }
 
 /// Types `command` into the debug shell and returns what it printed.
 fn shell(system: &rap_tests::system::System, command: &str) -> String {
     let mut serial = system.machine.debug_serial().unwrap();
     serial.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-    serial.write_all(format!("{command}; echo end-of-answer-$((1+1))\n").as_bytes()).unwrap();
+    serial
+        .write_all(format!("{command}; echo end-of-answer-$((1+1))\n").as_bytes())
+        .unwrap();
     let (begun, mut answer) = (Instant::now(), Vec::new());
     while begun.elapsed() < Duration::from_secs(30) {
         let mut buffer = [0; 4096];
@@ -91,5 +113,9 @@ fn shell(system: &rap_tests::system::System, command: &str) -> String {
             return text;
         }
     }
-    panic!("no answer to `{command}`: {}\n{}", String::from_utf8_lossy(&answer), system.machine.console().tail(40));
+    panic!(
+        "no answer to `{command}`: {}\n{}",
+        String::from_utf8_lossy(&answer),
+        system.machine.console().tail(40)
+    );
 }

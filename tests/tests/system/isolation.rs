@@ -17,21 +17,37 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 #[test]
 fn two_instruments_with_the_same_address_both_deliver() {
-    let Some(mut system) = booted_with(|_| {}) else { return };
+    let Some(mut system) = booted_with(|_| {}) else {
+        return;
+    };
     for number in 1..=2 {
         assert_eq!(system.agents.post(&system.lab, number, 3).unwrap(), 3);
     }
     assert_eq!(system.expect_delivered().unwrap(), 6);
-    let mut sources: Vec<_> = system.centre.book().unwrap().events().unwrap().into_iter().map(|e| e.source).collect();
+    let mut sources: Vec<_> = system
+        .centre
+        .book()
+        .unwrap()
+        .events()
+        .unwrap()
+        .into_iter()
+        .map(|e| e.source)
+        .collect();
     sources.sort();
     sources.dedup();
     let ports = ["port1", "port2"].map(|port| sources.iter().any(|source| source.contains(port)));
-    assert_eq!(ports, [true, true], "each port is a source of its own: {sources:?}");
+    assert_eq!(
+        ports,
+        [true, true],
+        "each port is a source of its own: {sources:?}"
+    );
 }
 
 #[test]
 fn no_packet_of_an_instrument_leaves_its_port() {
-    let Some(mut system) = booted_with(|setup| setup.site = TWO_NETWORKS.to_owned()) else { return };
+    let Some(mut system) = booted_with(|setup| setup.site = TWO_NETWORKS.to_owned()) else {
+        return;
+    };
     move_second_instrument(&system);
     let second = Ipv4Addr::new(192, 168, 2, 50);
     let ears = [
@@ -44,17 +60,43 @@ fn no_packet_of_an_instrument_leaves_its_port() {
 
     let instrument = system.lab.instrument(1);
     let heard_before: Vec<_> = ears.iter().map(Ear::heard).collect();
-    for target in [second, WORKSTATION, *CENTRE.ip(), ROUTER, BOX, Ipv4Addr::new(192, 168, 2, 1), Ipv4Addr::new(8, 8, 8, 8)] {
+    for target in [
+        second,
+        WORKSTATION,
+        *CENTRE.ip(),
+        ROUTER,
+        BOX,
+        Ipv4Addr::new(192, 168, 2, 1),
+        Ipv4Addr::new(8, 8, 8, 8),
+    ] {
         assert!(!instrument.pings(&target.to_string()).unwrap(), "ping {target}");
         for port in [DOOR, CENTRE.port(), 53, 80, 443] {
             let to = SocketAddrV4::new(target, port);
-            assert_eq!(instrument.try_tcp(to, PATIENCE / 4).unwrap(), Verdict::Silent, "TCP {to}");
+            assert_eq!(
+                instrument.try_tcp(to, PATIENCE / 4).unwrap(),
+                Verdict::Silent,
+                "TCP {to}"
+            );
         }
         let to = SocketAddrV4::new(target, DOOR);
-        assert_eq!(instrument.try_udp(to, b"hello", PATIENCE / 4).unwrap(), Verdict::Silent, "UDP {to}");
+        assert_eq!(
+            instrument.try_udp(to, b"hello", PATIENCE / 4).unwrap(),
+            Verdict::Silent,
+            "UDP {to}"
+        );
         // As somebody else: the other instrument, the gateways, a hospital's computer, the box, the centre.
-        for source in [second, GATEWAY, Ipv4Addr::new(192, 168, 2, 1), WORKSTATION, BOX, *CENTRE.ip(), Ipv4Addr::LOCALHOST] {
-            instrument.send_forged(SocketAddrV4::new(source, DOOR), to, b"forged").unwrap();
+        for source in [
+            second,
+            GATEWAY,
+            Ipv4Addr::new(192, 168, 2, 1),
+            WORKSTATION,
+            BOX,
+            *CENTRE.ip(),
+            Ipv4Addr::LOCALHOST,
+        ] {
+            instrument
+                .send_forged(SocketAddrV4::new(source, DOOR), to, b"forged")
+                .unwrap();
         }
     }
     for address in ["ff02::1%eth0", "ff02::2%eth0", "fe80::1%eth0"] {
@@ -82,9 +124,14 @@ struct Ear {
 
 impl Ear {
     fn on(host: &Host) -> Self {
-        let socket = host.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, DOOR)).unwrap()).unwrap();
+        let socket = host
+            .run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, DOOR)).unwrap())
+            .unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        let ear = Self { heard: Arc::default(), end: Arc::default() };
+        let ear = Self {
+            heard: Arc::default(),
+            end: Arc::default(),
+        };
         let (heard, end) = (Arc::clone(&ear.heard), Arc::clone(&ear.end));
         std::thread::spawn(move || {
             let begun = Instant::now();

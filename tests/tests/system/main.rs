@@ -73,7 +73,12 @@ fn move_second_instrument(system: &System) {
     let host = system.lab.instrument(2);
     let network = || -> rap_qemu::Result<()> {
         host.ip("address flush dev eth0")?;
-        host.configure("eth0", [192, 168, 2, 50].into(), 24, Some([192, 168, 2, 1].into()))
+        host.configure(
+            "eth0",
+            [192, 168, 2, 50].into(),
+            24,
+            Some([192, 168, 2, 1].into()),
+        )
     };
     network().unwrap();
 }

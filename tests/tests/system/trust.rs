@@ -26,9 +26,13 @@ fn identity(replaced: &[&str]) -> tempfile::TempDir {
 fn the_centre_refuses_a_box_whose_certificate_it_did_not_issue() {
     let stranger = crate::system_with(|_| {}).map(|_| identity(&["device.crt", "device.key"]));
     let Some(stranger) = stranger else { return };
-    let Some(mut system) = booted_with(|setup| setup.identity = stranger.path().to_owned()) else { return };
+    let Some(mut system) = booted_with(|setup| setup.identity = stranger.path().to_owned()) else {
+        return;
+    };
     system.agents.post(&system.lab, 1, 1).unwrap();
-    let line = system.machine.wait_for("the service centre refuses this box's certificate", DELIVERY);
+    let line = system
+        .machine
+        .wait_for("the service centre refuses this box's certificate", DELIVERY);
     let line = line.unwrap_or_else(|error| panic!("{error}"));
     assert!(line.text.starts_with("rap forward:"), "{}", line.text);
     assert_eq!(system.centre.book().unwrap().arrivals().unwrap(), []);
@@ -38,9 +42,13 @@ fn the_centre_refuses_a_box_whose_certificate_it_did_not_issue() {
 fn the_box_refuses_a_centre_with_a_wrong_authority() {
     let stranger = crate::system_with(|_| {}).map(|_| identity(&["centre-ca.crt"]));
     let Some(stranger) = stranger else { return };
-    let Some(mut system) = booted_with(|setup| setup.identity = stranger.path().to_owned()) else { return };
+    let Some(mut system) = booted_with(|setup| setup.identity = stranger.path().to_owned()) else {
+        return;
+    };
     system.agents.post(&system.lab, 1, 1).unwrap();
-    let line = system.machine.wait_for("the service centre's certificate is refused", DELIVERY);
+    let line = system
+        .machine
+        .wait_for("the service centre's certificate is refused", DELIVERY);
     let line = line.unwrap_or_else(|error| panic!("{error}"));
     assert!(line.text.starts_with("rap forward:"), "{}", line.text);
     assert_eq!(system.centre.book().unwrap().arrivals().unwrap(), []);
