@@ -2,7 +2,7 @@
 //!
 //! Each service writes one small JSON object by temporary file and rename; readers never see half of one. By
 //! convention an array of strings `problems` in it lists what is wrong, each in a sentence a person can act on, and a
-//! string `trouble` is the one thing that keeps it from its work; without any they are left out. Everything else in the object is the service's own.
+//! string `trouble` is the one thing that keeps it from its work. Everything else in the object is the service's own.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;

@@ -9,19 +9,21 @@ use super::{Config, Forwarder, Listener};
 use crate::build_info::BuildInfo;
 use crate::identity::Identity;
 use crate::notify::{Notifier, inherited_sockets};
-use crate::paths;
 use crate::site::Site;
+use crate::{misconfigured, paths};
 
 const BEAT: Duration = Duration::from_secs(2);
 
-/// Runs the service; returns only on an error.
+/// Runs the service; returns only on an error. Without a usable site or identity it stays and says so.
 ///
 /// # Errors
-/// When the site, the identity or the log's directory cannot be used, or a part of the forwarder ended.
+/// When the log's directory cannot be used, or a part of the forwarder ended.
 pub fn run() -> anyhow::Result<()> {
     let notifier = Notifier::from_environment();
-    let site = Site::load(Path::new(paths::SITE)).with_context(|| format!("reading {}", paths::SITE))?;
-    let identity = Identity::load(Path::new(paths::IDENTITY))?;
+    let (site, identity) = match configuration() {
+        Ok(both) => both,
+        Err(error) => misconfigured::stay("forward", &error, &notifier),
+    };
     let mut config = Config::new(Path::new(paths::FORWARD), centre_url(&site));
     config.listeners = listeners(&site);
     config.hello = hello(&site.name);
@@ -42,6 +44,11 @@ pub fn run() -> anyhow::Result<()> {
         }
         std::thread::sleep(BEAT);
     }
+}
+
+fn configuration() -> anyhow::Result<(Site, Identity)> {
+    let site = Site::load(Path::new(paths::SITE)).with_context(|| format!("reading {}", paths::SITE))?;
+    Ok((site, Identity::load(Path::new(paths::IDENTITY))?))
 }
 
 fn centre_url(site: &Site) -> String {

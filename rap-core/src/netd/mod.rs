@@ -26,7 +26,7 @@ use netfw::model::Network;
 
 use crate::notify::Notifier;
 use crate::site::Site;
-use crate::{console, paths, status};
+use crate::{misconfigured, paths, status};
 
 pub use lease::dhcp_hook;
 pub use uplink::DHCP_HOOK;
@@ -59,14 +59,17 @@ impl Default for Place {
     }
 }
 
-/// The service `rap netd`. Returns only with an error.
+/// The service `rap netd`. Returns only with an error; without a usable site it stays and says so.
 ///
 /// # Errors
-/// When the site is missing or wrong, or the root namespace cannot be closed.
+/// When the root namespace cannot be closed.
 pub fn run() -> anyhow::Result<()> {
-    console::start("netd");
-    let site = Site::load(Path::new(paths::SITE))?;
-    serve(&site, &Place::default(), &Notifier::from_environment())
+    let notifier = Notifier::from_environment();
+    match Site::load(Path::new(paths::SITE)) {
+        Ok(site) => serve(&site, &Place::default(), &notifier),
+        // Nobody has switched on a link, so the box is as closed as it can be.
+        Err(mistakes) => misconfigured::stay("netd", &mistakes.into(), &notifier),
+    }
 }
 
 /// Applies `site` at `place` and keeps it so. Returns only with an error.
