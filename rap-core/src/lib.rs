@@ -10,7 +10,6 @@ pub mod console;
 pub mod forward;
 pub mod identity;
 pub mod init;
-mod misconfigured;
 pub mod netd;
 pub mod notify;
 pub mod paths;

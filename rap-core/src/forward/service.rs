@@ -9,8 +9,8 @@ use super::{Config, Forwarder, Listener};
 use crate::build_info::BuildInfo;
 use crate::identity::Identity;
 use crate::notify::{Notifier, inherited_sockets};
+use crate::paths;
 use crate::site::Site;
-use crate::{misconfigured, paths};
 
 const BEAT: Duration = Duration::from_secs(2);
 
@@ -20,9 +20,13 @@ const BEAT: Duration = Duration::from_secs(2);
 /// When the log's directory cannot be used, or a part of the forwarder ended.
 pub fn run() -> anyhow::Result<()> {
     let notifier = Notifier::from_environment();
-    let (site, identity) = match configuration() {
-        Ok(both) => both,
-        Err(error) => misconfigured::stay("forward", &error, &notifier),
+    let configured = || -> anyhow::Result<_> {
+        let site = Site::load(Path::new(paths::SITE)).with_context(|| format!("reading {}", paths::SITE))?;
+        Ok((site, Identity::load(Path::new(paths::IDENTITY))?))
+    };
+    let (site, identity) = match configured() {
+        Ok(configured) => configured,
+        Err(error) => crate::status::stay("forward", &notifier, &error),
     };
     let mut config = Config::new(Path::new(paths::FORWARD), centre_url(&site));
     config.listeners = listeners(&site);
@@ -39,16 +43,13 @@ pub fn run() -> anyhow::Result<()> {
             anyhow::bail!("a part of the forwarder ended");
         }
         notifier.alive();
-        if let Err(error) = crate::status::write(Path::new(paths::STATUS), "forward", &forwarder.status()) {
+        let status = forwarder.status();
+        notifier.status(&status.summary());
+        if let Err(error) = crate::status::write(Path::new(paths::STATUS), "forward", &status) {
             log::warn!("the status cannot be written: {error}");
         }
         std::thread::sleep(BEAT);
     }
-}
-
-fn configuration() -> anyhow::Result<(Site, Identity)> {
-    let site = Site::load(Path::new(paths::SITE)).with_context(|| format!("reading {}", paths::SITE))?;
-    Ok((site, Identity::load(Path::new(paths::IDENTITY))?))
 }
 
 fn centre_url(site: &Site) -> String {

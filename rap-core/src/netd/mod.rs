@@ -26,7 +26,7 @@ use netfw::model::Network;
 
 use crate::notify::Notifier;
 use crate::site::Site;
-use crate::{misconfigured, paths, status};
+use crate::{paths, status};
 
 pub use lease::dhcp_hook;
 pub use uplink::DHCP_HOOK;
@@ -65,10 +65,14 @@ impl Default for Place {
 /// When the root namespace cannot be closed.
 pub fn run() -> anyhow::Result<()> {
     let notifier = Notifier::from_environment();
-    match Site::load(Path::new(paths::SITE)) {
-        Ok(site) => serve(&site, &Place::default(), &notifier),
-        // Nobody has switched on a link, so the box is as closed as it can be.
-        Err(mistakes) => misconfigured::stay("netd", &mistakes.into(), &notifier),
+    let configured = || -> anyhow::Result<_> {
+        let site = Site::load(Path::new(paths::SITE))?;
+        let network = network::of(&site)?;
+        Ok((site, network))
+    };
+    match configured() {
+        Ok((site, network)) => keep(&site, network, &Place::default(), &notifier),
+        Err(error) => status::stay("netd", &notifier, &error),
     }
 }
 
@@ -77,7 +81,10 @@ pub fn run() -> anyhow::Result<()> {
 /// # Errors
 /// When the site is wrong as a network, or the root namespace cannot be closed.
 pub fn serve(site: &Site, place: &Place, notifier: &Notifier) -> anyhow::Result<()> {
-    let network = network::of(site)?;
+    keep(site, network::of(site)?, place, notifier)
+}
+
+fn keep(site: &Site, network: Network, place: &Place, notifier: &Notifier) -> anyhow::Result<()> {
     std::fs::create_dir_all(&place.runtime)
         .with_context(|| format!("cannot make {}", place.runtime.display()))?;
     lease::write_resolver(&place.runtime, &network.uplink.dns)?;
