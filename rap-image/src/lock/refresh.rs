@@ -80,7 +80,7 @@ pub fn refresh(
     let stack = stack()?;
     let today =
         Catalogue::fetch(fetcher, keyring, Some(&lock)).and_then(|catalogue| make(&stack, &catalogue));
-    let today = today.map_err(|source| Refused::Unknown(names(&gone), source))?;
+    let today = today.map_err(|source| Refused::Unknown(names(&gone), Box::new(source)))?;
     if !allowed {
         return Err(Refused::Vanished(describe(&gone, &today)));
     }
@@ -136,7 +136,7 @@ pub enum Refused {
         "no mirror has these locked packages:{0}\nwhat is current for them cannot be told either; try another mirror \
          (--mirror), or set `snapshot` in the configuration file"
     )]
-    Unknown(String, #[source] Error),
+    Unknown(String, #[source] Box<Error>),
     /// A vanished package has no successor of that name.
     #[error("{0} vanished, and a lock made today would not have it; run `rap-image lock`")]
     NoSuccessor(String),
