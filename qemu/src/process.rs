@@ -6,10 +6,10 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, PidfdFlags};
@@ -91,6 +91,27 @@ fn wait_gone(process: &OwnedFd) {
 /// A program that is killed when this value is dropped.
 #[derive(Debug)]
 pub struct Running(pub Child);
+
+impl Running {
+    /// Waits until the program has ended by itself.
+    ///
+    /// # Errors
+    /// When it still runs after `patience`.
+    pub fn wait(&mut self, patience: Duration) -> Result<ExitStatus> {
+        let end = Instant::now() + patience;
+        loop {
+            match self.0.try_wait() {
+                Ok(Some(status)) => return Ok(status),
+                Ok(None) if Instant::now() < end => thread::sleep(Duration::from_millis(20)),
+                Ok(None) => {
+                    let running = io::Error::other(format!("still runs after {} s", patience.as_secs()));
+                    return Err(Error::Network("wait for a program", running));
+                }
+                Err(error) => return Err(Error::Network("wait for a program", error)),
+            }
+        }
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {

@@ -3,6 +3,7 @@
 //! Invariant: one line a record, control characters replaced, so that nothing hostile can forge a line.
 
 use std::io::Write;
+use std::process::ExitCode;
 
 struct Console {
     service: &'static str,
@@ -20,6 +21,18 @@ pub fn start(service: &'static str) {
     // A second call keeps the first logger: that is right, and no reason to stop.
     if log::set_boxed_logger(Box::new(Console { service })).is_ok() {
         log::set_max_level(level);
+    }
+}
+
+/// Runs the service `name` to its end; its error, with every cause, is one line of the log.
+pub fn service(name: &'static str, run: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
+    start(name);
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("{error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -84,6 +84,14 @@ pub enum BuildError {
     /// A package lacks what is wanted of it.
     #[error("the files of the image cannot be picked")]
     Pick(#[from] pick::Error),
+    /// The core needs a library that no overlay brings.
+    #[error("usr/bin/{program} needs {}, which no file of the image provides; want the library's package in an overlay", missing.join(", "))]
+    Unmet {
+        /// Which program.
+        program: &'static str,
+        /// The libraries.
+        missing: Vec<String>,
+    },
     /// The core.
     #[error("the core was not built")]
     Core(#[from] HermeticError),
@@ -166,6 +174,12 @@ impl Prepared {
     /// When the core does not compile, the image breaks a rule, or there is no room for it.
     pub fn build(self, fetcher: &Fetcher, say: &dyn Fn(Step)) -> Result<Report, BuildError> {
         let core = self.core(fetcher, say)?;
+        for (&program, content) in &core {
+            let missing = pick::unmet(&self.picked.parts, &format!("usr/bin/{program}"), content)?;
+            if !missing.is_empty() {
+                return Err(BuildError::Unmet { program, missing });
+            }
+        }
         say(Step::Compose);
         let Self {
             order,
@@ -205,7 +219,7 @@ impl Prepared {
         Ok(report)
     }
 
-    fn core(&self, fetcher: &Fetcher, say: &dyn Fn(Step)) -> Result<Vec<u8>, BuildError> {
+    fn core(&self, fetcher: &Fetcher, say: &dyn Fn(Step)) -> Result<hermetic::Core, BuildError> {
         let Order {
             repository,
             offline,

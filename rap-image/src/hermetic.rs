@@ -110,6 +110,12 @@ pub fn assemble<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     }
 }
 
+/// The core: its programs' names, as cargo and the box know them, and their bytes.
+pub type Core = std::collections::BTreeMap<&'static str, Vec<u8>>;
+
+/// The core's programs. `rap` is process 1, the network and `rapctl`; `rap-tls` is every service that speaks TLS.
+const PROGRAMS: [&str; 2] = ["rap", "rap-tls"];
+
 /// One build of the core.
 #[derive(Debug, Clone, Copy)]
 pub struct Build<'a> {
@@ -124,7 +130,7 @@ impl Build<'_> {
     ///
     /// # Errors
     /// When the toolchain, the crates or the namespaces are not to be had, or the core does not compile.
-    pub fn hermetic(&self, root: &Path) -> Result<Vec<u8>, HermeticError> {
+    pub fn hermetic(&self, root: &Path) -> Result<Core, HermeticError> {
         self.fetch()?;
         // Cargo cannot see that the C compiler changed: another root gets another folder.
         let key: String = root
@@ -149,7 +155,7 @@ impl Build<'_> {
         };
         let status = self.in_namespaces(&plan)?;
         match status.code() {
-            Some(0) => read(&target.join("release/rap")),
+            Some(0) => programs(&target.join("release")),
             // `unshare` itself ends with 1, the cell with its own code; each has said why.
             Some(1 | cell::NO_VIEW) => Err(HermeticError::Namespaces),
             _ => Err(HermeticError::Compile(status)),
@@ -160,7 +166,7 @@ impl Build<'_> {
     ///
     /// # Errors
     /// When it does not compile.
-    pub fn with_host_toolchain(&self) -> Result<Vec<u8>, HermeticError> {
+    pub fn with_host_toolchain(&self) -> Result<Core, HermeticError> {
         let mut cargo = self.cargo();
         cargo
             .args(["build", "--release", "--locked", "--package", "rap-core"])
@@ -172,7 +178,7 @@ impl Build<'_> {
         if !status.success() {
             return Err(HermeticError::Compile(status));
         }
-        read(&self.repository.join("target/release/rap"))
+        programs(&self.repository.join("target/release"))
     }
 
     fn fetch(&self) -> Result<(), HermeticError> {
@@ -252,6 +258,11 @@ fn start(
 fn cargo_home() -> PathBuf {
     let named = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     named.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"))
+}
+
+fn programs(folder: &Path) -> Result<Core, HermeticError> {
+    let program = |name| Ok((name, read(&folder.join(name))?));
+    PROGRAMS.into_iter().map(program).collect()
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, HermeticError> {

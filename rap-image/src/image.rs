@@ -9,6 +9,8 @@ use rap_core::boot::disk::{self, DiskError, Place};
 use rap_core::boot::fat::Volume;
 use rap_core::boot::slot::{self, Label, SlotError};
 use rap_core::build_info::BuildInfo;
+
+use crate::hermetic::Core;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -81,8 +83,8 @@ pub struct Ingredients {
     pub parts: Vec<Part>,
     /// The packages they come from, by name.
     pub packages: Vec<Package>,
-    /// The program `rap`.
-    pub core: Vec<u8>,
+    /// Our own programs.
+    pub core: Core,
     /// The kernel.
     pub kernel: Vec<u8>,
     /// Its release, as `uname -r` will say.
@@ -198,12 +200,11 @@ fn build_id(ingredients: &Ingredients) -> String {
         }
     }
     piece(&json(&ingredients.packages));
-    for bytes in [
-        &ingredients.core,
-        &ingredients.kernel,
-        &ingredients.stub,
-        &ingredients.loader,
-    ] {
+    for (name, program) in &ingredients.core {
+        piece(name.as_bytes());
+        piece(program);
+    }
+    for bytes in [&ingredients.kernel, &ingredients.stub, &ingredients.loader] {
         piece(bytes);
     }
     piece(ingredients.command_line.as_bytes());
@@ -252,10 +253,16 @@ fn core_part(ingredients: &Ingredients, info: &BuildInfo) -> Part {
         entry("etc/rap/build.json", 0o644, Kind::File(json(info))),
         entry(CONTENTS, 0o644, Kind::File(json(&contents))),
         entry("init", 0o777, Kind::Link("usr/bin/rap".to_owned())),
-        entry("usr/bin/rap", 0o755, Kind::File(ingredients.core.clone())),
         entry("usr/bin/rapctl", 0o777, Kind::Link("rap".to_owned())),
-        entry(SENTINEL, 0o444, Kind::File(Vec::new())),
     ]);
+    for (name, program) in &ingredients.core {
+        entries.push(entry(
+            &format!("usr/bin/{name}"),
+            0o755,
+            Kind::File(program.clone()),
+        ));
+    }
+    entries.push(entry(SENTINEL, 0o444, Kind::File(Vec::new())));
     Part {
         owner: CORE.to_owned(),
         entries,
@@ -269,7 +276,8 @@ pub fn core_reason(path: &str) -> Option<&'static str> {
         "etc/rap/build.json" => "what the image says of itself",
         CONTENTS => "what the image is made from, for `rap-image verify`",
         "init" => "the kernel starts it as the first process",
-        "usr/bin/rap" => "the appliance's program",
+        "usr/bin/rap" => "the appliance's program: process 1, the network, rapctl",
+        "usr/bin/rap-tls" => "the appliance's services that speak TLS",
         "usr/bin/rapctl" => "the appliance's program under the name of its control command",
         SENTINEL => "the last file: init refuses to run without it, because then others are missing too",
         _ => return None,
@@ -344,7 +352,7 @@ pub(crate) mod tests {
                 name: "hello".to_owned(),
                 version: "1.0".to_owned(),
             }],
-            core: b"core".to_vec(),
+            core: Core::from([("rap", b"core".to_vec())]),
             kernel: b"kernel".to_vec(),
             kernel_version: "6.12".to_owned(),
             command_line: "panic=-1".to_owned(),
@@ -386,7 +394,7 @@ pub(crate) mod tests {
         assert_eq!(same.len(), 64);
         assert_eq!(id(&|with| with.info.build_id = "other".to_owned()), same);
         let changes: [&dyn Fn(&mut Ingredients); 6] = [
-            &|with| with.core.push(0),
+            &|with| drop(with.core.insert("rap-tls", Vec::new())),
             &|with| with.kernel.push(0),
             &|with| with.command_line.push('x'),
             &|with| with.parts[0].entries[0].mode = 0o600,

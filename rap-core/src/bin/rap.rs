@@ -1,12 +1,16 @@
-//! The one program: process 1, every service and `rapctl` are this binary under other names. Wiring only.
+//! Process 1, the network service and `rapctl` under their names. Wiring only.
+//!
+//! Nothing here speaks TLS: the cryptographic module tests itself whenever a process that contains it starts, and
+//! these start often, and before anything else. The services that do are in `rap-tls`.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use rap_core::{console, forward, init, netd, rapctl};
+use rap_core::console::service;
+use rap_core::{init, netd, rapctl};
 
-/// The appliance's one program. Process 1 and every service are started by the box itself; people use rapctl.
+/// The appliance's program. Process 1 and every service are started by the box itself; people use rapctl.
 #[derive(Debug, Parser)]
 #[command(
     name = "rap",
@@ -24,8 +28,6 @@ enum Service {
     Init,
     /// The network: one namespace a port, firewall, DHCP
     Netd,
-    /// Reports: taken at the ports, kept, delivered to the service centre
-    Forward,
     /// Ask the box how it is
     #[command(name = "ctl")]
     Control(rapctl::Args),
@@ -41,20 +43,7 @@ fn main() -> ExitCode {
         _ => match Command::parse().service {
             Service::Init => service("init", || init::run().map(|never| match never {})),
             Service::Netd => service("netd", netd::run),
-            Service::Forward => service("forward", forward::run),
             Service::Control(args) => rapctl::run(args),
         },
-    }
-}
-
-/// Runs a service; its error, with every cause, is one line of the log.
-fn service(name: &'static str, run: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
-    console::start(name);
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            log::error!("{error:#}");
-            ExitCode::FAILURE
-        }
     }
 }

@@ -21,6 +21,8 @@ use super::{InitError, consume, durable, modules, mounts, paths_below, users};
 
 /// The program every service is.
 const PROGRAM: &str = "/usr/bin/rap";
+/// The program of the services that speak TLS.
+const TLS_PROGRAM: &str = "/usr/bin/rap-tls";
 /// The user of the forwarder.
 const FORWARD_USER: &str = "rap-forward";
 /// Where the `debug` overlay says which program gets the second serial line.
@@ -198,14 +200,15 @@ fn services(data: &DataState) -> Result<Vec<Service>, InitError> {
         takes: Some("ingest@"),
         speaks: true,
     };
-    let service = |spec: Spec, user| Service {
-        program: PROGRAM.into(),
+    let service = |program: &str, spec: Spec, user| Service {
+        program: program.into(),
         arguments: vec![spec.name.to_owned()],
         user,
         terminal: None,
         spec,
     };
     let mut list = vec![service(
+        PROGRAM,
         Spec {
             stores: true,
             ..spec("netd")
@@ -217,7 +220,7 @@ fn services(data: &DataState) -> Result<Vec<Service>, InitError> {
             after: Some("netd"),
             ..spec("forward")
         };
-        list.push(service(forward, Some(users::lookup(FORWARD_USER)?)));
+        list.push(service(TLS_PROGRAM, forward, Some(users::lookup(FORWARD_USER)?)));
     }
     list.extend(debug_shell());
     Ok(list)
