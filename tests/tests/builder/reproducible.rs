@@ -17,6 +17,8 @@ const STRANGER: u32 = 1234;
 const ELSEWHERE: &str = r#"
 place=$1 registry=$2 packages=$3 rust=$4
 shift 4
+# As a clone has it under this umask.
+chmod -R go= "$place/src"
 chown -R "$1" "$place"
 shift
 mount --bind "$registry" "$place/cargo/registry"
