@@ -2,16 +2,23 @@
 //!
 //! Each service writes one small JSON object by temporary file and rename; readers never see half of one. By
 //! convention an array of strings `problems` in it lists what is wrong, each in a sentence a person can act on, and a
-//! string `trouble` is the one thing that keeps it from its work; without any they are left out. Everything else in the object is the service's own.
+//! string `trouble` is the one thing that keeps it from its work; without any they are left out. Everything else in the
+//! object is the service's own.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::notify::Notifier;
+use crate::paths;
+
 /// The largest status file that is read, in bytes.
 const LIMIT: u64 = 256 * 1024;
+/// How often a service that cannot work says that it is there.
+const STAY: Duration = Duration::from_secs(5);
 
 /// Writes `value` as the status of `service` below `directory` ([`crate::paths::STATUS`] on the box).
 ///
@@ -22,6 +29,23 @@ pub fn write<T: serde::Serialize>(directory: &Path, service: &str, value: &T) ->
     let temporary = directory.join(format!(".{service}.json"));
     std::fs::write(&temporary, serde_json::to_vec(value)?)?;
     std::fs::rename(temporary, directory.join(format!("{service}.json")))
+}
+
+/// Stays up without working, and says why: a wrong site or identity does not become right by starting again, and init
+/// restarts a box whose vital services cannot stay up. Never returns.
+pub fn stay(service: &str, notifier: &Notifier, why: &anyhow::Error) -> ! {
+    let trouble = format!("{why:#}");
+    log::error!("{trouble}");
+    notifier.ready();
+    notifier.status(&trouble);
+    loop {
+        notifier.alive();
+        let status = serde_json::json!({ "trouble": trouble });
+        if let Err(error) = write(Path::new(paths::STATUS), service, &status) {
+            log::warn!("the status cannot be written: {error}");
+        }
+        std::thread::sleep(STAY);
+    }
 }
 
 /// Reads every service's status below `directory`, by service.

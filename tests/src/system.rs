@@ -37,6 +37,8 @@ pub struct Setup {
     pub image: PathBuf,
     /// The box's site.
     pub site: String,
+    /// Whether the box is given site and identity at all.
+    pub provisioned: bool,
     /// How many instruments' hosts there are; port N of the site is instrument N's.
     pub instruments: usize,
     /// The directory with the box's identity.
@@ -52,6 +54,7 @@ impl Setup {
         Self {
             image: root.join(IMAGE),
             site: SITE.to_owned(),
+            provisioned: true,
             instruments: 2,
             identity: root.join(KEYS),
             keys: root.join(KEYS),
@@ -86,7 +89,7 @@ impl System {
         let lab = Lab::new(setup.instruments)?;
         let centre = Centre::start(&lab, &setup.keys)?;
         let parcel = Parcel::new(&setup.site, &setup.identity)?;
-        let mut staged = stage(&setup.image, Some(&parcel))?;
+        let mut staged = stage(&setup.image, setup.provisioned.then_some(&parcel))?;
         staged.options.cables = lab.cables();
         let machine = Machine::new(staged.options)?;
         let agents = Agents::new(&setup.keys)?;

@@ -20,8 +20,14 @@ const BEAT: Duration = Duration::from_secs(2);
 /// When the site, the identity or the log's directory cannot be used, or a part of the forwarder ended.
 pub fn run() -> anyhow::Result<()> {
     let notifier = Notifier::from_environment();
-    let site = Site::load(Path::new(paths::SITE)).with_context(|| format!("reading {}", paths::SITE))?;
-    let identity = Identity::load(Path::new(paths::IDENTITY))?;
+    let configured = || -> anyhow::Result<_> {
+        let site = Site::load(Path::new(paths::SITE)).with_context(|| format!("reading {}", paths::SITE))?;
+        Ok((site, Identity::load(Path::new(paths::IDENTITY))?))
+    };
+    let (site, identity) = match configured() {
+        Ok(configured) => configured,
+        Err(error) => crate::status::stay("forward", &notifier, &error),
+    };
     let mut config = Config::new(Path::new(paths::FORWARD), centre_url(&site));
     config.listeners = listeners(&site);
     config.hello = hello(&site.name);
@@ -37,7 +43,9 @@ pub fn run() -> anyhow::Result<()> {
             anyhow::bail!("a part of the forwarder ended");
         }
         notifier.alive();
-        if let Err(error) = crate::status::write(Path::new(paths::STATUS), "forward", &forwarder.status()) {
+        let status = forwarder.status();
+        notifier.status(&status.summary());
+        if let Err(error) = crate::status::write(Path::new(paths::STATUS), "forward", &status) {
             log::warn!("the status cannot be written: {error}");
         }
         std::thread::sleep(BEAT);

@@ -36,6 +36,23 @@ pub struct LaneStatus {
     pub oldest_seconds: Option<u64>,
 }
 
+impl Status {
+    /// The status in a few words.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let waiting = self.alert.waiting + self.routine.waiting;
+        let link = if self.trouble.is_some() {
+            "not delivering"
+        } else {
+            "delivering"
+        };
+        format!(
+            "{link}; {waiting} waiting, {} delivered since start",
+            self.delivered
+        )
+    }
+}
+
 pub(super) fn of(log: &Log, progress: &Progress) -> Status {
     let lane = |lane| LaneStatus {
         waiting: log.waiting(lane),

@@ -26,7 +26,7 @@ use netfw::model::Network;
 
 use crate::notify::Notifier;
 use crate::site::Site;
-use crate::{console, paths, status};
+use crate::{paths, status};
 
 pub use lease::dhcp_hook;
 pub use uplink::DHCP_HOOK;
@@ -64,9 +64,16 @@ impl Default for Place {
 /// # Errors
 /// When the site is missing or wrong, or the root namespace cannot be closed.
 pub fn run() -> anyhow::Result<()> {
-    console::start("netd");
-    let site = Site::load(Path::new(paths::SITE))?;
-    serve(&site, &Place::default(), &Notifier::from_environment())
+    let notifier = Notifier::from_environment();
+    let configured = || -> anyhow::Result<_> {
+        let site = Site::load(Path::new(paths::SITE))?;
+        let network = network::of(&site)?;
+        Ok((site, network))
+    };
+    match configured() {
+        Ok((site, network)) => keep(&site, network, &Place::default(), &notifier),
+        Err(error) => status::stay("netd", &notifier, &error),
+    }
 }
 
 /// Applies `site` at `place` and keeps it so. Returns only with an error.
@@ -74,7 +81,10 @@ pub fn run() -> anyhow::Result<()> {
 /// # Errors
 /// When the site is wrong as a network, or the root namespace cannot be closed.
 pub fn serve(site: &Site, place: &Place, notifier: &Notifier) -> anyhow::Result<()> {
-    let network = network::of(site)?;
+    keep(site, network::of(site)?, place, notifier)
+}
+
+fn keep(site: &Site, network: Network, place: &Place, notifier: &Notifier) -> anyhow::Result<()> {
     std::fs::create_dir_all(&place.runtime)
         .with_context(|| format!("cannot make {}", place.runtime.display()))?;
     lease::write_resolver(&place.runtime, &network.uplink.dns)?;

@@ -55,7 +55,7 @@ impl Status {
         let up = self.ports.iter().filter(|port| port.link == "up").count();
         let address = self.uplink.address.as_deref().unwrap_or("without address");
         format!(
-            "{} ports, {up} up; uplink {} {address}; {} problems",
+            "{} ports, {up} up; uplink {} {address}; problems: {}",
             self.ports.len(),
             self.uplink.link,
             self.problems.len()

@@ -2,6 +2,11 @@
 //!
 //! Each test boots a machine of its own. Without the image, the rights or the programs a test says so and is skipped
 //! on a desk; with `CI` in the environment it fails instead.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed step of a test ends it, with its error"
+)]
 
 mod boot;
 mod isolation;
