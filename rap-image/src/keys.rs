@@ -10,15 +10,12 @@ use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rap_qemu::lab::{CENTRE, CENTRE_NAME};
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, RsaKeySize, SanType, SerialNumber, SignatureAlgorithm,
 };
 
-/// Where the lab's service centre is.
-pub const CENTRE_ADDRESS: &str = "10.9.0.10";
-/// The name of the lab's service centre.
-pub const CENTRE_NAME: &str = "centre.rap.test";
 /// The name under which agents know a box.
 pub const BOX_NAME: &str = "rap.local";
 
@@ -88,7 +85,7 @@ pub fn development(ingest: &[IpAddr]) -> Result<Vec<KeyFile>, KeysError> {
     let (authority, certificate, key) = authority()?;
     push_pair(&mut files, "centre-ca", &certificate, &key);
     let centre = [
-        SanType::IpAddress(IpAddr::from([10, 9, 0, 10])),
+        SanType::IpAddress((*CENTRE.ip()).into()),
         dns("centre", CENTRE_NAME)?,
     ];
     let mut served: Vec<SanType> = ingest.iter().copied().map(SanType::IpAddress).collect();

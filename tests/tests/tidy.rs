@@ -77,8 +77,10 @@ fn complain(broken: &[String], rule: &str) {
 
 #[test]
 fn every_module_says_what_it_is_for() {
+    // A module's unit tests in a file of their own need no other word than the module's.
     let broken: Vec<_> = sources()
         .into_iter()
+        .filter(|(path, _)| path.file_name().is_some_and(|name| name != "tests.rs"))
         .filter(|(_, text)| {
             !text
                 .lines()
@@ -112,7 +114,7 @@ fn crates_depend_in_one_direction() {
     let allowed: [(&str, &[&str]); 5] = [
         ("netfw", &[]),
         ("rap-core", &["netfw"]),
-        ("qemu", &["netfw"]),
+        ("qemu", &[]),
         ("rap-image", &["rap-core", "rap-qemu"]),
         ("tests", &["netfw", "rap-core", "rap-image", "rap-qemu"]),
     ];

@@ -206,12 +206,12 @@ impl Table {
             Some(found) => found,
             None => read_copy(disk, last)?.ok_or(DiskError::NoTable)?,
         };
-        let ours = |place: &Place| {
+        let is_foreign = |place: &Place| {
             partitions
                 .get(*place as usize)
                 .is_none_or(|found| found.guid != place.guid())
         };
-        match Place::ALL.into_iter().find(ours) {
+        match Place::ALL.into_iter().find(is_foreign) {
             Some(place) => Err(DiskError::NotOurs {
                 number: place.number(),
                 name: place.name(),

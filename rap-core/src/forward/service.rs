@@ -14,10 +14,10 @@ use crate::site::Site;
 
 const BEAT: Duration = Duration::from_secs(2);
 
-/// Runs the service; returns only on an error.
+/// Runs the service; returns only on an error. Without a usable site or identity it stays and says so.
 ///
 /// # Errors
-/// When the site, the identity or the log's directory cannot be used, or a part of the forwarder ended.
+/// When the log's directory cannot be used, or a part of the forwarder ended.
 pub fn run() -> anyhow::Result<()> {
     let notifier = Notifier::from_environment();
     let configured = || -> anyhow::Result<_> {

@@ -16,7 +16,8 @@ use crate::sys;
 
 use super::InitError;
 
-/// How long disks may take to appear; shorter than the watchdog's timeout, which is not fed meanwhile.
+/// How long the disk and its partitions may take to appear; shorter than the watchdog's timeout, which is not fed
+/// meanwhile.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a program may work on the disk while the watchdog is fed for it.
 const WORK: Duration = Duration::from_secs(3600);
@@ -75,7 +76,7 @@ impl BootDisk {
             })?;
         }
         let partitions = disk.partitions.map(|name| Path::new("/dev").join(name));
-        wait_for(&partitions)?;
+        wait_for(&partitions, began)?;
         Ok(Self {
             device,
             partitions,
@@ -215,9 +216,8 @@ fn partition(disk: &Path, wanted: Place) -> Option<String> {
     None
 }
 
-/// Waits until devtmpfs has every one of `devices`.
-fn wait_for(devices: &[PathBuf]) -> Result<(), InitError> {
-    let began = Instant::now();
+/// Waits until devtmpfs has every one of `devices`; the patience counts from `began`.
+fn wait_for(devices: &[PathBuf], began: Instant) -> Result<(), InitError> {
     while let Some(missing) = devices.iter().find(|device| !device.exists()) {
         if began.elapsed() >= PATIENCE {
             return Err(InitError::NoDevice {

@@ -226,7 +226,7 @@ fn services(data: &DataState) -> Result<Vec<Service>, InitError> {
     Ok(list)
 }
 
-/// The `debug` overlay's program on the second serial line; the builder refuses to sign an image that has one.
+/// The `debug` overlay's program on the second serial line; an image that has one says that it is for development.
 fn debug_shell() -> Option<Service> {
     let line = std::fs::read_to_string(DEBUG_SHELL).ok()?;
     let mut words = line.split_whitespace().map(str::to_owned);

@@ -59,10 +59,10 @@ impl Default for Place {
     }
 }
 
-/// The service `rap netd`. Returns only with an error.
+/// The service `rap netd`. Returns only with an error; without a usable site it stays and says so.
 ///
 /// # Errors
-/// When the site is missing or wrong, or the root namespace cannot be closed.
+/// When the root namespace cannot be closed.
 pub fn run() -> anyhow::Result<()> {
     let notifier = Notifier::from_environment();
     let configured = || -> anyhow::Result<_> {

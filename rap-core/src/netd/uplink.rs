@@ -79,11 +79,11 @@ fn keep(root: &Namespace, runtime: &Path) {
 
 fn run(runtime: &Path) -> std::io::Result<std::process::ExitStatus> {
     // One left by a netd before this one. That there is none is the usual case.
-    let _ = client(runtime)
+    let _ = client()
         .args(["--exit", netfw::plan::UPLINK])
         .stderr(Stdio::null())
         .status();
-    client(runtime)
+    client()
         .args(["--nobackground", "--config"])
         .arg(runtime.join("dhcpcd.conf"))
         .arg("--script")
@@ -94,7 +94,7 @@ fn run(runtime: &Path) -> std::io::Result<std::process::ExitStatus> {
         .status()
 }
 
-fn client(_runtime: &Path) -> Command {
+fn client() -> Command {
     let mut command = Command::new(DHCPCD);
     command
         .arg("-4")

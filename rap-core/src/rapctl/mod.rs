@@ -18,7 +18,12 @@ mod table;
 
 /// Asks the box how it is.
 #[derive(Debug, Parser)]
-#[command(name = "rapctl", version)]
+#[command(
+    name = "rapctl",
+    version,
+    after_help = "Exit codes: 0 all is well; 1 something is wrong and is named; 2 it cannot be told.\n\n\
+                  Examples:\n  rapctl status\n  rapctl status --json"
+)]
 pub struct Command {
     /// What to ask.
     #[command(flatten)]
@@ -34,7 +39,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Say how the box and its services are
+    /// Say how the box and its services are, and what is wrong
     #[command(
         after_help = "Exit codes: 0 all is well; 1 something is wrong and is named; 2 it cannot be told."
     )]

@@ -11,6 +11,15 @@ use super::sources::Sources;
 
 /// What `build` takes.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Writes disk.img, rap.efi, image.json and the lab's firmware to --out; all of it whole, or nothing.\n\n\
+                  Examples:\n  \
+                  rap-image build\n  \
+                  rap-image build --profile generic-x86\n  \
+                  rap-image build --overlay debug --out target/image/qemu-debug\n  \
+                  rap-image build --explain usr/sbin/nft\n\n\
+                  Exit codes: 0 built (or explained); 1 --explain: no such path in the image; 2 it could not be done."
+)]
 pub(super) struct Args {
     /// The hardware: an overlay that goes on top of `base`
     #[arg(long, value_name = "NAME", default_value = "qemu")]

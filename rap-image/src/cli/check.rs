@@ -7,7 +7,11 @@ use rap_core::site::{Mistakes, Site};
 
 /// What `check` takes.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit codes: 0 the site is valid; 2 it has mistakes, all of which are printed.")]
+#[command(
+    after_help = "Says of every mistake where it is, what was found, what was expected, and how to mend it. The same code reads\n\
+                  the file on the box. A complete example with comments: rap-core/src/site/example.toml.\n\n\
+                  Exit codes: 0 the site is valid; 2 it has mistakes, all of which are printed."
+)]
 pub(super) struct Args {
     /// The site.toml to check
     #[arg(default_value = "site.toml")]

@@ -15,9 +15,13 @@ pub(super) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Kind {
     /// Make a set for development: TLS, Secure Boot and update keys, all marked as such
+    #[command(
+        after_help = "The README in the directory says which file is what. Never commit them, never ship them.\n\n\
+                      Exit codes: 0 made; 2 there are some already, or they could not be written."
+    )]
     Dev {
         /// Where to put them
-        #[arg(long, default_value = "keys/dev")]
+        #[arg(long, value_name = "DIR", default_value = "keys/dev")]
         out: PathBuf,
         /// Replace the development keys that are there
         #[arg(long)]

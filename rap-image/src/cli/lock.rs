@@ -8,6 +8,11 @@ use super::sources::Sources;
 
 /// What `lock` takes.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Believes the suites' signatures by the certificates in overlays/keyring, and no mirror that is behind the\n\
+                  lock. Writes overlays/image.lock and prints what changed: read its diff before committing it.\n\n\
+                  Exit codes: 0 written, or current; 1 --check: something newer exists; 2 it could not be done."
+)]
 pub(super) struct Args {
     /// Write nothing; exit 0 when the lock is current, 1 when something newer exists
     #[arg(long)]

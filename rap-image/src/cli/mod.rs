@@ -14,7 +14,19 @@ use clap::{Parser, Subcommand};
 
 /// Builds the appliance's operating system from pinned Debian packages and this repository.
 #[derive(Debug, Parser)]
-#[command(name = "rap-image", version, propagate_version = true)]
+#[command(
+    name = "rap-image",
+    version,
+    propagate_version = true,
+    after_help = "Exit codes: 0 done; 1 the answer is no (lock --check, verify --expect); 2 it could not be done.\n\n\
+                  The way from nothing to a box on the desk:\n  \
+                  rap-image keys dev                     once\n  \
+                  rap-image build                        packages, programs, target/image/qemu\n  \
+                  rap-image verify target/image/qemu/disk.img\n  \
+                  rap-image run --site site.toml --identity keys/dev\n\n\
+                  Packages are kept in ~/.cache/rap-image (or $XDG_CACHE_HOME). Where they come from is said by --mirror,\n\
+                  RAP_IMAGE_MIRROR, `mirror = \"…\"` in ~/.config/rap-image/config.toml, or the host's apt sources."
+)]
 pub(crate) struct Command {
     #[command(subcommand)]
     verb: Verb,

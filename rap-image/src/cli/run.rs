@@ -10,6 +10,15 @@ use rap_qemu::machine::Machine;
 
 /// What `run` takes.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Shows the machine's console. The image is not changed: a copy of its disk is booted, and gone afterwards.\n\
+                  As root or in a user namespace; needs QEMU, iproute2 and dnsmasq. KVM is used where a trial boot works\n\
+                  (RAP_QEMU_ACCEL=tcg or kvm decides without one). For reports that flow see scripts/run.\n\n\
+                  Examples:\n  \
+                  rap-image run --site site.toml --identity keys/dev\n  \
+                  rap-image run --image target/image/qemu-debug --instruments 1\n\n\
+                  Exit codes: 0 the machine switched itself off; 2 it could not be done."
+)]
 pub(super) struct Args {
     /// The directory `rap-image build` wrote
     #[arg(long, value_name = "DIR", default_value = IMAGE)]

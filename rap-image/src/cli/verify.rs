@@ -8,6 +8,13 @@ use super::No;
 
 /// What `verify` takes.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Holds everything against the rules it was made by. Two builds are the same when their unsigned digests are.\n\n\
+                  Examples:\n  \
+                  rap-image verify target/image/qemu/disk.img\n  \
+                  rap-image verify --expect DIGEST target/image/qemu/rap.efi\n\n\
+                  Exit codes: 0 sound; 1 --expect: another digest; 2 damaged, or not an image."
+)]
 pub(super) struct Args {
     /// A disk image or a `rap.efi`
     image: PathBuf,

@@ -69,7 +69,7 @@ fn handshake(set: &Set, client: Option<&str>, server: &str, name: &str) -> Resul
 #[test]
 fn the_box_and_the_centre_trust_each_other_and_no_other_use() {
     let set = set();
-    handshake(&set, Some("device"), "centre", CENTRE_ADDRESS).unwrap();
+    handshake(&set, Some("device"), "centre", &CENTRE.ip().to_string()).unwrap();
     handshake(&set, Some("device"), "centre", CENTRE_NAME).unwrap();
     handshake(&set, None, "ingest", BOX_NAME).unwrap();
     handshake(&set, None, "ingest", "192.168.1.1").unwrap();
