@@ -16,7 +16,7 @@ mod tap;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 pub use host::{Host, Lease};
@@ -160,19 +160,30 @@ pub fn enter_user_namespace() -> Result<()> {
          (sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0)"
             .to_owned(),
     );
-    if std::env::var_os(INSIDE).is_some() {
+    if std::env::var_os(INSIDE).is_some() || !user_namespace_is_to_be_had() {
         return Err(refused);
     }
     let program = std::env::current_exe().map_err(|e| Error::Network("find this program", e))?;
-    let mut again = Command::new("unshare");
-    again
-        .args(["--user", "--map-root-user", "--net", "--"])
-        .arg(program)
-        .args(std::env::args_os().skip(1));
+    let mut again = in_user_namespace();
+    again.arg(program).args(std::env::args_os().skip(1));
     // Returns only when it failed.
     let source = again.env(INSIDE, "1").exec();
     log::debug!("unshare: {source}");
     Err(refused)
+}
+
+/// `unshare` into a user namespace with a network of its own; the program is still to be named.
+fn in_user_namespace() -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--net", "--"]);
+    command
+}
+
+/// Tried, because the program that is replaced by a failing `unshare` cannot say what to do any more.
+fn user_namespace_is_to_be_had() -> bool {
+    let mut trial = in_user_namespace();
+    let trial = trial.arg("true").stdout(Stdio::null()).stderr(Stdio::null());
+    trial.status().is_ok_and(|status| status.success())
 }
 
 #[cfg(test)]

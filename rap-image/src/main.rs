@@ -22,7 +22,17 @@ fn main() -> ExitCode {
             for cause in error.chain().skip(1) {
                 eprintln!("  because: {cause}");
             }
+            if error.chain().any(is_full_disk) {
+                eprintln!(
+                    "  fix: make room on the disk of that file, and run it again; it goes on where it stopped"
+                );
+            }
             ExitCode::from(2)
         }
     }
+}
+
+fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let error = cause.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::StorageFull)
 }

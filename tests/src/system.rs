@@ -5,6 +5,7 @@
 
 mod agent;
 mod centre;
+mod seat;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use rap_qemu::machine::Machine;
 
 pub use agent::Agents;
 pub use centre::Centre;
+use seat::Seat;
 
 /// Where the development keys are, from the workspace's root.
 pub const KEYS: &str = "keys/dev";
@@ -72,14 +74,18 @@ pub struct System {
     /// What the instruments post and were promised.
     pub agents: Agents,
     _disk: tempfile::TempDir,
+    /// Given back last, when the machine is off.
+    _seat: Seat,
 }
 
 impl System {
     /// Builds the lab, starts the service centre in it, and puts a machine with a copy of the image between them.
+    /// Waits while two other systems of this process are there.
     ///
     /// # Errors
     /// When a program, a right, the image or a key is missing; each says what to do.
     pub fn new(setup: &Setup) -> anyhow::Result<Self> {
+        let seat = Seat::take();
         let lab = Lab::new(setup.instruments)?;
         let centre = Centre::start(&lab, &setup.keys)?;
         let parcel = Parcel::new(&setup.site, &setup.identity)?;
@@ -93,6 +99,7 @@ impl System {
             centre,
             agents,
             _disk: staged.place,
+            _seat: seat,
         })
     }
 

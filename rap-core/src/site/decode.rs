@@ -53,8 +53,9 @@ fn site<'a>(reader: &mut Reader<'a>, root: Section<'a>) -> Option<Site> {
         .table(root, "centre")
         .and_then(|table| centre(reader, table));
     let ports = ports(reader, root);
-    let (uplink, uplink_nic) = uplink?;
-    relations(reader, &uplink, uplink_nic, &ports);
+    // Also without an uplink: what ports say of each other is told in the same run.
+    relations(reader, uplink.as_ref(), &ports);
+    let (uplink, _) = uplink?;
     Some(Site {
         name: name?,
         uplink,
@@ -348,8 +349,8 @@ fn is_neighbour(host: Ipv4Addr, own: Ipv4Net) -> bool {
 }
 
 /// What ports say of each other and of the uplink.
-fn relations(reader: &mut Reader<'_>, uplink: &Uplink, uplink_nic: At<Nic>, ports: &[PlacedPort]) {
-    let mut nics = vec![uplink_nic];
+fn relations(reader: &mut Reader<'_>, uplink: Option<&(Uplink, At<Nic>)>, ports: &[PlacedPort]) {
+    let mut nics: Vec<_> = uplink.iter().map(|(_, nic)| nic.clone()).collect();
     for (i, port) in ports.iter().enumerate() {
         if let Some(first) = ports[..i]
             .iter()
@@ -373,7 +374,9 @@ fn relations(reader: &mut Reader<'_>, uplink: &Uplink, uplink_nic: At<Nic>, port
             reader.note(Fault::Duplicate, at, &port.nic.field, found, expected, fix);
         }
         nics.push(port.nic.clone());
-        if let Addressing::Static { address, .. } = &uplink.addressing {
+        if let Some((uplink, _)) = uplink
+            && let Addressing::Static { address, .. } = &uplink.addressing
+        {
             overlap(reader, &port.address, *address);
         }
     }

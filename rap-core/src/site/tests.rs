@@ -219,6 +219,14 @@ fn ten_mistakes_are_told_at_once() {
 }
 
 #[test]
+fn ports_are_compared_although_the_uplink_is_wrong() {
+    let text = EXAMPLE.replace("\"port2\"", "\"port1\"").replace("00:10.0", "10");
+    let found = Site::parse(&text, Path::new("site.toml")).unwrap_err();
+    let fields: Vec<_> = found.list.iter().map(|mistake| mistake.field.as_str()).collect();
+    assert_eq!(fields, ["uplink.nic", "port[2].name"], "{found}");
+}
+
+#[test]
 fn urls() {
     let host = |url: &str| {
         let text = EXAMPLE.replace("https://10.9.0.10:8443", url);

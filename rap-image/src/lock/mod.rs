@@ -130,7 +130,9 @@ pub enum Error {
         until: Timestamp,
     },
     /// A suite's InRelease is not to be believed.
-    #[error("{suite}: the mirror's InRelease is not to be believed")]
+    #[error(
+        "{suite}: the mirror's InRelease is not to be believed, and was not used; try another mirror (--mirror)"
+    )]
     Signature {
         /// The suite.
         suite: &'static str,

@@ -77,7 +77,10 @@ pub fn refresh(
         Err(fetch::Error::Gone(gone)) => gone,
         Err(other) => return Err(Error::Fetch(other).into()),
     };
-    let today = make(&stack()?, &Catalogue::fetch(fetcher, keyring, Some(&lock))?)?;
+    let stack = stack()?;
+    let today =
+        Catalogue::fetch(fetcher, keyring, Some(&lock)).and_then(|catalogue| make(&stack, &catalogue));
+    let today = today.map_err(|source| Refused::Unknown(names(&gone), Box::new(source)))?;
     if !allowed {
         return Err(Refused::Vanished(describe(&gone, &today)));
     }
@@ -103,6 +106,11 @@ fn wanted<'a>(lock: &'a Lock, groups: &[Group]) -> Vec<&'a Package> {
         .collect()
 }
 
+fn names(gone: &[Package]) -> String {
+    let line = |gone: &Package| format!("\n  {} {}", gone.name, gone.version);
+    gone.iter().map(line).collect()
+}
+
 fn describe(gone: &[Package], today: &Lock) -> String {
     let line = |gone: &Package| {
         let current = successor(gone, today).map_or_else(
@@ -123,6 +131,12 @@ pub enum Refused {
          them, or set `snapshot` in the configuration file"
     )]
     Vanished(String),
+    /// Mirrors have forgotten some, and what is current cannot be told.
+    #[error(
+        "no mirror has these locked packages:{0}\nwhat is current for them cannot be told either; try another mirror \
+         (--mirror), or set `snapshot` in the configuration file"
+    )]
+    Unknown(String, #[source] Box<Error>),
     /// A vanished package has no successor of that name.
     #[error("{0} vanished, and a lock made today would not have it; run `rap-image lock`")]
     NoSuccessor(String),
