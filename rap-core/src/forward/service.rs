@@ -34,8 +34,7 @@ pub struct Place {
 pub fn run(place: &Place) -> anyhow::Result<()> {
     let notifier = Notifier::from_environment();
     let configured = || -> anyhow::Result<_> {
-        let site =
-            Site::load(&place.site).with_context(|| format!("reading {}", place.site.display()))?;
+        let site = Site::load(&place.site).with_context(|| format!("reading {}", place.site.display()))?;
         Ok((site, Identity::load(&place.identity)?))
     };
     let (site, identity) = match configured() {

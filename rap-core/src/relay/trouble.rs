@@ -108,9 +108,7 @@ impl Cause {
         match (answer.status, &target.host) {
             (407, _) => of_407(&answer.schemes, asked_with_user),
             // Tinyproxy's word for the wrong user or password; RFC 9110 §15.5.8 means 407.
-            (401, _) if asked_with_user => Self::Credentials {
-                said: "answered 401",
-            },
+            (401, _) if asked_with_user => Self::Credentials { said: "answered 401" },
             (403, _) => Self::Denied { target, code },
             (500..=599, Host::Name(name)) if squid == "ERR_DNS_FAIL" => Self::UnknownName {
                 name: name.clone(),
@@ -274,7 +272,10 @@ mod tests {
                 "answered HTTP 405 Method Not Allowed instead of connecting: is it a proxy?",
             ),
         ] {
-            assert_eq!(said(answer, with_user), format!("proxy http://10.0.0.1:3128 {words}"));
+            assert_eq!(
+                said(answer, with_user),
+                format!("proxy http://10.0.0.1:3128 {words}")
+            );
         }
     }
 

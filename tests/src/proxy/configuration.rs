@@ -92,9 +92,14 @@ fn dante(setup: &Setup, place: &Path) -> anyhow::Result<String> {
     if setup.users {
         std::fs::write(
             place.join("passwd"),
-            format!("root:x:0:0::/:/bin/false\nnobody:x:65534:65534::/:/bin/false\n{USER}:x:4242:65534::/:/bin/false\n"),
+            format!(
+                "root:x:0:0::/:/bin/false\nnobody:x:65534:65534::/:/bin/false\n{USER}:x:4242:65534::/:/bin/false\n"
+            ),
         )?;
-        std::fs::write(place.join("shadow"), format!("root:*:1::::::\n{USER}:{CRYPT}:19000::::::\n"))?;
+        std::fs::write(
+            place.join("shadow"),
+            format!("root:*:1::::::\n{USER}:{CRYPT}:19000::::::\n"),
+        )?;
     }
     Ok(format!(
         "logoutput: stderr\n\

@@ -125,7 +125,10 @@ impl Rig {
 
     fn program(&self, name: &str, service: &str) -> Command {
         let mut command = Command::new(program(name).unwrap_or_else(|error| panic!("{error:#}")));
-        command.arg(service).arg("--site").arg(self.path().join("site.toml"));
+        command
+            .arg(service)
+            .arg("--site")
+            .arg(self.path().join("site.toml"));
         command.arg("--identity").arg(self.path());
         command.arg("--status").arg(self.path().join("status"));
         let log = std::fs::OpenOptions::new()
@@ -133,7 +136,10 @@ impl Rig {
             .append(true)
             .open(self.path().join("output"))
             .unwrap();
-        command.stdin(Stdio::null()).stderr(log.try_clone().unwrap()).stdout(log);
+        command
+            .stdin(Stdio::null())
+            .stderr(log.try_clone().unwrap())
+            .stdout(log);
         command
     }
 
@@ -153,12 +159,24 @@ impl Rig {
     pub(crate) fn know_centre(&mut self, known: bool) {
         self.names = None;
         let mut dnsmasq = Command::new("dnsmasq");
-        dnsmasq.args(["--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts"]);
-        dnsmasq.args(["--listen-address=127.0.0.1", "--bind-interfaces", "--local=/test/"]);
+        dnsmasq.args([
+            "--no-daemon",
+            "--conf-file=/dev/null",
+            "--no-resolv",
+            "--no-hosts",
+        ]);
+        dnsmasq.args([
+            "--listen-address=127.0.0.1",
+            "--bind-interfaces",
+            "--local=/test/",
+        ]);
         if known {
             dnsmasq.arg(format!("--address=/centre.test/{CENTRE}"));
         }
-        dnsmasq.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        dnsmasq
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         self.names = Some(self.hosts.proxy.start(dnsmasq).unwrap());
         let door = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 53);
         wait("the name server serves", || {
@@ -192,16 +210,21 @@ impl Rig {
     /// Waits until everything posted so far is at the centre, each once and in order, and nobody has trouble any more.
     pub(crate) fn expect_delivered(&self) {
         let store = self.centre.store().unwrap();
-        wait(&format!("{} reports are delivered\n{}", self.posted, self.output()), || {
-            let events = store.events().unwrap();
-            let posted = events.iter().filter(|event| event.id.starts_with("instrument-"));
-            posted.count() as u64 == self.posted
-        });
+        wait(
+            &format!("{} reports are delivered\n{}", self.posted, self.output()),
+            || {
+                let events = store.events().unwrap();
+                let posted = events.iter().filter(|event| event.id.starts_with("instrument-"));
+                posted.count() as u64 == self.posted
+            },
+        );
         assert_eq!(store.order_errors().unwrap(), Vec::<String>::new());
         wait("the forwarder's trouble is over", || {
             self.status("forward")["trouble"].is_null()
         });
-        wait("the relay's problem is over", || self.status("relay")["problems"].is_null());
+        wait("the relay's problem is over", || {
+            self.status("relay")["problems"].is_null()
+        });
     }
 
     /// Waits until the forwarder says in its status that exactly this keeps it from delivering, and the relay, whose
@@ -301,7 +324,11 @@ fn world(place: &Path) -> (Hosts, Centre) {
 }
 
 fn site(url: &str, user: bool) -> String {
-    let user = if user { format!("user = \"{USER}\"\n") } else { String::new() };
+    let user = if user {
+        format!("user = \"{USER}\"\n")
+    } else {
+        String::new()
+    };
     format!(
         "version = 1\nname = \"rap-relay\"\n\
          [uplink]\nnic = \"pci:0000:00:10.0\"\naddress = \"dhcp\"\n\
