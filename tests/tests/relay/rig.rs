@@ -103,6 +103,8 @@ impl Rig {
         let socket = self.hosts.of_box.run(bind).unwrap().unwrap();
         let mut forward = self.program("rap-tls", "forward");
         forward.arg("--log").arg(self.path().join("log"));
+        // Half a minute a pause is right for a box, and too long for a test.
+        forward.args(["--longest-pause", "1"]);
         forward.env(SOCKETS, format!("ingest@port1={}", socket.as_raw_fd()));
         let place = Some(self.hosts.of_box.namespace());
         self.forward = Some(Running(spawn(forward, place, vec![socket.into()]).unwrap()));
@@ -210,14 +212,23 @@ impl Rig {
     /// Waits until everything posted so far is at the centre, each once and in order, and nobody has trouble any more.
     pub(crate) fn expect_delivered(&self) {
         let store = self.centre.store().unwrap();
-        wait(
-            &format!("{} reports are delivered\n{}", self.posted, self.output()),
-            || {
-                let events = store.events().unwrap();
-                let posted = events.iter().filter(|event| event.id.starts_with("instrument-"));
-                posted.count() as u64 == self.posted
-            },
-        );
+        let begun = Instant::now();
+        loop {
+            let events = store.events().unwrap();
+            let posted = events.iter().filter(|event| event.id.starts_with("instrument-"));
+            let posted = posted.count() as u64;
+            if posted == self.posted {
+                break;
+            }
+            assert!(
+                begun.elapsed() < LONG,
+                "{posted} of {} reports are delivered; relay: {:#}\n{}",
+                self.posted,
+                self.status("relay"),
+                self.output()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
         assert_eq!(store.order_errors().unwrap(), Vec::<String>::new());
         wait("the forwarder's trouble is over", || {
             self.status("forward")["trouble"].is_null()
