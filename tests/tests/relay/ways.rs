@@ -86,7 +86,7 @@ fn story(kind: Kind, words: &Words) {
     let status = rig.status("relay");
     assert_eq!(
         status["ways"][0]["via"],
-        format!("hospital ({})", kind.url(PROXY))
+        format!("proxy hospital {}", kind.url(PROXY))
     );
     assert!(
         status["ways"][0]["bytes-sent"].as_u64().unwrap() > 500,
