@@ -13,6 +13,7 @@ mod listen;
 mod network;
 mod report;
 mod resolve;
+mod trial;
 mod uplink;
 
 use std::collections::HashSet;
