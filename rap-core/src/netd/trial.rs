@@ -23,7 +23,9 @@ use std::io;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
+
+use crate::moment::Moment;
+use crate::site::fingerprint;
 
 pub(super) use folder::{Directory, Folder};
 
@@ -33,23 +35,11 @@ const RECORDS: &str = "trials.json";
 /// How many trials are remembered.
 const REMEMBERED: usize = 8;
 
-/// SHA-256 of a site's text, in hexadecimal.
-pub(crate) fn digest(text: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(text)
-        .iter()
-        .fold(String::new(), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-}
-
 /// One trial, as it is remembered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Record {
-    /// [`digest`] of the site that was tried.
+    /// [`fingerprint`] of the site that was tried.
     pub(crate) site: String,
     /// When it began, RFC 3339 by the box's clock; for people.
     pub(crate) began: String,
@@ -81,17 +71,6 @@ pub(crate) enum Outcome {
     Kept,
     /// The last good site is in force again.
     Undone,
-}
-
-/// This moment, and in which boot it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Moment {
-    /// The kernel's boot (`/proc/sys/kernel/random/boot_id`).
-    pub(super) boot: String,
-    /// Time since it.
-    pub(super) since_boot: Duration,
-    /// The wall clock, RFC 3339; only ever written down.
-    pub(super) wall: String,
 }
 
 /// Why something cannot be done with a trial.
@@ -133,9 +112,9 @@ enum Step {
 /// What the disk says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Facts {
-    /// [`digest`] of `site.toml`.
+    /// [`fingerprint`] of `site.toml`.
     good: Option<String>,
-    /// [`digest`] of `site.trial.toml`.
+    /// [`fingerprint`] of `site.trial.toml`.
     trial: Option<String>,
     records: Vec<Record>,
 }
@@ -231,8 +210,8 @@ impl<F: Folder> Trials<F> {
     fn facts(&self) -> Result<Facts, TrialError> {
         let records = self.read(RECORDS)?.unwrap_or_default();
         Ok(Facts {
-            good: self.read(SITE)?.map(|text| digest(&text)),
-            trial: self.read(TRIAL)?.map(|text| digest(&text)),
+            good: self.read(SITE)?.map(|text| fingerprint(&text)),
+            trial: self.read(TRIAL)?.map(|text| fingerprint(&text)),
             // Damaged words are no reason for a box without a network.
             records: serde_json::from_slice(&records).unwrap_or_default(),
         })
@@ -299,13 +278,13 @@ impl Facts {
         if self.running().is_some() {
             return Err(TrialError::Running);
         }
-        let site_digest = digest(site);
-        if self.good.as_ref() == Some(&site_digest) {
+        let tried = fingerprint(site);
+        if self.good.as_ref() == Some(&tried) {
             return Err(TrialError::Same);
         }
         let mut records = self.records.clone();
         records.push(Record {
-            site: site_digest,
+            site: tried,
             began: now.wall.clone(),
             boot: now.boot.clone(),
             deadline: milliseconds(now.since_boot + limit),

@@ -13,6 +13,7 @@ use std::path::Path;
 
 use ipnet::Ipv4Net;
 use netfw::model::{Addressing, Host, Mac, Nic, PortName};
+use sha2::{Digest as _, Sha256};
 
 pub use mistake::{Fault, Mistake, Mistakes};
 
@@ -67,6 +68,18 @@ impl Site {
         })?;
         Self::parse(&text, path)
     }
+}
+
+/// SHA-256 of a site's text in hexadecimal: by it the box's services tell one another which site they mean.
+#[must_use]
+pub fn fingerprint(text: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let hash = Sha256::digest(text);
+    hash.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// `[uplink]`.
