@@ -32,8 +32,10 @@ instrument = "192.168.1.50"
 fn main() {
     let name = std::env::args().next().unwrap_or_default();
     if name.ends_with(rap_core::netd::DHCP_HOOK) {
-        rap_core::netd::dhcp_hook().unwrap();
-    } else if possible(&["/usr/sbin/dhcpcd", "/usr/sbin/udhcpd"]) {
+        return rap_core::netd::dhcp_hook().unwrap();
+    }
+    netd_lab::be_netd();
+    if possible(&["/usr/sbin/dhcpcd", "/usr/sbin/udhcpd"]) {
         a_dhcp_uplink_gets_its_address_and_allows_the_name_servers_of_its_lease();
         println!("a_dhcp_uplink_gets_its_address_and_allows_the_name_servers_of_its_lease ... ok");
     }

@@ -33,6 +33,7 @@ pub use self::lane::Lane;
 use self::log::{Disk, Log, NewRecord, OpenError};
 pub use self::service::run;
 use self::signal::Signal;
+pub use self::status::Exchange;
 use self::status::Status;
 use self::uplink::{Patience, Progress, Uplink};
 use self::writer::Writer;

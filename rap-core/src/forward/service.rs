@@ -10,7 +10,7 @@ use crate::build_info::BuildInfo;
 use crate::identity::Identity;
 use crate::notify::{Notifier, inherited_sockets};
 use crate::paths;
-use crate::site::Site;
+use crate::site::{Site, fingerprint};
 
 const BEAT: Duration = Duration::from_secs(2);
 
@@ -21,10 +21,14 @@ const BEAT: Duration = Duration::from_secs(2);
 pub fn run() -> anyhow::Result<()> {
     let notifier = Notifier::from_environment();
     let configured = || -> anyhow::Result<_> {
-        let site = Site::load(Path::new(paths::SITE)).with_context(|| format!("reading {}", paths::SITE))?;
-        Ok((site, Identity::load(Path::new(paths::IDENTITY))?))
+        let path = Path::new(paths::SITE_IN_FORCE);
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("netd has published no site at {}", path.display()))?;
+        let site = Site::parse(&text, path)?;
+        let identity = Identity::load(Path::new(paths::IDENTITY))?;
+        Ok((site, fingerprint(text.as_bytes()), identity))
     };
-    let (site, identity) = match configured() {
+    let (site, fingerprint, identity) = match configured() {
         Ok(configured) => configured,
         Err(error) => crate::status::stay("forward", &notifier, &error),
     };
@@ -43,7 +47,8 @@ pub fn run() -> anyhow::Result<()> {
             anyhow::bail!("a part of the forwarder ended");
         }
         notifier.alive();
-        let status = forwarder.status();
+        let mut status = forwarder.status();
+        status.site = Some(fingerprint.clone());
         notifier.status(&status.summary());
         if let Err(error) = crate::status::write(Path::new(paths::STATUS), "forward", &status) {
             log::warn!("the status cannot be written: {error}");

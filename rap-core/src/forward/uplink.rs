@@ -52,6 +52,8 @@ pub struct Progress {
     pub delivered_at: Option<u64>,
     /// Reports with a receipt since start.
     pub delivered: u64,
+    /// When the service centre last answered over TLS, whatever it answered, in milliseconds since boot.
+    pub exchanged: Option<u64>,
 }
 
 /// The delivering thread's state.
@@ -168,6 +170,8 @@ impl Uplink {
             .header("rap-lane", lane.as_str())
             .send(&parcel.body[..])
             .map_err(|error| Failure::Trouble(trouble::of_request(&error), None))?;
+        // An answer of any kind came through TLS from who has the centre's key: the network is right.
+        self.progress().exchanged = Some(clock::since_boot_ms());
         let status = response.status().as_u16();
         let header = |name| response.headers().get(name).and_then(|v| v.to_str().ok());
         let asked = header("retry-after")

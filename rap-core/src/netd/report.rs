@@ -1,34 +1,44 @@
 //! What netd says of itself: each link, and what is wrong in words.
 
 use netfw::{LinkReport, Report};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::lease::Lease;
+use super::trial::Record;
 
 /// `netd.json`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct Status {
+pub(crate) struct Status {
+    /// The fingerprint of the site in force.
+    pub(crate) site: Option<String>,
+    /// Whether that site is on trial.
+    pub(crate) on_trial: bool,
+    /// What was tried, the latest last.
+    pub(crate) trials: Vec<Record>,
+    /// Why there is no site in force; absent when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) trouble: Option<String>,
     /// The link into the hospital.
-    pub(super) uplink: LinkStatus,
+    pub(crate) uplink: LinkStatus,
     /// The instruments' ports.
-    pub(super) ports: Vec<LinkStatus>,
+    pub(crate) ports: Vec<LinkStatus>,
     /// What is wrong, each in a sentence.
-    pub(super) problems: Vec<String>,
+    pub(crate) problems: Vec<String>,
 }
 
 /// One link.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct LinkStatus {
+pub(crate) struct LinkStatus {
     /// Its name.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Its card, as the site writes it.
-    pub(super) nic: String,
+    pub(crate) nic: String,
     /// `up`, `no cable` or `error`.
-    pub(super) link: &'static str,
+    pub(crate) link: String,
     /// Its address, if it has one.
-    pub(super) address: Option<String>,
+    pub(crate) address: Option<String>,
 }
 
 impl Status {
@@ -47,15 +57,28 @@ impl Status {
             uplink,
             ports: report.ports.iter().map(link_status).collect(),
             problems,
+            ..Self::default()
+        }
+    }
+
+    /// That there is no site in force, and why.
+    pub(super) fn without_site(trouble: &str) -> Self {
+        Self {
+            trouble: Some(trouble.to_owned()),
+            ..Self::default()
         }
     }
 
     /// In one line.
     pub(super) fn summary(&self) -> String {
+        if let Some(trouble) = &self.trouble {
+            return trouble.clone();
+        }
+        let trial = if self.on_trial { "; on trial" } else { "" };
         let up = self.ports.iter().filter(|port| port.link == "up").count();
         let address = self.uplink.address.as_deref().unwrap_or("without address");
         format!(
-            "{} ports, {up} up; uplink {} {address}; problems: {}",
+            "{} ports, {up} up; uplink {} {address}; problems: {}{trial}",
             self.ports.len(),
             self.uplink.link,
             self.problems.len()
@@ -65,11 +88,8 @@ impl Status {
     /// What is to be said of the step from `before` to this.
     pub(super) fn news_since(&self, before: &Self) -> Vec<String> {
         let known = |link: &LinkStatus| before.ports.iter().chain([&before.uplink]).any(|old| old == link);
-        let links = self
-            .ports
-            .iter()
-            .chain([&self.uplink])
-            .filter(|link| !known(link));
+        let all = self.ports.iter().chain([&self.uplink]);
+        let links = all.filter(|link| !link.name.is_empty() && !known(link));
         let links = links.map(|link| {
             let address = link.address.as_deref().unwrap_or("no address");
             format!("{} {}: {}, {address}", link.name, link.nic, link.link)
@@ -88,7 +108,7 @@ fn link_status(report: &LinkReport) -> LinkStatus {
     LinkStatus {
         name: report.name.clone(),
         nic: report.nic.to_string(),
-        link,
+        link: link.to_owned(),
         address: address.map(ToString::to_string),
     }
 }

@@ -8,6 +8,8 @@ use netfw::Machine;
 use netfw::model::{Endpoint, Host, Network};
 use netfw::ruleset::{ENDPOINTS, Element};
 
+use super::stop::Stop;
+
 /// How often names are resolved.
 const INTERVAL: Duration = Duration::from_secs(30);
 /// How often while a name does not resolve.
@@ -15,8 +17,8 @@ const RETRY: Duration = Duration::from_secs(3);
 /// How long an address stays allowed after its name last led to it: name servers may be away for as long.
 const VALID: Duration = Duration::from_secs(3600);
 
-/// Starts resolving, when there is anything to resolve.
-pub(super) fn start(machine: &Machine, network: &Network) -> anyhow::Result<()> {
+/// Starts resolving, when there is anything to resolve, until told to stop.
+pub(super) fn start(machine: &Machine, network: &Network, stop: Stop) -> anyhow::Result<()> {
     let named = network
         .endpoints
         .iter()
@@ -31,7 +33,9 @@ pub(super) fn start(machine: &Machine, network: &Network) -> anyhow::Result<()> 
                 .endpoints
                 .iter()
                 .all(|endpoint| allow(&machine, &network, endpoint));
-            std::thread::sleep(if complete { INTERVAL } else { RETRY });
+            if !stop.pause(if complete { INTERVAL } else { RETRY }) {
+                return;
+            }
         }
     };
     std::thread::Builder::new()

@@ -45,7 +45,9 @@ pub(crate) struct Record {
     pub(crate) began: String,
     /// The kernel's boot in which it began.
     pub(crate) boot: String,
-    /// When it is undone, in milliseconds since that boot.
+    /// When that was, in milliseconds since the boot.
+    pub(crate) since: u64,
+    /// When it is undone, in milliseconds since the boot.
     pub(crate) deadline: u64,
     /// How it ended; `None` while it goes on.
     pub(crate) ended: Option<Ending>,
@@ -287,6 +289,7 @@ impl Facts {
             site: tried,
             began: now.wall.clone(),
             boot: now.boot.clone(),
+            since: milliseconds(now.since_boot),
             deadline: milliseconds(now.since_boot + limit),
             ended: None,
         });
@@ -351,8 +354,17 @@ impl Facts {
 
 impl Record {
     /// How long it may go on unconfirmed.
-    pub(super) fn left(&self, now: &Moment) -> Duration {
+    pub(crate) fn left(&self, now: &Moment) -> Duration {
         Duration::from_millis(self.deadline).saturating_sub(now.since_boot)
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Kept => "kept",
+            Self::Undone => "undone",
+        })
     }
 }
 

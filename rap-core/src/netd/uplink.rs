@@ -3,13 +3,15 @@
 //! dhcpcd may outlive netd (it keeps the address while netd is restarted); the next netd ends it first.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use netfw::model::{Addressing, Network};
 use netfw::netns::Namespace;
+use rustix::process::{Pid, Signal, kill_process};
 
+use super::stop::Stop;
 use super::{Place, lease};
 
 /// The name under which dhcpcd starts this program; the entry is [`super::dhcp_hook`].
@@ -32,8 +34,11 @@ option subnet_mask, routers, broadcast_address, domain_name_servers, interface_m
 require dhcp_server_identifier
 ";
 
-/// Starts the client when the uplink wants one.
-pub(super) fn start(place: &Place, network: &Network) -> anyhow::Result<()> {
+/// How often it is looked whether the client still runs, or is to end.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Starts the client when the uplink wants one, until told to stop.
+pub(super) fn start(place: &Place, network: &Network, stop: Stop) -> anyhow::Result<()> {
     lease::Lease::forget(&place.runtime)?;
     if network.uplink.addressing != Addressing::Dhcp {
         return Ok(());
@@ -47,7 +52,7 @@ pub(super) fn start(place: &Place, network: &Network) -> anyhow::Result<()> {
     let (root, runtime) = (place.machine.root.clone(), place.runtime.clone());
     std::thread::Builder::new()
         .name("dhcpcd".to_owned())
-        .spawn(move || keep(&root, &runtime))
+        .spawn(move || keep(&root, &runtime, &stop))
         .context("cannot start the thread of the DHCP client")?;
     Ok(())
 }
@@ -65,25 +70,29 @@ fn link_hook(runtime: &Path) -> anyhow::Result<()> {
     std::os::unix::fs::symlink(program, &link).with_context(|| format!("cannot make {}", link.display()))
 }
 
-/// Runs the client for ever.
-fn keep(root: &Namespace, runtime: &Path) {
+/// Runs the client until told to stop.
+fn keep(root: &Namespace, runtime: &Path, stop: &Stop) {
     loop {
-        match root.run(|| run(runtime)) {
-            Ok(Ok(code)) => log::warn!("dhcpcd ended with {code}; starting it again"),
+        match root.run(|| run(runtime, stop)) {
+            Ok(Ok(None)) => return,
+            Ok(Ok(Some(code))) => log::warn!("dhcpcd ended with {code}; starting it again"),
             Ok(Err(error)) => log::error!("cannot run {DHCPCD}: {error}"),
             Err(error) => log::error!("{error}"),
         }
-        std::thread::sleep(PAUSE);
+        if !stop.pause(PAUSE) {
+            return;
+        }
     }
 }
 
-fn run(runtime: &Path) -> std::io::Result<std::process::ExitStatus> {
+/// Runs the client once; `None` when it ended because it was to.
+fn run(runtime: &Path, stop: &Stop) -> std::io::Result<Option<ExitStatus>> {
     // One left by a netd before this one. That there is none is the usual case.
     let _ = client()
         .args(["--exit", netfw::plan::UPLINK])
         .stderr(Stdio::null())
         .status();
-    client()
+    let mut child = client()
         .args(["--nobackground", "--config"])
         .arg(runtime.join("dhcpcd.conf"))
         .arg("--script")
@@ -91,7 +100,20 @@ fn run(runtime: &Path) -> std::io::Result<std::process::ExitStatus> {
         .arg("--env")
         .arg(format!("{}={}", lease::RUNTIME_VARIABLE, runtime.display()))
         .arg(netfw::plan::UPLINK)
-        .status()
+        .spawn()?;
+    loop {
+        if let Some(code) = child.try_wait()? {
+            return Ok(Some(code));
+        }
+        if !stop.pause(LOOK) {
+            if let Some(pid) = Pid::from_raw(child.id().cast_signed()) {
+                // It may have gone in this moment.
+                let _ = kill_process(pid, Signal::TERM);
+            }
+            child.wait()?;
+            return Ok(None);
+        }
+    }
 }
 
 fn client() -> Command {
