@@ -172,17 +172,20 @@ pub fn fill(machine: &Machine, network: &Network, set: &str, elements: &[Element
         .iter()
         .filter(|known| known.name == set)
         .flat_map(|known| &known.elements)
-        .map(|element| (element.address, element.service))
+        .map(|element| element.key)
         .collect();
     let timed: Vec<_> = elements
         .iter()
-        .filter(|element| !permanent.contains(&(element.address, element.service)))
+        .filter(|element| !permanent.contains(&element.key))
         .cloned()
         .collect();
     if timed.is_empty() {
         return Ok(());
     }
-    Ok(nft::load(&machine.root, &ruleset::refill(set, &timed))?)
+    Ok(nft::load(
+        &machine.root,
+        &ruleset::refill(ruleset::TABLE, set, &timed),
+    )?)
 }
 
 fn open_namespace(

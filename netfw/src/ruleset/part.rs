@@ -4,7 +4,6 @@
 //! hash set, so their order would change from run to run.
 
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
 use nftables::expr::{CT, Expression, Meta, MetaKey, NamedExpression, Payload, PayloadField, SetItem};
 use nftables::stmt::{CTCount, Limit, Match, Operator, Reject, RejectType, Statement};
@@ -60,19 +59,6 @@ pub enum Part {
     Prohibited,
 }
 
-/// One element of a set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Element {
-    /// The address.
-    pub address: Ipv4Addr,
-    /// Protocol and port, in a set that has them.
-    pub service: Option<(Protocol, u16)>,
-    /// When it goes by itself; never, when absent.
-    pub timeout: Option<Duration>,
-    /// Where in the description it comes from.
-    pub comment: String,
-}
-
 impl Part {
     pub(crate) fn text(&self) -> String {
         match self {
@@ -83,7 +69,7 @@ impl Part {
             Self::To(addresses) => format!("ip daddr {}", any_of(addresses)),
             Self::ReversePath => "fib saddr . iif oif exists".to_owned(),
             Self::Udp(source, destination) => format!("udp sport {source} udp dport {destination}"),
-            Self::Port(protocol, port) => format!("{} dport {port}", name_of(*protocol)),
+            Self::Port(protocol, port) => format!("{} dport {port}", protocol.name()),
             Self::AnyTcp => "meta l4proto tcp".to_owned(),
             Self::DnsIn(set) => format!("ip daddr @{set} meta l4proto {{ tcp, udp }} th dport 53"),
             Self::ToSet(set) => format!("ip daddr . meta l4proto . th dport @{set}"),
@@ -114,7 +100,7 @@ impl Part {
                 equal(payload("udp", "sport"), number(*source)),
                 equal(payload("udp", "dport"), number(*destination)),
             ],
-            Self::Port(protocol, port) => vec![equal(payload(name_of(*protocol), "dport"), number(*port))],
+            Self::Port(protocol, port) => vec![equal(payload(protocol.name(), "dport"), number(*port))],
             Self::AnyTcp => vec![equal(meta(MetaKey::L4proto), word("tcp"))],
             Self::DnsIn(set) => vec![
                 equal(payload("ip", "daddr"), word(&format!("@{set}"))),
@@ -147,44 +133,6 @@ impl Part {
             Self::Reset => vec![reject(RejectType::TCPReset, None)],
             Self::Prohibited => vec![reject(RejectType::ICMPX, Some(RejectCode::AdminProhibited))],
         }
-    }
-}
-
-impl Element {
-    pub(crate) fn text(&self) -> String {
-        let mut words = vec![self.address.to_string()];
-        if let Some((protocol, port)) = self.service {
-            words.push(format!(". {} . {port}", name_of(protocol)));
-        }
-        if let Some(timeout) = self.timeout {
-            words.push(format!("timeout {}s", timeout.as_secs()));
-        }
-        words.push(format!("comment \"{}\"", self.comment));
-        words.join(" ")
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        let mut element = json!({"val": self.key(), "comment": self.comment});
-        if let Some(timeout) = self.timeout {
-            element["timeout"] = json!(timeout.as_secs());
-        }
-        json!({ "elem": element })
-    }
-
-    pub(crate) fn key(&self) -> Value {
-        match self.service {
-            Some((protocol, port)) => {
-                json!({"concat": [self.address.to_string(), name_of(protocol), port]})
-            }
-            None => json!(self.address.to_string()),
-        }
-    }
-}
-
-fn name_of(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
     }
 }
 

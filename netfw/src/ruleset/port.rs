@@ -6,8 +6,8 @@
 
 use std::net::Ipv4Addr;
 
-use super::{Chain, Hook, Part, Rule, Table};
-use crate::model::Port;
+use super::{Chain, Hook, Part, Rule, TABLE, Table};
+use crate::model::{Network, Port};
 
 /// New connections a second to one service, after the burst; more are dropped.
 const CONNECTION_RATE: (u32, u32) = (50, 100);
@@ -16,9 +16,11 @@ const CONNECTIONS: u32 = 64;
 /// Echo requests a second, after the burst.
 const ECHO_RATE: (u32, u32) = (10, 20);
 
-pub(crate) fn port_table(port: &Port) -> Table {
+pub(crate) fn port_table(port: &Port, network: &Network) -> Table {
+    let _ = network;
     let hook = |hook, rules| Chain { hook, rules };
     Table {
+        name: TABLE,
         sets: Vec::new(),
         chains: vec![
             hook(Hook::Arrive, arrive(port)),

@@ -6,7 +6,8 @@
 
 use std::net::IpAddr;
 
-use super::{Chain, DNS, ENDPOINTS, Element, Hook, Part, Rule, Set, Table};
+use super::set::{V4, V4_SERVICE};
+use super::{Chain, DNS, ENDPOINTS, Element, Hook, Key, Part, Rule, Set, TABLE, Table};
 use crate::model::{Addressing, Host, Network};
 use crate::plan::UPLINK;
 
@@ -18,6 +19,7 @@ const REFUSAL_RATE: (u32, u32) = (100, 200);
 pub(crate) fn root_table(network: &Network) -> Table {
     let hook = |hook, rules| Chain { hook, rules };
     Table {
+        name: TABLE,
         sets: vec![endpoints(network), name_servers(network)],
         chains: vec![
             hook(Hook::Input, input(network)),
@@ -31,15 +33,13 @@ pub(crate) fn root_table(network: &Network) -> Table {
 fn endpoints(network: &Network) -> Set {
     let mut elements: Vec<Element> = Vec::new();
     for endpoint in &network.endpoints {
-        let Host::Ip(IpAddr::V4(address)) = endpoint.host else {
+        let Host::Ip(address @ IpAddr::V4(_)) = endpoint.host else {
             continue;
         };
-        let service = Some((endpoint.protocol, endpoint.port));
-        let known = |element: &Element| (element.address, element.service) == (address, service);
-        if !elements.iter().any(known) {
+        let key = Key::Service(address, endpoint.protocol, endpoint.port);
+        if !elements.iter().any(|element| element.key == key) {
             elements.push(Element {
-                address,
-                service,
+                key,
                 timeout: None,
                 comment: format!("endpoints.{}", endpoint.name),
             });
@@ -47,6 +47,7 @@ fn endpoints(network: &Network) -> Set {
     }
     Set {
         name: ENDPOINTS,
+        kind: V4_SERVICE,
         elements,
     }
 }
@@ -54,16 +55,17 @@ fn endpoints(network: &Network) -> Set {
 /// The configured name servers; those of a lease come with it.
 fn name_servers(network: &Network) -> Set {
     let mut servers = network.uplink.dns.clone();
+    servers.retain(IpAddr::is_ipv4);
     servers.sort_unstable();
     servers.dedup();
     let element = |address| Element {
-        address,
-        service: None,
+        key: Key::Address(address),
         timeout: None,
         comment: "uplink.dns".to_owned(),
     };
     Set {
         name: DNS,
+        kind: V4,
         elements: servers.into_iter().map(element).collect(),
     }
 }

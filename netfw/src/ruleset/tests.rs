@@ -57,12 +57,11 @@ fn a_marker_tells_tables_apart_and_is_the_same_every_time() {
 fn an_element_is_taken_out_before_it_is_given_its_time_anew() {
     // Linux before 6.12 keeps the old timeout of an element that is added again.
     let element = Element {
-        address: [10, 9, 0, 1].into(),
-        service: None,
+        key: Key::Address([10, 9, 0, 1].into()),
         timeout: Some(std::time::Duration::from_secs(60)),
         comment: "uplink.dns".to_owned(),
     };
-    let transaction = refill(DNS, &[element]);
+    let transaction = refill(TABLE, DNS, &[element]);
     let verbs: Vec<_> = transaction["nftables"]
         .as_array()
         .unwrap()

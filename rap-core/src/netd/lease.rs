@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use netfw::model::Network;
-use netfw::ruleset::Element;
+use netfw::ruleset::{Element, Key};
 use serde::{Deserialize, Serialize};
 
 /// Where the lease and the resolver's configuration are; `/etc/resolv.conf` on the box is a link to the latter.
@@ -109,8 +109,7 @@ impl Lease {
             return Vec::new();
         }
         let element = |address: &Ipv4Addr| Element {
-            address: *address,
-            service: None,
+            key: Key::Address((*address).into()),
             timeout: Some(NAME_SERVER_TIME),
             comment: "the uplink's lease".to_owned(),
         };
@@ -123,7 +122,7 @@ impl Lease {
 }
 
 /// Writes what the resolver reads (resolv.conf(5)).
-pub(super) fn write_resolver(runtime: &Path, servers: &[Ipv4Addr]) -> anyhow::Result<()> {
+pub(super) fn write_resolver(runtime: &Path, servers: &[impl std::fmt::Display]) -> anyhow::Result<()> {
     let lines: String = servers
         .iter()
         .map(|server| format!("nameserver {server}\n"))

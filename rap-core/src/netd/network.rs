@@ -1,7 +1,9 @@
 //! The site as netfw sees it.
 
+use std::net::IpAddr;
+
 use netfw::Faults;
-use netfw::model::{Endpoint, Network, Port, Protocol, Service, Uplink};
+use netfw::model::{Endpoint, Ipv6, Limits, Network, Port, Protocol, Service, Uplink};
 
 use crate::site::{self, Ingest, Site};
 
@@ -12,8 +14,12 @@ use crate::site::{self, Ingest, Site};
 pub(super) fn of(site: &Site) -> Result<Network, Faults> {
     let uplink = Uplink {
         nic: site.uplink.nic.clone(),
+        vlan: None,
+        mtu: None,
         addressing: site.uplink.addressing.clone(),
-        dns: site.uplink.dns.clone(),
+        ipv6: Ipv6::Off,
+        dns: site.uplink.dns.iter().copied().map(IpAddr::V4).collect(),
+        search: Vec::new(),
     };
     let centre = Endpoint {
         name: "centre".to_owned(),
@@ -21,7 +27,7 @@ pub(super) fn of(site: &Site) -> Result<Network, Faults> {
         protocol: Protocol::Tcp,
         port: site.centre.port,
     };
-    Network::new(uplink, site.ports.iter().map(port).collect(), vec![centre])
+    Network::new(uplink, site.ports.iter().map(port).collect(), vec![centre], None)
 }
 
 /// The TCP port of a port's ingest.
@@ -45,6 +51,8 @@ fn port(port: &site::Port) -> Port {
             protocol: Protocol::Tcp,
             port: ingest_port(port),
         }],
+        remote: Vec::new(),
+        limits: Limits::default(),
     }
 }
 

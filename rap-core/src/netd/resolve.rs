@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use netfw::Machine;
 use netfw::model::{Endpoint, Host, Network};
-use netfw::ruleset::{ENDPOINTS, Element};
+use netfw::ruleset::{ENDPOINTS, Element, Key};
 
 use super::stop::Stop;
 
@@ -86,9 +86,8 @@ fn elements(endpoint: &Endpoint, addresses: &[IpAddr]) -> Vec<Element> {
         .collect();
     addresses.sort_unstable();
     addresses.dedup();
-    let element = |address| Element {
-        address,
-        service: Some((endpoint.protocol, endpoint.port)),
+    let element = |address: Ipv4Addr| Element {
+        key: Key::Service(address.into(), endpoint.protocol, endpoint.port),
         timeout: Some(VALID),
         comment: format!("endpoints.{}", endpoint.name),
     };
@@ -113,8 +112,9 @@ mod tests {
             ["10.9.0.10", "127.0.0.1", "::1", "10.9.0.10", "0.0.0.0"].map(|text| text.parse().unwrap());
         let addresses: Vec<_> = elements(&endpoint, &found)
             .into_iter()
-            .map(|element| element.address)
+            .map(|element| element.key)
             .collect();
-        assert_eq!(addresses, [Ipv4Addr::new(10, 9, 0, 10)]);
+        let centre = Key::Service([10, 9, 0, 10].into(), Protocol::Tcp, 443);
+        assert_eq!(addresses, [centre]);
     }
 }
