@@ -10,8 +10,9 @@
 )]
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -183,6 +184,15 @@ impl Lab {
             &mac[2..]
         ));
         ip(&format!("-n {other} link set eth0 up"));
+    }
+
+    /// Asks netd over its control socket, in the words of its protocol.
+    pub(crate) fn ask(&self, request: &serde_json::Value) -> serde_json::Value {
+        let mut stream = UnixStream::connect(self.path("netd.sock")).unwrap();
+        stream.write_all(format!("{request}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        serde_json::from_str(&answer).unwrap()
     }
 
     /// What netd last said of itself.
