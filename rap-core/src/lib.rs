@@ -2,7 +2,7 @@
 //!
 //! What the builder writes and the box reads is one module here, used by both: [`site`] (site.toml), [`boot`] (disk,
 //! slots, the loader's environment), [`provision`], [`build_info`], [`paths`], [`notify`] and [`status`].
-//! The services are [`init`], [`netd`], [`forward`]; [`rapctl`] is how a person asks them.
+//! The services are [`init`], [`netd`], [`relay`], [`forward`]; [`rapctl`] is how a person asks them.
 
 pub mod boot;
 pub mod build_info;
@@ -16,6 +16,7 @@ pub mod notify;
 pub mod paths;
 pub mod provision;
 pub mod rapctl;
+pub mod relay;
 pub mod site;
 pub mod status;
 pub mod sys;

@@ -10,7 +10,7 @@
 //! * A socket that replaces another one under the same name restarts the services that took the old one, once the
 //!   service that stored it says that it is ready.
 //! * A service that is *reloading* counts as starting until it says that it is ready; then the services that come after
-//!   it are restarted: what it gave them is not what they started with.
+//!   it, and after those, are restarted: what it gave them is not what they started with.
 //! * Shutdown stops the services in reverse order, each with [`STOP`] to go by itself.
 //!
 //! Time is counted from any fixed moment and never goes back.
@@ -251,10 +251,13 @@ impl Supervisor {
         if matches!(service.phase, Phase::Running(_)) {
             service.phase = Phase::Starting(now);
         }
-        let first = service.spec.name;
+        let mut gave = vec![service.spec.name];
+        // The list is in the order of starting, so what comes after is further down.
         for service in &mut self.services {
-            let started = !matches!(service.phase, Phase::Waiting(_));
-            service.stale |= started && service.spec.after == Some(first);
+            if service.spec.after.is_some_and(|first| gave.contains(&first)) {
+                gave.push(service.spec.name);
+                service.stale |= !matches!(service.phase, Phase::Waiting(_));
+            }
         }
     }
 
@@ -311,11 +314,14 @@ impl Supervisor {
         }
     }
 
+    /// Whether those it comes after, one after another, are ready and not about to be restarted.
     fn may_start(&self, service: &Service) -> bool {
         let is_first = |other: &&Service| Some(other.spec.name) == service.spec.after;
         // A service whose predecessor is not in the list waits for nobody.
         let first = self.services.iter().find(is_first);
-        first.is_none_or(|first| matches!(first.phase, Phase::Running(_)))
+        first.is_none_or(|first| {
+            matches!(first.phase, Phase::Running(_)) && !first.stale && self.may_start(first)
+        })
     }
 
     /// Restarts services that are stale, when the one they come after has stored all it has.

@@ -25,7 +25,7 @@ impl Daemon<'_> {
                 let undone = self.undo(&format!("reverted by {}", clean(&by)))?;
                 Ok(undone.map_or_else(refused, |()| Answer::Done(json!({}))))
             }
-            Request::Diff => Ok(self.diff()),
+            Request::Diff {} => Ok(self.diff()),
         }
     }
 

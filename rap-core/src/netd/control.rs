@@ -45,7 +45,7 @@ pub(crate) enum Request {
         by: String,
     },
     /// What would change in the kernel now.
-    Diff,
+    Diff {},
 }
 
 /// What netd answers: done, with what is to be told; or refused, and why.
@@ -152,7 +152,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("netd.sock");
         start(&socket, |request| match request {
-            Request::Diff => Answer::Done(serde_json::json!({ "changes": [] })),
+            Request::Diff {} => Answer::Done(serde_json::json!({ "changes": [] })),
             other => Answer::Refused(format!("{other:?}")),
         })
         .unwrap();
@@ -166,7 +166,7 @@ mod tests {
         }
         let (_directory, socket) = echo();
         assert_eq!(
-            ask(&socket, &Request::Diff).unwrap(),
+            ask(&socket, &Request::Diff {}).unwrap(),
             Answer::Done(serde_json::json!({ "changes": [] }))
         );
         let long = "\"\n".repeat(128 * 1024);
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn nobody_there_is_said_with_the_place() {
-        let error = ask(Path::new("/nonexistent/netd.sock"), &Request::Diff).unwrap_err();
+        let error = ask(Path::new("/nonexistent/netd.sock"), &Request::Diff {}).unwrap_err();
         assert!(error.to_string().contains("/nonexistent/netd.sock"), "{error}");
     }
 }

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use netfw::Faults;
 use netfw::model::{Endpoint, Ipv6, Limits, Network, Port, Protocol, Service, Uplink};
 
-use crate::site::{self, Ingest, Site};
+use crate::site::{self, Exit, Ingest, Site};
 
-/// The network of `site`: the service centre is the one endpoint, ingest the one service of a port.
+/// The network of `site`: ingest is the one service of a port; the endpoints are where packets go that leave the box: the
+/// service centre, or the proxy on the way to it.
 ///
 /// # Errors
 /// Where the parts do not fit together.
@@ -21,13 +22,17 @@ pub(super) fn of(site: &Site) -> Result<Network, Faults> {
         dns: site.uplink.dns.iter().copied().map(IpAddr::V4).collect(),
         search: Vec::new(),
     };
-    let centre = Endpoint {
-        name: "centre".to_owned(),
-        host: site.centre.host.clone(),
+    let endpoints = site.exits().into_iter().map(endpoint).collect();
+    Network::new(uplink, site.ports.iter().map(port).collect(), endpoints, None)
+}
+
+fn endpoint(exit: Exit) -> Endpoint {
+    Endpoint {
+        name: exit.name,
+        host: exit.target.host,
         protocol: Protocol::Tcp,
-        port: site.centre.port,
-    };
-    Network::new(uplink, site.ports.iter().map(port).collect(), vec![centre], None)
+        port: exit.target.port,
+    }
 }
 
 /// The TCP port of a port's ingest.
@@ -60,6 +65,8 @@ fn port(port: &site::Port) -> Port {
 mod tests {
     use std::path::Path;
 
+    use netfw::model::Host;
+
     use super::*;
 
     #[test]
@@ -70,5 +77,17 @@ mod tests {
         assert_eq!(services, [8443, 8080]);
         assert_eq!(network.endpoints[0].port, 8443);
         assert!(network.ports[0].mac.is_some());
+    }
+
+    #[test]
+    fn behind_a_proxy_the_centre_itself_is_no_endpoint() {
+        let text = site::EXAMPLE.replace("default = \"direct\"", "default = \"hospital\"");
+        let network = of(&Site::parse(&text, Path::new("site.toml")).unwrap()).unwrap();
+        let endpoints = network.endpoints.iter();
+        let endpoints: Vec<_> = endpoints
+            .map(|endpoint| (endpoint.name.as_str(), &endpoint.host, endpoint.port))
+            .collect();
+        let proxy = Host::Name("proxy.hospital.example".to_owned());
+        assert_eq!(endpoints, [("proxy-hospital", &proxy, 3128)]);
     }
 }

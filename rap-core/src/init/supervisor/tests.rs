@@ -184,6 +184,33 @@ fn a_reload_restarts_who_comes_after_once_it_is_done() {
 }
 
 #[test]
+fn a_reload_reaches_who_comes_after_those_who_come_after() {
+    let [netd, forward] = specs();
+    let relay = Spec {
+        name: "relay",
+        takes: None,
+        ..forward
+    };
+    let last = Spec {
+        after: Some("relay"),
+        ..forward
+    };
+    let mut supervisor = Supervisor::new(&[netd, relay, last]);
+    supervisor.step(seconds(0), Event::Tick);
+    for id in 0..3 {
+        supervisor.step(seconds(1), Event::Ready(id));
+    }
+    assert_eq!(supervisor.step(seconds(2), Event::Reloading(0)), []);
+    let actions = supervisor.step(seconds(3), Event::Ready(0));
+    assert_eq!(actions, [Action::Terminate(1)]);
+    // It is restarted once the relay is there again, which it is to go through.
+    supervisor.step(seconds(3), Event::Exited(1));
+    let actions = supervisor.step(seconds(4), Event::Ready(1));
+    assert_eq!(actions, [Action::Terminate(2)]);
+    assert_eq!(supervisor.step(seconds(5), Event::Exited(2)), [Action::Start(2)]);
+}
+
+#[test]
 fn a_service_that_ends_in_a_reload_waits_for_its_end() {
     let mut supervisor = running();
     supervisor.step(seconds(2), Event::Reloading(NETD));
