@@ -1,8 +1,11 @@
-//! The network the unit tests share: a static uplink, two instruments with the same fixed address, one pinned.
+//! The network the unit tests share: a static uplink, two instruments with the same fixed address, one pinned and
+//! reachable for remote sessions.
 
 use std::net::IpAddr;
 
-use crate::model::{Addressing, Endpoint, Host, Ipv6, Limits, Network, Port, Protocol, Service, Uplink};
+use crate::model::{
+    Addressing, Endpoint, Host, Ipv6, Limits, Network, Opening, Port, Protocol, Service, Uplink,
+};
 
 pub(crate) fn network() -> Network {
     Network {
@@ -25,7 +28,7 @@ pub(crate) fn network() -> Network {
             protocol: Protocol::Tcp,
             port: 8443,
         }],
-        sessions: None,
+        sessions: Some("10.200.0.0/24".parse().unwrap()),
     }
 }
 
@@ -43,7 +46,19 @@ fn port(name: &str, pinned: bool) -> Port {
             protocol: Protocol::Tcp,
             port: 8443,
         }],
-        remote: Vec::new(),
+        remote: match pinned {
+            true => vec![
+                Opening {
+                    protocol: Protocol::Tcp,
+                    port: 5900,
+                },
+                Opening {
+                    protocol: Protocol::Udp,
+                    port: 7000,
+                },
+            ],
+            false => Vec::new(),
+        },
         limits: Limits::default(),
     }
 }
