@@ -137,15 +137,23 @@ pub fn apply(network: &Network) -> Result<Report, Error> {
 /// # Errors
 /// When the root namespace cannot be closed. What is wrong with a single link is in the report.
 pub fn apply_on(machine: &Machine, network: &Network) -> Result<Report, Error> {
-    let plan = NetPlan::new(network);
-    let seen = observe(machine, &plan)?;
-    let steps = diff(&plan, &seen);
+    apply_plan(machine, &NetPlan::new(network))
+}
+
+/// Makes the kernel look like `plan` on `machine`: for who adds to a network's plan what is only known while it runs,
+/// such as the address a DHCP server gave.
+///
+/// # Errors
+/// As [`apply_on`].
+pub fn apply_plan(machine: &Machine, plan: &NetPlan) -> Result<Report, Error> {
+    let seen = observe(machine, plan)?;
+    let steps = diff(plan, &seen);
     if steps.is_empty() {
-        return Ok(Report::new(&plan, &seen, report::Outcome::default(), &[]));
+        return Ok(Report::new(plan, &seen, report::Outcome::default(), &[]));
     }
     let outcome = execute_all(machine, &steps)?;
-    let seen = observe(machine, &plan)?;
-    Ok(Report::new(&plan, &seen, outcome, &diff(&plan, &seen)))
+    let seen = observe(machine, plan)?;
+    Ok(Report::new(plan, &seen, outcome, &diff(plan, &seen)))
 }
 
 /// Undoes [`apply_on`]: every card back in the root namespace under its former name and switched off, no namespace, and

@@ -83,7 +83,11 @@ fn keep(parcel: &Parcel, data: &Path, readers: Option<Readers>) -> Result<(), In
     let below = paths_below(data);
     durable::directory(&below.config, 0o755, None)?;
     // Its files have different readers: all may look for a name they know, nobody but root may list them.
-    durable::directory(&below.identity, 0o711, readers.map(|_| Owner { user: 0, group: 0 }))?;
+    durable::directory(
+        &below.identity,
+        0o711,
+        readers.map(|_| Owner { user: 0, group: 0 }),
+    )?;
     for (name, content) in &parcel.identity {
         let owner = readers.map(|readers| {
             if is_proxy_password(name) {

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use netfw::plan::NetPlan;
 use serde_json::json;
 
 use super::control::{Answer, Request};
@@ -58,9 +59,14 @@ impl Daemon<'_> {
         ))
     }
 
-    /// Whether `new` can be applied here at all: its tables load, its uplink's card exists.
+    /// Whether `new` can be applied here at all: the kernel would take its tables, and its uplink's card exists.
     fn preflight(&self, new: &InForce) -> anyhow::Result<()> {
-        let _ = new;
+        netfw::check(&new.network)?;
+        let seen = netfw::observe(&self.place.machine, &NetPlan::new(&new.network))?;
+        let nic = &new.network.uplink.nic;
+        if seen.find(nic).is_none() {
+            return Err(netfw::Error::Missing { nic: nic.clone() }.into());
+        }
         Ok(())
     }
 

@@ -9,10 +9,11 @@ use anyhow::Context as _;
 
 use super::control::{Answer, Request};
 use super::in_force::{InForce, Wake, publish};
+use super::lease::{Lease, Leasehold};
 use super::sockets::Sockets;
 use super::trial::{Directory, Record, Trials};
-use super::{Place, control, lease, report};
-use crate::moment::Moment;
+use super::{Place, control, report, resolver};
+use crate::moment::{self, Moment};
 use crate::notify::Notifier;
 use crate::{paths, status};
 
@@ -42,7 +43,7 @@ pub(super) struct Daemon<'a> {
     /// The site in force, or why there is none.
     pub(super) current: Result<InForce, String>,
     sockets: Sockets,
-    lease: Option<lease::Lease>,
+    hold: Leasehold,
     last: report::Status,
     wake: Wake,
     events: Receiver<Event>,
@@ -61,7 +62,7 @@ impl<'a> Daemon<'a> {
             running: None,
             current: Err("not started".to_owned()),
             sockets: Sockets::inherited(),
-            lease: None,
+            hold: Leasehold::default(),
             last: report::Status::default(),
             wake: Wake {
                 dirty: Default::default(),
@@ -101,7 +102,7 @@ impl<'a> Daemon<'a> {
                 std::thread::sleep(GATHER);
                 self.wake.dirty.store(false, Ordering::Relaxed);
             }
-            let leased = self.read_lease();
+            let leased = self.take_lease();
             if changed || leased || self.sockets.lacking() || reviewed.elapsed() >= REVIEW {
                 reviewed = Instant::now();
                 self.apply()?;
@@ -132,9 +133,7 @@ impl<'a> Daemon<'a> {
         if publish(&self.place.in_force, published.as_deref())? {
             self.notifier.reloading();
         }
-        if let Ok(current) = &self.current {
-            lease::write_resolver(&self.place.runtime, &current.network.uplink.dns)?;
-        }
+        self.take_lease();
         self.apply()?;
         match &self.current {
             Ok(current) => {
@@ -156,7 +155,8 @@ impl<'a> Daemon<'a> {
                 report::Status::without_site(trouble)
             }
             Ok(current) => {
-                let applied = netfw::apply_on(&self.place.machine, &current.network);
+                let plan = self.hold.plan(&current.network);
+                let applied = netfw::apply_plan(&self.place.machine, &plan);
                 let report = applied.context("the box stays closed")?;
                 for change in &report.changes {
                     log::info!("{change}");
@@ -164,7 +164,7 @@ impl<'a> Daemon<'a> {
                 let ports = &current.site.ports;
                 let mut problems = self.sockets.settle(&self.place.machine, ports, self.notifier);
                 problems.extend(self.allow_name_servers(current));
-                report::Status::new(&report, self.lease.as_ref(), problems)
+                report::Status::new(&report, &self.hold, problems)
             }
         };
         self.tell(status);
@@ -196,8 +196,7 @@ impl<'a> Daemon<'a> {
 
     /// A table that was loaded anew has lost the lease's name servers; adding what is there renews it.
     fn allow_name_servers(&self, current: &InForce) -> Option<String> {
-        let lease = self.lease.as_ref()?;
-        let elements = lease.name_server_elements(&current.network);
+        let elements = self.hold.name_servers(&current.network);
         let filled = netfw::fill(
             &self.place.machine,
             &current.network,
@@ -210,19 +209,17 @@ impl<'a> Daemon<'a> {
     }
 
     /// Takes in what the DHCP client's hook wrote; says whether it is news.
-    fn read_lease(&mut self) -> bool {
-        let lease = lease::Lease::read(&self.place.runtime);
-        if lease == self.lease {
+    fn take_lease(&mut self) -> bool {
+        let Ok(current) = &self.current else {
             return false;
-        }
-        if let (Some(lease), Ok(current)) = (&lease, &self.current)
-            && current.network.uplink.dns.is_empty()
-            && let Err(error) = lease::write_resolver(&self.place.runtime, &lease.dns)
-        {
+        };
+        let found = Lease::read(&self.place.runtime);
+        let news = self.hold.take(found, &current.network, moment::since_boot());
+        let settled = resolver::settle(&self.place.runtime, &current.network, self.hold.used.as_ref());
+        if let Err(error) = settled {
             log::warn!("{error:#}");
         }
-        self.lease = lease;
-        true
+        news
     }
 }
 

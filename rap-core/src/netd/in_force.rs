@@ -10,7 +10,7 @@ use netfw::model::Network;
 
 use super::daemon::Event;
 use super::stop::Stop;
-use super::{Place, dhcp_server, network, resolve, uplink};
+use super::{Place, dhcp_server, resolve, uplink};
 use crate::site::{Site, fingerprint};
 
 /// A site that parses, and its network.
@@ -32,7 +32,7 @@ impl InForce {
         let fingerprint = fingerprint(text);
         let text = std::str::from_utf8(text).with_context(|| format!("{} is no text", file.display()))?;
         let site = Site::parse(text, file)?;
-        let network = network::of(&site)?;
+        let network = site.network()?;
         Ok(Self {
             fingerprint,
             site,

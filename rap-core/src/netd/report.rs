@@ -1,9 +1,13 @@
 //! What netd says of itself: each link, and what is wrong in words.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use netfw::kernel::Link;
 use netfw::{LinkReport, Report};
 use serde::{Deserialize, Serialize};
 
-use super::lease::Lease;
+use super::lease::{Lease, Leasehold};
 use super::trial::Record;
 
 /// `netd.json`.
@@ -21,6 +25,9 @@ pub(crate) struct Status {
     pub(crate) trouble: Option<String>,
     /// The link into the hospital.
     pub(crate) uplink: LinkStatus,
+    /// What the hospital's DHCP server gave and the box uses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lease: Option<Lease>,
     /// The instruments' ports.
     pub(crate) ports: Vec<LinkStatus>,
     /// What is wrong, each in a sentence.
@@ -43,20 +50,21 @@ pub(crate) struct LinkStatus {
 
 impl Status {
     /// What `report` and the lease say, and the `problems` found besides.
-    pub(super) fn new(report: &Report, lease: Option<&Lease>, mut problems: Vec<String>) -> Self {
+    pub(super) fn new(report: &Report, hold: &Leasehold, mut problems: Vec<String>) -> Self {
         let all = report.ports.iter().chain([&report.uplink]);
         problems.extend(all.filter_map(problem));
-        let mut uplink = link_status(&report.uplink);
-        if uplink.address.is_none() {
-            uplink.address = lease.map(|lease| lease.address.clone());
-        }
+        problems.extend(report.leftovers.iter().map(|error| chain(error)));
+        let uplink = link_status(&report.uplink);
         if uplink.link == "up" && uplink.address.is_none() {
-            problems.push("uplink: no address yet from the hospital's DHCP server".to_owned());
+            let why = hold.trouble.as_deref();
+            let why = why.unwrap_or("no address yet from the hospital's DHCP server; the box keeps asking");
+            problems.push(format!("uplink: {why}"));
         }
         Self {
             uplink,
             ports: report.ports.iter().map(link_status).collect(),
             problems,
+            lease: hold.used.clone(),
             ..Self::default()
         }
     }
@@ -101,16 +109,31 @@ impl Status {
 
 fn link_status(report: &LinkReport) -> LinkStatus {
     let (link, address) = match &report.link {
-        Ok(link) if link.carrier => ("up", link.addresses.first()),
-        Ok(link) => ("no cable", link.addresses.first()),
+        Ok(link) if link.carrier => ("up", address(link)),
+        Ok(link) => ("no cable", address(link)),
         Err(_) => ("error", None),
     };
     LinkStatus {
         name: report.name.clone(),
         nic: report.nic.to_string(),
         link: link.to_owned(),
-        address: address.map(ToString::to_string),
+        address: address.map(|address| address.to_string()),
     }
+}
+
+/// The address people know the link by.
+fn address(link: &Link) -> Option<IpNet> {
+    let global = link
+        .addresses
+        .iter()
+        .filter(|address| !is_link_local(address.network.addr()));
+    let mut all: Vec<_> = global.map(|address| address.network).collect();
+    all.sort_by_key(|address| address.addr().is_ipv6());
+    all.first().copied()
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 fn problem(report: &LinkReport) -> Option<String> {
@@ -118,14 +141,17 @@ fn problem(report: &LinkReport) -> Option<String> {
     match &report.link {
         Ok(link) if link.carrier => None,
         Ok(_) => Some(format!("{name}: no cable, or nothing at its other end")),
-        Err(error) => {
-            let mut text = format!("{name}: {error}");
-            let mut source = std::error::Error::source(error);
-            while let Some(cause) = source {
-                text.push_str(&format!(": {cause}"));
-                source = cause.source();
-            }
-            Some(text)
-        }
+        Err(error) => Some(format!("{name}: {}", chain(error))),
     }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
 }

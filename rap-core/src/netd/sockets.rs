@@ -13,7 +13,6 @@ use netfw::netns::Namespace;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-use super::network::ingest_port;
 use crate::notify::{Notifier, inherited_sockets};
 use crate::site::Port;
 use crate::sys;
@@ -68,7 +67,7 @@ impl Sockets {
 
     fn settle_one(&mut self, namespace: &Namespace, port: &Port, notifier: &Notifier) -> anyhow::Result<()> {
         let name = socket_name(port);
-        let address = SocketAddrV4::new(port.address.addr(), ingest_port(port));
+        let address = SocketAddrV4::new(port.address.addr(), port.ingest_port());
         if let Some(kept) = self.kept.get(&name) {
             if is_at(kept, address, namespace) {
                 return Ok(());

@@ -150,7 +150,10 @@ impl Book {
             .collect();
         let failing = ways.iter().filter_map(|way| {
             let failure = way.last_failure.as_ref().filter(|failure| !failure.over)?;
-            Some(format!("no way to {} since {}: {}", way.name, failure.since, failure.reason))
+            Some(format!(
+                "no way to {} since {}: {}",
+                way.name, failure.since, failure.reason
+            ))
         });
         Status {
             problems: failing.collect(),

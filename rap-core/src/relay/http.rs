@@ -176,7 +176,10 @@ mod tests {
         let (target, used) = parse_request(&[REQUEST, b"\x16\x03\x01"].concat())
             .unwrap()
             .unwrap();
-        assert_eq!((target.to_string().as_str(), used), ("centre.test:8443", REQUEST.len()));
+        assert_eq!(
+            (target.to_string().as_str(), used),
+            ("centre.test:8443", REQUEST.len())
+        );
         // What OpenVPN sends.
         let old = b"CONNECT 10.9.0.10:1194 HTTP/1.0\r\n\r\n";
         assert!(parse_request(old).unwrap().is_some());
@@ -215,11 +218,27 @@ mod tests {
 
     #[test]
     fn what_is_no_http_is_told_at_once() {
-        for text in ["SSH-2.0-OpenSSH\r\n", "\x15\x03\x01", "HTTP/2", "\x05\x01", "220 mail"] {
+        for text in [
+            "SSH-2.0-OpenSSH\r\n",
+            "\x15\x03\x01",
+            "HTTP/2",
+            "\x05\x01",
+            "220 mail",
+        ] {
             assert_eq!(parse_answer(text.as_bytes()), Err(Malformed), "{text:?}");
         }
-        for line in ["HTTP/1.1 20 OK", "HTTP/1.1 2000 OK", "HTTP/1.1 999 x", "HTTP/1.x 200 OK", "HTTP/1.1200 OK"] {
-            assert_eq!(parse_answer(format!("{line}\r\n\r\n").as_bytes()), Err(Malformed), "{line}");
+        for line in [
+            "HTTP/1.1 20 OK",
+            "HTTP/1.1 2000 OK",
+            "HTTP/1.1 999 x",
+            "HTTP/1.x 200 OK",
+            "HTTP/1.1200 OK",
+        ] {
+            assert_eq!(
+                parse_answer(format!("{line}\r\n\r\n").as_bytes()),
+                Err(Malformed),
+                "{line}"
+            );
         }
         let endless = [b"HTTP/1.1 200 OK\r\n".as_slice(), &[b'a'; MOST_HEAD]].concat();
         assert_eq!(parse_answer(&endless), Err(Malformed));

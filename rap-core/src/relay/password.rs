@@ -70,11 +70,18 @@ mod tests {
     fn what_is_wrong_with_a_file_is_said_without_its_content() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("proxy-a.password");
-        assert!(Password::read(&path).unwrap_err().starts_with("cannot be read: No such file"));
+        assert!(
+            Password::read(&path)
+                .unwrap_err()
+                .starts_with("cannot be read: No such file")
+        );
         for (content, words) in [
             (String::new(), "is empty"),
             ("\n".to_owned(), "is empty"),
-            ("s3cret\nuser\n".to_owned(), "holds control characters, expected one line"),
+            (
+                "s3cret\nuser\n".to_owned(),
+                "holds control characters, expected one line",
+            ),
             ("s3cret".repeat(50), "holds 300 bytes, expected at most 255"),
         ] {
             std::fs::write(&path, content).unwrap();

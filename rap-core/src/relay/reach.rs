@@ -98,10 +98,7 @@ async fn resolve(target: &Target, patience: &Patience) -> Result<Vec<SocketAddr>
         .map_err(|_| Cause::ResolverSilent)?
         .map_err(|_| Cause::Unresolvable)?;
     // IPv6 is off on the box.
-    let found: Vec<_> = found
-        .filter(SocketAddr::is_ipv4)
-        .take(MOST_ADDRESSES)
-        .collect();
+    let found: Vec<_> = found.filter(SocketAddr::is_ipv4).take(MOST_ADDRESSES).collect();
     if found.is_empty() {
         return Err(Cause::Unresolvable);
     }
@@ -115,7 +112,10 @@ async fn ask_http(
     credentials: Option<(&str, &Password)>,
 ) -> Result<Vec<u8>, Cause> {
     let with_user = credentials.is_some();
-    let request = http::request(target, credentials.map(|(user, password)| (user, password.bytes())));
+    let request = http::request(
+        target,
+        credentials.map(|(user, password)| (user, password.bytes())),
+    );
     // A proxy that is gone shows when its answer is read.
     let _ = stream.write_all(&request).await;
     let mut buffer = Vec::new();

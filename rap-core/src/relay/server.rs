@@ -88,7 +88,14 @@ impl Relay {
     }
 
     /// Carries on what `client` began; `early` is what it sent before it was told to.
-    async fn tunnel(&self, index: usize, route: &Route, mut client: TcpStream, reached: Reached, early: &[u8]) {
+    async fn tunnel(
+        &self,
+        index: usize,
+        route: &Route,
+        mut client: TcpStream,
+        reached: Reached,
+        early: &[u8],
+    ) {
         let entry = self.book.reached(index, route);
         let Reached { mut stream, first } = reached;
         let begin = async {

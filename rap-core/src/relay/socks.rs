@@ -125,8 +125,14 @@ mod tests {
         assert!(password("", b"pw").is_none() && password("rap", b"").is_none());
         assert!(password("rap", &[b'x'; 256]).is_none());
         let target = |text| request(&Target::parse(text, None).unwrap()).unwrap();
-        assert_eq!(target("centre.test:8443"), b"\x05\x01\x00\x03\x0bcentre.test\x20\xfb");
-        assert_eq!(target("10.9.0.10:443"), b"\x05\x01\x00\x01\x0a\x09\x00\x0a\x01\xbb");
+        assert_eq!(
+            target("centre.test:8443"),
+            b"\x05\x01\x00\x03\x0bcentre.test\x20\xfb"
+        );
+        assert_eq!(
+            target("10.9.0.10:443"),
+            b"\x05\x01\x00\x01\x0a\x09\x00\x0a\x01\xbb"
+        );
         assert_eq!(target("[::1]:1").len(), 4 + 16 + 2);
     }
 
@@ -138,7 +144,10 @@ mod tests {
         assert_eq!(parse_method(b"\x05\x02x", true), Ok(Some((Method::Password, 2))));
         // It was not offered.
         assert_eq!(parse_method(b"\x05\x02", false), Err(Malformed));
-        assert_eq!(parse_method(b"\x05\xff", false), Ok(Some((Method::Unacceptable, 2))));
+        assert_eq!(
+            parse_method(b"\x05\xff", false),
+            Ok(Some((Method::Unacceptable, 2)))
+        );
         for wrong in [&b"\x04"[..], b"\x05\x01", b"HT", b"\x00\x5a"] {
             assert_eq!(parse_method(wrong, true), Err(Malformed));
         }

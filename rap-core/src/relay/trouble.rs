@@ -265,7 +265,10 @@ mod tests {
                 "answered HTTP 405 Method Not Allowed instead of connecting: is it a proxy?",
             ),
         ] {
-            assert_eq!(said(answer, with_user), format!("proxy http://10.0.0.1:3128 {words}"));
+            assert_eq!(
+                said(answer, with_user),
+                format!("proxy http://10.0.0.1:3128 {words}")
+            );
         }
     }
 

@@ -5,6 +5,7 @@
 mod decode;
 mod egress;
 mod mistake;
+mod network;
 mod read;
 mod target;
 #[cfg(test)]

@@ -90,8 +90,8 @@ mod tests {
     #[test]
     fn what_is_no_host_and_port_is_refused() {
         for text in [
-            "", ":1", "a", "a:", "a:0", "a:65536", "a:+1", "a b:1", "-a:1", "1.2.3:1", "[::1:1", "[::1]", "user@a:1",
-            "a..b:1", "ä:1", "a\r\nb:1",
+            "", ":1", "a", "a:", "a:0", "a:65536", "a:+1", "a b:1", "-a:1", "1.2.3:1", "[::1:1", "[::1]",
+            "user@a:1", "a..b:1", "ä:1", "a\r\nb:1",
         ] {
             assert_eq!(Target::parse(text, None), None, "{text:?}");
         }

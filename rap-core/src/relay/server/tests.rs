@@ -12,7 +12,9 @@ const LONG: Duration = Duration::from_secs(30);
 
 /// A site whose centre is `centre` and whose default way out is `url`.
 fn site(centre: &str, url: Option<&str>, user: bool) -> Site {
-    let (front, _) = crate::site::EXAMPLE.split_once("# The hospital's proxies").unwrap();
+    let (front, _) = crate::site::EXAMPLE
+        .split_once("# The hospital's proxies")
+        .unwrap();
     let mut text = front.replace("10.9.0.10:8443", centre);
     if let Some(url) = url {
         let user = if user { "user = \"rap\"\n" } else { "" };
@@ -81,7 +83,10 @@ impl Rig {
         let answer = self.ask("CONNECT centre.test:8443 HTTP/1.1\r\n\r\n").await;
         let line = answer.lines().next().unwrap().to_owned();
         // The body says the same.
-        assert!(answer.ends_with(&format!("\r\n\r\n{}\n", &line["HTTP/1.1 502 ".len()..])), "{answer}");
+        assert!(
+            answer.ends_with(&format!("\r\n\r\n{}\n", &line["HTTP/1.1 502 ".len()..])),
+            "{answer}"
+        );
         line
     }
 }
@@ -114,7 +119,9 @@ fn connect_request(credentials: &str) -> Vec<u8> {
 async fn a_direct_tunnel_carries_both_directions_to_their_ends() {
     let (address, playing) = play(vec![(b"early".to_vec(), b"hello".to_vec())]).await;
     let rig = Rig::new(&site(&address.to_string(), None, false)).await;
-    let mut client = rig.send(&format!("CONNECT {address} HTTP/1.1\r\n\r\nearly")).await;
+    let mut client = rig
+        .send(&format!("CONNECT {address} HTTP/1.1\r\n\r\nearly"))
+        .await;
     let mut answer = vec![0; http::CONNECTED.len() + 5];
     client.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer, [http::CONNECTED, b"hello"].concat());
@@ -147,15 +154,24 @@ async fn a_silent_tunnel_ends_and_a_busy_one_does_not() {
 async fn nothing_but_the_sites_destinations_is_connected_to() {
     let (address, _playing) = play(Vec::new()).await;
     let rig = Rig::new(&site("centre.test:8443", None, false)).await;
-    for other in [address.to_string(), "centre.test:8444".to_owned(), "centre.test.:8443".to_owned()] {
+    for other in [
+        address.to_string(),
+        "centre.test:8444".to_owned(),
+        "centre.test.:8443".to_owned(),
+    ] {
         let answer = rig.ask(&format!("CONNECT {other} HTTP/1.1\r\n\r\n")).await;
         assert!(
-            answer.starts_with(&format!("HTTP/1.1 403 refused: site.toml names no destination {other}\r\n"))
-                || answer.starts_with("HTTP/1.1 400 "),
+            answer.starts_with(&format!(
+                "HTTP/1.1 403 refused: site.toml names no destination {other}\r\n"
+            )) || answer.starts_with("HTTP/1.1 400 "),
             "{answer}"
         );
     }
-    for wrong in ["GET / HTTP/1.1\r\n\r\n", "\r\n\r\n", "CONNECT centre.test HTTP/1.1\r\n\r\n"] {
+    for wrong in [
+        "GET / HTTP/1.1\r\n\r\n",
+        "\r\n\r\n",
+        "CONNECT centre.test HTTP/1.1\r\n\r\n",
+    ] {
         assert!(rig.ask(wrong).await.starts_with("HTTP/1.1 400 expected CONNECT"));
     }
     assert!(rig.ask("CONNECT ").await.starts_with("HTTP/1.1 408 expected"));
@@ -223,11 +239,26 @@ async fn told(scheme: &str, password: Option<&str>, script: Vec<(Vec<u8>, Vec<u8
 #[tokio::test]
 async fn each_failure_of_an_http_proxy_has_its_words() {
     for (answer, words) in [
-        ("HTTP/1.1 407 x\r\n\r\n", "502 proxy URL answered 407: it wants a user name and a password, and site.toml gives no user for it"),
-        ("HTTP/1.1 403 x\r\n\r\n", "502 proxy URL refuses connections to centre.test:8443 (HTTP 403)"),
-        ("SSH-2.0-x\r\n", "502 proxy URL does not speak HTTP: is it such a proxy?"),
-        ("", "504 proxy URL accepts the connection, then does not answer in time"),
-        ("HTTP/1.1 200", "504 proxy URL accepts the connection, then does not answer in time"),
+        (
+            "HTTP/1.1 407 x\r\n\r\n",
+            "502 proxy URL answered 407: it wants a user name and a password, and site.toml gives no user for it",
+        ),
+        (
+            "HTTP/1.1 403 x\r\n\r\n",
+            "502 proxy URL refuses connections to centre.test:8443 (HTTP 403)",
+        ),
+        (
+            "SSH-2.0-x\r\n",
+            "502 proxy URL does not speak HTTP: is it such a proxy?",
+        ),
+        (
+            "",
+            "504 proxy URL accepts the connection, then does not answer in time",
+        ),
+        (
+            "HTTP/1.1 200",
+            "504 proxy URL accepts the connection, then does not answer in time",
+        ),
     ] {
         let script = vec![(connect_request(""), answer.as_bytes().to_vec())];
         assert_eq!(told("http", None, script).await, format!("HTTP/1.1 {words}"));
@@ -239,22 +270,49 @@ async fn each_failure_of_a_socks_proxy_has_its_words() {
     let greet = |says: &[u8]| (b"\x05\x02\x00\x02".to_vec(), says.to_vec());
     let verdict = |says: &[u8]| (b"\x01\x03rap\x06s3cret".to_vec(), says.to_vec());
     for (script, words) in [
-        (vec![greet(b"\x05\xff")], "502 proxy URL accepts neither no authentication nor user and password"),
-        (vec![greet(b"HTTP")], "502 proxy URL does not speak SOCKS 5: is it such a proxy?"),
-        (vec![greet(b"\x05\x02"), verdict(b"\x01\x01")], "502 proxy URL answered: user name or password refused"),
-        (vec![greet(b"")], "504 proxy URL accepts the connection, then does not answer in time"),
+        (
+            vec![greet(b"\x05\xff")],
+            "502 proxy URL accepts neither no authentication nor user and password",
+        ),
+        (
+            vec![greet(b"HTTP")],
+            "502 proxy URL does not speak SOCKS 5: is it such a proxy?",
+        ),
+        (
+            vec![greet(b"\x05\x02"), verdict(b"\x01\x01")],
+            "502 proxy URL answered: user name or password refused",
+        ),
+        (
+            vec![greet(b"")],
+            "504 proxy URL accepts the connection, then does not answer in time",
+        ),
     ] {
-        assert_eq!(told("socks5h", Some("s3cret"), script).await, format!("HTTP/1.1 {words}"));
+        assert_eq!(
+            told("socks5h", Some("s3cret"), script).await,
+            format!("HTTP/1.1 {words}")
+        );
     }
 }
 
 #[tokio::test]
 async fn a_way_that_cannot_be_begun_has_its_words() {
-    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
+    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let url = format!("http://{closed}");
     for (url, password, words) in [
-        (url.as_str(), None, "refuses the connection: nothing listens there"),
-        ("http://proxy.invalid:1", None, "cannot be found: its name cannot be resolved"),
+        (
+            url.as_str(),
+            None,
+            "refuses the connection: nothing listens there",
+        ),
+        (
+            "http://proxy.invalid:1",
+            None,
+            "cannot be found: its name cannot be resolved",
+        ),
         (
             url.as_str(),
             Some(""),

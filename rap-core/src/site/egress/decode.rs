@@ -26,7 +26,14 @@ pub(in super::super) fn decode<'a>(reader: &mut Reader<'a>, root: Section<'a>) -
             let expected = format!("a name of its own: {} has this one", first.field);
             let found = format!("\"{}\"", name.value);
             let fix = "rename one of the two";
-            reader.note(Fault::Duplicate, name.span.start, &name.field, found, expected, fix);
+            reader.note(
+                Fault::Duplicate,
+                name.span.start,
+                &name.field,
+                found,
+                expected,
+                fix,
+            );
         }
         proxies.push((name, proxy));
     }
@@ -39,7 +46,10 @@ pub(in super::super) fn decode<'a>(reader: &mut Reader<'a>, root: Section<'a>) -
     for ((name, _), used) in proxies.iter().zip(&ways.used) {
         if ways.whole && !used {
             let (found, at) = (format!("\"{}\"", name.value), name.span.start);
-            let fix = format!("add a table [egress] with default = \"{}\", or remove the proxy", name.value);
+            let fix = format!(
+                "add a table [egress] with default = \"{}\", or remove the proxy",
+                name.value
+            );
             let expected = "a proxy that [egress] sends something through";
             reader.note(Fault::Conflict, at, &name.field, found, expected, fix);
         }
@@ -180,9 +190,19 @@ fn via_to(reader: &mut Reader<'_>, text: &At<String>, ways: &mut Ways) -> Option
         for name in &ways.names {
             expected.push_str(&format!(" or \"{name}\""));
         }
-        let fix = format!("write one of these, or add a table [[proxy]] with name = \"{}\"", text.value.escape_debug());
+        let fix = format!(
+            "write one of these, or add a table [[proxy]] with name = \"{}\"",
+            text.value.escape_debug()
+        );
         let found = format!("\"{}\"", text.value.escape_debug());
-        reader.note(Fault::Conflict, text.span.start, &text.field, found, expected, fix);
+        reader.note(
+            Fault::Conflict,
+            text.span.start,
+            &text.field,
+            found,
+            expected,
+            fix,
+        );
     }
     None
 }

@@ -96,7 +96,12 @@ fn every_mistake_in_one_run() {
         to = "*"
         "#,
         &[
-            (Fault::Invalid, "proxy[1].name", "\"direct\"", "write a short name"),
+            (
+                Fault::Invalid,
+                "proxy[1].name",
+                "\"direct\"",
+                "write a short name",
+            ),
             (
                 Fault::Invalid,
                 "proxy[1].url",
@@ -109,7 +114,12 @@ fn every_mistake_in_one_run() {
                 "\"http://proxy.example\"",
                 "write the proxy's address",
             ),
-            (Fault::Invalid, "proxy[2].user", "\"ward:3\"", "write the user name alone"),
+            (
+                Fault::Invalid,
+                "proxy[2].user",
+                "\"ward:3\"",
+                "write the user name alone",
+            ),
             (
                 Fault::Unknown,
                 "proxy[2].color",
@@ -117,7 +127,12 @@ fn every_mistake_in_one_run() {
                 "remove it",
             ),
             (Fault::Missing, "egress.rule[1].via", "nothing", "add via = "),
-            (Fault::Invalid, "egress.rule[1].to", "\"*\"", "write \"centre.example\""),
+            (
+                Fault::Invalid,
+                "egress.rule[1].to",
+                "\"*\"",
+                "write \"centre.example\"",
+            ),
         ],
     );
 }
@@ -149,7 +164,12 @@ fn two_proxies_of_one_name() {
     check(
         &format!("{proxy}{proxy}[egress]\ndefault = \"a\"\n"),
         &[
-            (Fault::Duplicate, "proxy[2].name", "\"a\"", "rename one of the two"),
+            (
+                Fault::Duplicate,
+                "proxy[2].name",
+                "\"a\"",
+                "rename one of the two",
+            ),
             (Fault::Conflict, "proxy[2].name", "\"a\"", "add a table [egress]"),
         ],
     );
