@@ -22,6 +22,8 @@ use netfw::netns::Namespace;
 use rap_core::netd::Place;
 use rap_core::notify::{Channel, Message, NOTIFY_FD, Notifier, SOCKETS, socket_list};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// What a netd in the lab finds in its environment: the prefix of the namespaces, the lab's folder, and the length of a
 /// trial in milliseconds.
 const PREFIX: &str = "RAP_LAB_PREFIX";
@@ -31,8 +33,8 @@ const TRIAL: &str = "RAP_LAB_TRIAL";
 pub(crate) struct Lab {
     prefix: String,
     directory: tempfile::TempDir,
-    /// The arguments with which this program becomes [`be_netd`].
-    arguments: &'static [&'static str],
+    /// The command with which this program becomes [`be_netd`].
+    command: Vec<String>,
     trial: Duration,
     netd: Option<(Child, Channel)>,
     /// What init would keep.
@@ -101,7 +103,9 @@ impl Lab {
         let lab = Self {
             prefix,
             directory: tempfile::tempdir().unwrap(),
-            arguments: &["netd_process", "--exact", "--nocapture"],
+            command: [&*program(), "netd_process", "--exact", "--nocapture"]
+                .map(str::to_owned)
+                .to_vec(),
             trial: Duration::from_secs(120),
             netd: None,
             sockets: BTreeMap::new(),
@@ -128,6 +132,26 @@ impl Lab {
         self
     }
 
+    /// Gives netd folders of its own where dhcpcd keeps what belongs to a link's name, from its next start on: labs
+    /// whose uplinks have the same name do not know of one another. What netd mounts in `/run/netns` is seen by all.
+    pub(crate) fn with_own_dhcpcd(mut self) -> Self {
+        let mounts = "mount --make-private / && { mount --make-private /run 2>/dev/null || true; } && \
+                      mkdir -p /run/dhcpcd /var/lib/dhcpcd && \
+                      mount -t tmpfs none /run/dhcpcd && mount -t tmpfs none /var/lib/dhcpcd && exec \"$0\" \"$@\"";
+        let words = [
+            "unshare",
+            "--mount",
+            "--propagation",
+            "unchanged",
+            "sh",
+            "-c",
+            mounts,
+        ];
+        self.command = words.map(str::to_owned).to_vec();
+        self.command.push(program());
+        self
+    }
+
     /// Starts netd as init would: with the sockets that are kept.
     pub(crate) fn start_netd(&mut self) {
         let (channel, other) = Channel::pair().unwrap();
@@ -143,8 +167,8 @@ impl Lab {
             .map(|(name, fd)| (name, inherit(fd)))
             .collect();
         let list = socket_list(kept.iter().map(|(name, fd)| (name.as_str(), fd.as_raw_fd())));
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(self.arguments)
+        let child = Command::new(&self.command[0])
+            .args(&self.command[1..])
             .env(NOTIFY_FD, notify.as_raw_fd().to_string())
             .env(SOCKETS, list)
             .env(PREFIX, &self.prefix)
@@ -234,10 +258,19 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         self.kill_netd();
+        // A DHCP client outlives its netd.
+        for pid in ip(&format!("netns pids {}", self.full("root"))).split_whitespace() {
+            let pid = pid.parse().ok().and_then(Pid::from_raw);
+            let _ = pid.map(|pid| kill_process(pid, Signal::KILL));
+        }
         for name in ["port1", "port2", "root", "lan", "i1", "i2"] {
             let _ = self.ns(name).remove();
         }
     }
+}
+
+fn program() -> String {
+    std::env::current_exe().unwrap().to_str().unwrap().to_owned()
 }
 
 pub(crate) fn ip(arguments: &str) -> String {
