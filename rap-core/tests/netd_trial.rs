@@ -228,6 +228,54 @@ fn a_restart_of_the_box_undoes_the_trial() {
 }
 
 #[test]
+fn a_port_that_is_not_in_the_new_site_goes_and_comes_back() {
+    let Some(mut lab) = lab("p", LONG) else { return };
+    let port = SITE.split_at(SITE.find("[[port]]").unwrap()).1;
+    let port2 = port.replace("port1", "port2").replace("00:11", "00:12");
+    let namespaces = |lab: &Lab| ["port1", "port2"].map(|name| lab.ns(name).exists());
+    let sockets = |lab: &Lab| lab.sockets.keys().cloned().collect::<Vec<_>>();
+
+    try_site(&lab, &format!("{}{port2}", SITE.replace(port, "")));
+    let status = lab.wait("another port", |status| status["ports"][0]["name"] == "port2");
+    assert_eq!(status["ports"][0]["link"], "up", "{status:#}");
+    assert_eq!(namespaces(&lab), [false, true]);
+    assert_eq!(sockets(&lab), ["ingest@port2"]);
+    lab.ask(&json!({ "do": "revert", "by": "a test" }));
+    let status = lab.wait("the first port", |status| status["ports"][0]["name"] == "port1");
+    assert_eq!(status["problems"], json!([]));
+    assert_eq!(namespaces(&lab), [true, false]);
+    assert_eq!(sockets(&lab), ["ingest@port1"]);
+}
+
+#[test]
+fn a_socket_that_changes_its_address_is_replaced_and_one_that_does_not_is_kept() {
+    let Some(mut lab) = lab("s", LONG) else { return };
+    let inode = |lab: &Lab| rustix::fs::fstat(&lab.sockets["ingest@port1"]).unwrap().st_ino;
+    let first = inode(&lab);
+    try_site(&lab, &moved());
+    at(&mut lab, "10.9.0.3/24");
+    assert_eq!(inode(&lab), first);
+    lab.ask(&json!({ "do": "confirm", "by": "a test" }));
+    // A netd that is restarted goes on with the socket it gets back.
+    lab.kill_netd();
+    lab.start_netd();
+    at(&mut lab, "10.9.0.3/24");
+    assert_eq!(inode(&lab), first);
+
+    try_site(&lab, &format!("{}ingest = \"http\"\n", moved()));
+    lab.wait("another socket", |status| status["on-trial"] == true);
+    let port = |lab: &Lab| {
+        let copy = lab.sockets["ingest@port1"].try_clone().unwrap();
+        std::net::TcpListener::from(copy).local_addr().unwrap().port()
+    };
+    assert_ne!(inode(&lab), first);
+    assert_eq!(port(&lab), 8080);
+    lab.ask(&json!({ "do": "revert", "by": "a test" }));
+    lab.wait("the old socket", |status| status["on-trial"] == false);
+    assert_eq!(port(&lab), 8443);
+}
+
+#[test]
 fn what_cannot_work_is_refused_and_nothing_is_changed() {
     let Some(mut lab) = lab("n", LONG) else { return };
     let refused = |lab: &Lab, site: &str| try_site(lab, site)["refused"].as_str().unwrap().to_owned();
