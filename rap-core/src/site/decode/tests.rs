@@ -295,7 +295,8 @@ fn a_session_prefix_that_is_taken_too_small_or_none() {
         "does not overlap",
         fix,
     );
-    one("prefix = ", "prefx = ", Fault::Missing, field, "", "add prefix");
+    let line = "prefix = \"100.64.7.0/24\"\n";
+    one(line, "", Fault::Missing, field, "a value", "add prefix");
 }
 
 #[test]
