@@ -48,7 +48,7 @@
 //! // Every rule says where it comes from.
 //! let rules = plan.ports[0].table.text();
 //! assert!(rules.contains(
-//!     "tcp dport 8443 ct state new,established counter accept comment \"ports.port1.services.ingest\""
+//!     "tcp dport 8443 counter accept comment \"ports.port1.services.ingest\""
 //! ));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
