@@ -90,7 +90,7 @@ fn input(port: &Port) -> Vec<Rule> {
     let link = || Part::In(port.name.to_string());
     let mut rules = vec![
         // ct state invalid counter drop
-        // Here, because the services accept by port: the kernel would answer a stray segment with a reset.
+        // Here, because the services accept by port: what fits no connection would reach the kernel's own.
         Rule::new("invalid", vec![Part::State("invalid"), Part::Drop]),
         // iifname "port1" icmp type destination-unreachable ct state related counter accept
         Rule::new(
@@ -134,7 +134,11 @@ fn services(port: &Port) -> Vec<Rule> {
             // iifname "port1" tcp dport 8443 ct state new limit rate over 50/second burst 100 packets counter drop
             Rule::new(
                 format!("{path}: rate"),
-                [opening(), vec![Part::Beyond(rate, 2 * rate), Part::Drop]].concat(),
+                [
+                    opening(),
+                    vec![Part::Beyond(rate, rate.saturating_mul(2)), Part::Drop],
+                ]
+                .concat(),
             ),
             // iifname "port1" tcp dport 8443 ct state new ct count over 64 counter drop
             Rule::new(
