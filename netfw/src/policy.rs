@@ -1,9 +1,20 @@
 //! Who may talk to whom, as promises: written from the description's words and independent of the rules that keep
 //! them, so that each can be held against the other.
+//!
+//! [`Network::verdict`] answers for one packet, [`Network::promises`] says it in sentences. Neither knows of rates:
+//! a packet that is allowed and one too many (see [`crate::model::Limits`]) is dropped in silence, a refusal that is
+//! one too many is not sent.
+
+mod inside;
+mod instrument;
+mod outside;
+mod promises;
 
 use std::net::IpAddr;
 
-use crate::model::{Mac, Opening, PortName, Protocol};
+use ipnet::IpNet;
+
+use crate::model::{Addressing, Ipv6, Mac, Network, Opening, Port, PortName, Protocol};
 
 /// Where a packet comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -43,18 +54,25 @@ pub enum Kind {
     Error,
     /// An ICMPv6 message of a link's own affairs (RFC 4861, RFC 3810).
     Neighbour(Neighbour),
-    /// Anything else, by its protocol's number.
+    /// Any other ICMP or ICMPv6 message that answers or tells of nothing its receiver knows, such as an echo reply out
+    /// of nothing.
+    Unasked,
+    /// Anything else, by its protocol's number; ICMP's for a question that is no echo request.
     Other(u8),
 }
 
 /// What a packet is within its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
-    /// The first one.
+    /// One from the side that opens or opened the connection. The first one and any later one are judged alike:
+    /// nothing passes because something passed before. So is a TCP segment from the middle of a connection that nobody
+    /// remembers (ACK, without SYN, FIN or RST): the box may have been restarted, and whoever is told that the
+    /// connection is gone opens a new one.
     Opens,
     /// One of a connection the other side opened, which was allowed when it was opened.
     Answers,
-    /// One that fits no connection, such as a TCP SYN with ACK out of nothing.
+    /// One that fits no connection and can be of none: a TCP segment with SYN and ACK, with FIN or with RST out of
+    /// nothing.
     Stray,
 }
 
@@ -97,6 +115,9 @@ pub struct Moment {
     pub endpoints: Vec<(IpAddr, Protocol, u16)>,
     /// Name servers of the uplink's lease.
     pub dns: Vec<IpAddr>,
+    /// The addresses the uplink has besides configured ones, with the lengths of their prefixes: its lease's, those
+    /// from router advertisements, and its link-local one.
+    pub own: Vec<IpNet>,
 }
 
 /// What becomes of a packet, as its sender sees it.
@@ -118,3 +139,102 @@ pub struct Answer {
     /// The reason, for people.
     pub reason: String,
 }
+
+impl Answer {
+    fn delivered(reason: impl Into<String>) -> Self {
+        Self {
+            verdict: Verdict::Delivered,
+            reason: reason.into(),
+        }
+    }
+
+    fn refused(reason: impl Into<String>) -> Self {
+        Self {
+            verdict: Verdict::Refused,
+            reason: reason.into(),
+        }
+    }
+
+    fn silent(reason: impl Into<String>) -> Self {
+        Self {
+            verdict: Verdict::Silent,
+            reason: reason.into(),
+        }
+    }
+}
+
+impl Network {
+    /// What becomes of `packet` at this `moment`.
+    #[must_use]
+    pub fn verdict(&self, moment: &Moment, packet: &Packet) -> Answer {
+        match &packet.zone {
+            Zone::Instrument(name) => self.at_port(name, |port| instrument::verdict(port, moment, packet)),
+            Zone::BoxAt(name) => self.at_port(name, |port| inside::from_port(port, packet)),
+            Zone::Hospital => outside::from_hospital(self, moment, packet),
+            Zone::Trunk => Answer::silent("What comes untagged beside the uplink's VLAN is nobody's."),
+            Zone::Tunnel => outside::from_tunnel(self, moment, packet),
+            Zone::Box => inside::from_root(self, moment, packet),
+        }
+    }
+
+    fn at_port(&self, name: &PortName, judge: impl FnOnce(&Port) -> Answer) -> Answer {
+        let port = self.ports.iter().find(|port| port.name == *name);
+        port.map_or_else(
+            || Answer::silent(format!("There is no port {name}: its card stays switched off.")),
+            judge,
+        )
+    }
+
+    /// The uplink's addresses.
+    fn own(&self, moment: &Moment) -> impl Iterator<Item = IpNet> {
+        let v4 = match self.uplink.addressing {
+            Addressing::Static { address, .. } => Some(IpNet::V4(address)),
+            Addressing::Dhcp => None,
+        };
+        let v6 = match self.uplink.ipv6 {
+            Ipv6::Static { address, .. } => Some(IpNet::V6(address)),
+            Ipv6::Off | Ipv6::Slaac => None,
+        };
+        v4.into_iter().chain(v6).chain(moment.own.iter().copied())
+    }
+
+    /// Whether `address` is the uplink's.
+    fn is_own(&self, moment: &Moment, address: IpAddr) -> bool {
+        self.own(moment).any(|own| own.addr() == address)
+    }
+
+    /// The port whose instrument has the service address `address`.
+    fn behind(&self, address: IpAddr) -> Option<&Port> {
+        let reachable = self.ports.iter().filter(|port| !port.remote.is_empty());
+        reachable
+            .into_iter()
+            .find(|port| self.service_address(&port.name).map(IpAddr::V4) == Some(address))
+    }
+}
+
+impl Moment {
+    /// Whether a session is open to this protocol and port of `port`.
+    fn is_open(&self, port: &Port, protocol: Protocol, number: u16) -> bool {
+        let wanted = Opening {
+            protocol,
+            port: number,
+        };
+        self.open
+            .iter()
+            .any(|(name, opening)| *name == port.name && *opening == wanted)
+    }
+
+    /// Whether a session is open to anything at `port`.
+    fn any_open(&self, port: &Port) -> bool {
+        self.open.iter().any(|(name, _)| *name == port.name)
+    }
+}
+
+/// Whether this is UDP between these two ports, whatever its state.
+fn is_udp(kind: Kind, from: u16, to: u16) -> bool {
+    matches!(kind, Kind::Transport { protocol: Protocol::Udp, source, destination, .. }
+        if (source, destination) == (from, to))
+}
+
+#[cfg(test)]
+mod tests;
