@@ -12,6 +12,7 @@ mod boot;
 mod isolation;
 mod network;
 mod power;
+mod proxy;
 mod trust;
 
 use std::path::{Path, PathBuf};
