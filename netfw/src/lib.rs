@@ -91,7 +91,10 @@ pub mod policy;
 pub mod ruleset;
 #[cfg(test)]
 mod sample;
+pub mod session;
 mod sys;
 
 pub use check::{Fault, Faults};
-pub use kernel::{Error, LinkReport, Machine, Report, apply, apply_on, fill, watch};
+pub use kernel::{
+    Error, LinkReport, Machine, Report, apply, apply_on, check, diff, fill, observe, remove, undo, watch,
+};
