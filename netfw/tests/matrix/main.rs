@@ -1,0 +1,57 @@
+//! The policy against the kernel: random networks, each applied in namespaces of its own, and every packet that
+//! anybody around the box could send, really sent. What becomes of it must be what [`netfw::policy`] says.
+//!
+//! Needs root, `/dev/net/tun`, `ip` (iproute2) and `nft` (nftables). `MATRIX_SEED=n` replays the site of one seed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "in a test a panic is the message; clippy sees tests only inside #[test] functions"
+)]
+
+mod case;
+mod cases;
+mod conntrack;
+mod draft;
+mod inside;
+mod lab;
+mod oracle;
+mod packet;
+mod run;
+mod site;
+mod sys;
+mod verdict;
+mod wire;
+
+use std::time::Instant;
+
+use crate::lab::Lab;
+use crate::site::Site;
+
+/// The least number of packets that are tried in an ordinary run.
+const ENOUGH: usize = 2_000;
+/// The sites of an ordinary run.
+const SEEDS: std::ops::Range<u64> = 0..3;
+
+#[test]
+fn every_packet_fares_as_the_policy_says() {
+    if !lab::possible() {
+        return;
+    }
+    let given = std::env::var("MATRIX_SEED").ok().map(|seed| seed.parse().expect("MATRIX_SEED is a number"));
+    let seeds = given.map_or(SEEDS, |seed| seed..seed + 1);
+    let (mut tried, mut wrong) = (0, Vec::new());
+    for seed in seeds {
+        let start = Instant::now();
+        let site = Site::new(seed);
+        let mut lab = Lab::new(&site);
+        let cases = cases::all(&site);
+        let differences = run::all(&mut lab, &site, &cases);
+        println!("{site}: {} packets, {:?}", cases.len(), start.elapsed());
+        tried += cases.len();
+        wrong.extend(differences);
+    }
+    println!("{tried} packets tried");
+    assert!(wrong.is_empty(), "{} of {tried} packets:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(given.is_some() || tried >= ENOUGH, "only {tried} packets were tried");
+}
