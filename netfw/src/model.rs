@@ -214,6 +214,12 @@ impl Network {
         prefix.contains(&inner.addr()).then_some((outer, inner))
     }
 
+    /// Whether a remote session can be opened to anything at all.
+    #[must_use]
+    pub fn has_sessions(&self) -> bool {
+        self.sessions.is_some() && self.ports.iter().any(|port| !port.remote.is_empty())
+    }
+
     /// The service address of the port called `name`, if sessions to it are possible at all.
     #[must_use]
     pub fn service_address(&self, name: &PortName) -> Option<Ipv4Addr> {

@@ -17,7 +17,7 @@ use nftables::schema::{Chain as NftChain, NfListObject};
 use nftables::types::{NfChainPolicy, NfChainType, NfFamily, NfHook};
 use serde_json::{Value, json};
 
-pub use part::Part;
+pub use part::{Field, LOG_GROUP, Part, SESSION_MARK};
 pub(crate) use port::port_table;
 pub(crate) use root::root_table;
 pub(crate) use session::{port_session_table, root_session_table};
@@ -77,7 +77,7 @@ pub struct Rule {
 }
 
 impl Hook {
-    /// The chain's name.
+    /// The chain's name; no word of nft's own language can be one.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -85,9 +85,9 @@ impl Hook {
             Self::Input => "input",
             Self::Forward => "forward",
             Self::Output => "output",
-            Self::Mark => "mark",
-            Self::Redirect => "redirect",
-            Self::Masquerade => "masquerade",
+            Self::Mark => "marking",
+            Self::Redirect => "redirecting",
+            Self::Masquerade => "masquerading",
         }
     }
 
@@ -256,30 +256,41 @@ impl Rule {
         }
     }
 
+    /// The end of a chain that drops: counts what comes here and tells of some of it.
+    pub(crate) fn told(place: &str, hook: Hook) -> Self {
+        let words = format!("netfw {place} {}: not allowed ", hook.name());
+        Self::new("not allowed", vec![Part::Log(words)])
+    }
+
     /// The rule as one line of nft's language.
     #[must_use]
     pub fn text(&self) -> String {
-        let (verdict, matches) = self
-            .parts
-            .split_last()
-            .map_or((String::new(), &[][..]), |(verdict, matches)| {
-                (verdict.text(), matches)
-            });
-        let mut words: Vec<_> = matches.iter().map(Part::text).collect();
-        words.extend([
-            "counter".to_owned(),
-            verdict,
-            format!("comment \"{}\"", self.comment),
-        ]);
+        let (matches, end) = self.apart();
+        let matches = matches.iter().map(Part::text);
+        let counter = std::iter::once("counter".to_owned());
+        let mut words: Vec<_> = matches.chain(counter).chain(end.map(Part::text)).collect();
+        words.push(format!("comment \"{}\"", self.comment));
         words.join(" ")
     }
 
     fn json(&self, table: &str, chain: &str) -> Value {
-        let mut statements: Vec<_> = self.parts.iter().flat_map(Part::json).collect();
-        statements.insert(statements.len().saturating_sub(1), json!({"counter": null}));
+        let (matches, end) = self.apart();
+        let matches = matches.iter().flat_map(Part::json);
+        let counter = std::iter::once(json!({"counter": null}));
+        let statements: Vec<_> = matches
+            .chain(counter)
+            .chain(end.into_iter().flat_map(Part::json))
+            .collect();
         json!({"add": {"rule": {
             "family": "inet", "table": table, "chain": chain, "comment": self.comment, "expr": statements,
         }}})
+    }
+
+    /// What must match, and what happens then. What is counted is what matched.
+    fn apart(&self) -> (&[Part], Option<&Part>) {
+        self.parts
+            .split_last()
+            .map_or((&[], None), |(end, matches)| (matches, Some(end)))
     }
 }
 

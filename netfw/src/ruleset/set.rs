@@ -150,6 +150,15 @@ impl Element {
 }
 
 impl Key {
+    /// Its address, if it has one.
+    #[must_use]
+    pub fn address(self) -> Option<IpAddr> {
+        match self {
+            Self::Address(address) | Self::Service(address, ..) => Some(address),
+            Self::Opening(..) => None,
+        }
+    }
+
     fn text(self) -> String {
         match self {
             Self::Address(address) => address.to_string(),
