@@ -94,4 +94,6 @@ mod sample;
 mod sys;
 
 pub use check::{Fault, Faults};
-pub use kernel::{Error, LinkReport, Machine, Report, apply, apply_on, fill, watch};
+pub use kernel::{
+    Error, LinkReport, Machine, Report, apply, apply_on, check, diff, fill, observe, remove, undo, watch,
+};

@@ -221,10 +221,10 @@ fn applied_twice_changes_nothing_and_what_was_disturbed_is_mended() {
     assert_eq!(
         lab.apply(),
         [
-            format!("loaded the table of {port1}"),
-            "port1: remove address 192.168.1.9/24".to_owned(),
-            "port1: switch on".to_owned(),
-            "port1: pin 192.168.1.50 to 06:00:00:00:00:11".to_owned(),
+            "port1: load table netfw",
+            "port1: remove address 192.168.1.9/24 from port1",
+            "port1: switch port1 on",
+            "port1: pin 192.168.1.50 to 06:00:00:00:00:11",
         ]
     );
     assert_eq!(lab.apply(), Vec::<String>::new());
