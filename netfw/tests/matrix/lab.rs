@@ -4,13 +4,13 @@
 //! in one thread, so that packets are taken in in the order in which they were sent.
 
 use std::collections::HashSet;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use netfw::Machine;
-use netfw::model::Addressing;
+use netfw::model::{Addressing, Ipv6};
 use netfw::netns::Namespace;
 use netfw::plan::{NetPlan, TUNNEL, UPLINK};
 use netfw::policy::Moment;
@@ -18,7 +18,7 @@ use netfw::ruleset::{ENDPOINTS, Element, Key};
 
 use crate::inside::Inside;
 use crate::packet::{Heard, Live};
-use crate::site::{self, ENGINEER, Site};
+use crate::site::{self, ENGINEER, Site, link_local};
 use crate::sys::{self, Cable};
 use crate::wire::{Arrival, EVERYBODY, Host, Wire};
 
@@ -62,6 +62,16 @@ pub(crate) fn possible() -> bool {
     false
 }
 
+/// Whether this kernel can put a link into a VLAN (its module 8021q); says so if not.
+pub(crate) fn has_vlans() -> bool {
+    let script = "ip link add name card type dummy && ip link add link card name vlan type vlan id 7";
+    let output = Command::new("unshare").args(["--net", "sh", "-c", script]).output().unwrap();
+    if !output.status.success() {
+        println!("this kernel has no VLANs: no site has one");
+    }
+    output.status.success()
+}
+
 impl Lab {
     /// Builds the site and applies it.
     pub(crate) fn new(site: &Site) -> Self {
@@ -70,7 +80,7 @@ impl Lab {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("matrix{}-{number}-", std::process::id());
         let root = Namespace::Named(format!("{prefix}root"));
-        root.create().unwrap();
+        root.create::<netfw::netns::Error>(|| Ok(())).unwrap();
         let machine = Machine {
             root,
             prefix: prefix.clone(),
@@ -83,6 +93,8 @@ impl Lab {
             insides: Vec::new(),
             next: 1,
         };
+        // Nobody else has the box's addresses; there is no second to wait until that is certain (RFC 4862 §5.4).
+        lab.in_root(|| std::fs::write("/proc/sys/net/ipv6/conf/default/dad_transmits", "0").unwrap());
         lab.plug(site);
         lab.open(site);
         lab
@@ -142,6 +154,21 @@ impl Lab {
             self.insides.push(Inside::new(port.name.as_str(), namespace, &LISTENED));
         }
         self.settle(&(0..0), &HashSet::new());
+        if site.network.uplink.ipv6 == Ipv6::Slaac {
+            self.advertise(site);
+        }
+    }
+
+    /// What a router of the hospital says now and then; then the box has its address.
+    fn advertise(&mut self, site: &Site) {
+        let router = self.wires[0].host("router").clone();
+        for bytes in site.advertisement().bytes(0) {
+            self.wires[0].send(router.station, [0x33, 0x33, 0, 0, 0, 1], &bytes);
+        }
+        self.settle(&(0..0), &HashSet::new());
+        let shown = self.in_root(|| std::fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap());
+        let wanted: String = site.own6().octets().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(shown.contains(&wanted), "no address from the router: {shown}");
     }
 
     /// Applies the description, with every link as planned.
@@ -149,7 +176,7 @@ impl Lab {
         let report = netfw::apply_on(&self.machine, &site.network).unwrap();
         for link in report.ports.iter().chain([&report.uplink]) {
             if let Err(error) = &link.link {
-                panic!("{}: {error:?}", link.name);
+                panic!("{}: {error:?}\nafter {:#?}\nseed {}", link.name, report.changes, site);
             }
         }
     }
@@ -241,7 +268,17 @@ impl Lab {
             open: Vec::new(),
             endpoints: resolved.collect(),
             dns: Vec::new(),
+            own: self.own(site),
         }
+    }
+
+    /// The uplink's addresses as the kernel has them.
+    fn own(&self, site: &Site) -> Vec<IpAddr> {
+        let mut own = vec![site.address.addr().into()];
+        if site.network.uplink.ipv6 != Ipv6::Off {
+            own.extend([IpAddr::V6(link_local(site::card(0))), IpAddr::V6(site.own6())]);
+        }
+        own
     }
 
     pub(crate) fn in_root<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {

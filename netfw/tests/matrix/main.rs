@@ -12,7 +12,6 @@
 mod case;
 mod cases;
 mod conntrack;
-mod draft;
 mod inside;
 mod lab;
 mod oracle;
@@ -39,11 +38,12 @@ fn every_packet_fares_as_the_policy_says() {
         return;
     }
     let given = std::env::var("MATRIX_SEED").ok().map(|seed| seed.parse().expect("MATRIX_SEED is a number"));
+    let vlans = lab::has_vlans();
     let seeds = given.map_or(SEEDS, |seed| seed..seed + 1);
     let (mut tried, mut wrong) = (0, Vec::new());
     for seed in seeds {
         let start = Instant::now();
-        let site = Site::new(seed);
+        let site = Site::new(seed, vlans);
         let mut lab = Lab::new(&site);
         let cases = cases::all(&site);
         let differences = run::all(&mut lab, &site, &cases);

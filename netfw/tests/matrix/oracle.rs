@@ -26,7 +26,7 @@ pub(crate) fn expected(site: &Site, moment: &Moment, case: &Case) -> Answer {
         to: case.packet.destination,
         kind: kind(site, moment, case),
     };
-    crate::draft::answer(&site.network, moment, site.address.addr(), &asked)
+    site.network.verdict(moment, &asked)
 }
 
 /// Why no rule sees it.

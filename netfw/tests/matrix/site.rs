@@ -14,6 +14,7 @@ use proptest::sample::{select, subsequence};
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
+use crate::packet::{Body, Packet};
 use crate::wire::{Host, Station};
 
 /// A site: the description, and what no description says.
@@ -31,7 +32,7 @@ pub(crate) struct Site {
 
 /// The network in which everything on the uplink's IPv6 has its address.
 const LAN6: &str = "fd00:9::/64";
-const NEW: bool = false;
+const SESSIONS: bool = false;
 /// Who is beyond the hospital's router.
 pub(crate) const INTERNET: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 77);
 /// The engineer's address in the tunnel.
@@ -47,12 +48,13 @@ pub(crate) fn station(wire: usize, number: u8) -> Station {
 }
 
 impl Site {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// The site of `seed`. Without `vlans` its uplink is in none: not every kernel has them.
+    pub(crate) fn new(seed: u64, vlans: bool) -> Self {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
         let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-        sites(seed).new_tree(&mut runner).unwrap().current()
+        sites(seed, vlans).new_tree(&mut runner).unwrap().current()
     }
 
     /// The nth host's address on the uplink's network.
@@ -66,6 +68,28 @@ impl Site {
         let mut segments = network.addr().segments();
         segments[7] = number;
         segments.into()
+    }
+
+    /// The box's global IPv6 address, where it has one.
+    pub(crate) fn own6(&self) -> Ipv6Addr {
+        if self.network.uplink.ipv6 != Ipv6::Slaac {
+            return Self::lan6(2);
+        }
+        let (network, own) = (Self::lan6(0).segments(), link_local(card(0)).segments());
+        let mut segments = network;
+        segments[4..].copy_from_slice(&own[4..]);
+        segments.into()
+    }
+
+    /// What the hospital's router says of its network.
+    pub(crate) fn advertisement(&self) -> Packet {
+        let mut payload = vec![0; 8];
+        payload.extend(prefix(Self::lan6(0)));
+        Packet::new(
+            Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1),
+            Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1),
+            Body::Icmp { kind: 134, code: 0, rest: [64, 0, 0x07, 0x08], payload },
+        )
     }
 
     /// Who is on the hospital's network. A host's link-local address ends in its number as its others do.
@@ -101,7 +125,20 @@ impl Site {
     }
 }
 
-fn sites(seed: u64) -> impl Strategy<Value = Site> {
+/// A prefix to make an address of: on the link, for two hours (RFC 4861 §4.6.2).
+pub(crate) fn prefix(network: Ipv6Addr) -> Vec<u8> {
+    let mut option = vec![3, 4, 64, 0xc0, 0, 0, 0x1c, 0x20, 0, 0, 0x1c, 0x20, 0, 0, 0, 0];
+    option.extend(network.octets());
+    option
+}
+
+/// The address a card makes of its station (RFC 4291 §2.5.1).
+pub(crate) fn link_local(station: Station) -> Ipv6Addr {
+    let [a, b, c, d, e, f] = station.map(u16::from);
+    Ipv6Addr::new(0xfe80, 0, 0, 0, (a ^ 2) << 8 | b, c << 8 | 0xff, 0xfe00 | d, e << 8 | f)
+}
+
+fn sites(seed: u64, vlans: bool) -> impl Strategy<Value = Site> {
     let lans = select(vec!["10.9.0.2/24", "172.20.16.2/20", "192.168.7.2/24", "10.64.0.2/10"]);
     (lans, any::<bool>(), ipv6(), prop::option::of(2_u16..4094), 0..=2_usize)
         .prop_flat_map(move |(lan, dhcp, ipv6, vlan, dns)| {
@@ -118,14 +155,14 @@ fn sites(seed: u64) -> impl Strategy<Value = Site> {
             let lan = |number: u32| Ipv4Addr::from(u32::from(address.network()) + number);
             let uplink = Uplink {
                 nic: format!("mac:{}", text(card(0))).parse().unwrap(),
-                vlan: vlan.filter(|_| NEW).map(|number| number.try_into().unwrap()),
+                vlan: vlan.filter(|_| vlans).map(|number| number.try_into().unwrap()),
                 mtu: None,
                 addressing: if dhcp {
                     Addressing::Dhcp
                 } else {
                     Addressing::Static { address, gateway: Some(lan(1)) }
                 },
-                ipv6: if NEW { ipv6 } else { Ipv6::Off },
+                ipv6,
                 dns: [IpAddr::from(lan(3)), IpAddr::from(INTERNET)][..dns].to_vec(),
                 search: Vec::new(),
             };
@@ -142,7 +179,7 @@ fn sites(seed: u64) -> impl Strategy<Value = Site> {
             let resolved = resolved.map(|(nth, _)| (nth, lan(10).into())).collect();
             let ports = network.ports.iter().enumerate();
             let sessions = ports.filter(|(nth, port)| {
-                NEW && network.sessions.is_some() && !port.remote.is_empty() && open & (1 << nth) != 0
+                SESSIONS && network.sessions.is_some() && !port.remote.is_empty() && open & (1 << nth) != 0
             });
             let sessions = sessions.map(|(nth, _)| nth).collect();
             Site { seed, address, resolved, sessions, network }

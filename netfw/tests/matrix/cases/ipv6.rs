@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use super::Cases;
 use crate::case::{From, UPLINK};
 use crate::packet::{Body, Packet, SYN};
-use crate::site::{self, Site};
+use crate::site::{self, Site, link_local};
 use crate::wire::Station;
 
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
@@ -40,12 +40,12 @@ pub(super) fn from_instrument(cases: &mut Cases, site: &Site, nth: usize) {
 pub(super) fn from_hospital(cases: &mut Cases, site: &Site) {
     let stranger = site.hospital().pop().unwrap();
     let sender = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 20);
-    for destination in [link_local(site::card(UPLINK)), Site::lan6(2), ALL_NODES, ALL_ROUTERS, Ipv6Addr::LOCALHOST] {
+    for destination in [link_local(site::card(UPLINK)), site.own6(), ALL_NODES, ALL_ROUTERS, Ipv6Addr::LOCALHOST] {
         let from = frame(UPLINK, stranger.name, stranger.station, destination);
         for source in [sender, Site::lan6(20), Ipv6Addr::LOCALHOST] {
             talk(cases, &from, source, destination);
         }
-        neighbours(cases, &from, sender, destination, Site::lan6(2));
+        neighbours(cases, &from, sender, destination, site.own6());
     }
 }
 
@@ -67,10 +67,8 @@ fn talk(cases: &mut Cases, from: &From, source: Ipv6Addr, destination: Ipv6Addr)
 fn neighbours(cases: &mut Cases, from: &From, source: Ipv6Addr, destination: Ipv6Addr, target: Ipv6Addr) {
     let mut redirect = source.octets().to_vec();
     redirect.extend(Site::lan6(10).octets());
-    // A prefix to make an address of: on-link, autonomous, for two hours.
     let mut advertisement = vec![0; 8];
-    advertisement.extend([3, 4, 64, 0xc0, 0, 0, 0x1c, 0x20, 0, 0, 0x1c, 0x20, 0, 0, 0, 0]);
-    advertisement.extend(Ipv6Addr::new(0xfd66, 6, 6, 6, 0, 0, 0, 0).octets());
+    advertisement.extend(site::prefix(Ipv6Addr::new(0xfd66, 6, 6, 6, 0, 0, 0, 0)));
     let messages = [
         (133, [0; 4], Vec::new()),
         (134, [64, 0, 0x07, 0x08], advertisement),
@@ -84,12 +82,6 @@ fn neighbours(cases: &mut Cases, from: &From, source: Ipv6Addr, destination: Ipv
         let body = Body::Icmp { kind, code: 0, rest, payload };
         cases.push("neighbours", from, Packet::new(source, destination, body));
     }
-}
-
-/// The address a card makes of its station (RFC 4291 §2.5.1).
-pub(crate) fn link_local(station: Station) -> Ipv6Addr {
-    let [a, b, c, d, e, f] = station.map(u16::from);
-    Ipv6Addr::new(0xfe80, 0, 0, 0, (a ^ 2) << 8 | b, c << 8 | 0xff, 0xfe00 | d, e << 8 | f)
 }
 
 fn frame(wire: usize, name: &'static str, station: Station, destination: Ipv6Addr) -> From {
