@@ -33,11 +33,12 @@ pub(super) fn from_hospital(network: &Network, moment: &Moment, packet: &Packet)
             ..
         } => Answer::delivered("It answers a connection the box opened."),
         Kind::Error => Answer::delivered("It tells of a connection the box opened."),
+        // The kernel tracks none of them, so no refusal would belong to anything.
+        Kind::Neighbour(_) => Answer::silent("What neighbours tell each other is not answered."),
         Kind::Transport {
             state: State::Opens, ..
         }
         | Kind::Echo
-        | Kind::Neighbour(_)
         | Kind::Other(_) => Answer::refused("The box offers nothing to the hospital's network, and says so."),
     }
 }

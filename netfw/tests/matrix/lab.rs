@@ -18,7 +18,7 @@ use netfw::ruleset::{ENDPOINTS, Element, Key};
 
 use crate::inside::Inside;
 use crate::packet::{Heard, Live};
-use crate::site::{self, ENGINEER, Site, link_local};
+use crate::site::{self, ENGINEER, Site, TUNNEL_END, link_local};
 use crate::sys::{self, Cable};
 use crate::wire::{Arrival, EVERYBODY, Host, Wire};
 
@@ -94,7 +94,11 @@ impl Lab {
             next: 1,
         };
         // Nobody else has the box's addresses; there is no second to wait until that is certain (RFC 4862 §5.4).
-        lab.in_root(|| std::fs::write("/proc/sys/net/ipv6/conf/default/dad_transmits", "0").unwrap());
+        lab.in_root(|| {
+            for links in ["all", "default"] {
+                std::fs::write(format!("/proc/sys/net/ipv6/conf/{links}/accept_dad"), "0").unwrap();
+            }
+        });
         lab.plug(site);
         lab.open(site);
         lab
@@ -129,7 +133,7 @@ impl Lab {
 
     fn open(&mut self, site: &Site) {
         self.apply(site);
-        self.ip(&format!("address add 10.255.0.1/24 dev {TUNNEL}"));
+        self.ip(&format!("address add {TUNNEL_END}/24 dev {TUNNEL}"));
         self.ip(&format!("link set {TUNNEL} up"));
         // The kernel's own limits on ICMP (icmp(7)) are not what is tried here.
         self.in_root(|| {
@@ -272,9 +276,9 @@ impl Lab {
         }
     }
 
-    /// The uplink's addresses as the kernel has them.
+    /// The box's addresses outside its ports, as the kernel has them.
     fn own(&self, site: &Site) -> Vec<IpAddr> {
-        let mut own = vec![site.address.addr().into()];
+        let mut own = vec![site.address.addr().into(), TUNNEL_END.into()];
         if site.network.uplink.ipv6 != Ipv6::Off {
             own.extend([IpAddr::V6(link_local(site::card(0))), IpAddr::V6(site.own6())]);
         }

@@ -3,12 +3,16 @@
 //! Below the policy lies the link: what no rule sees (a frame for another station, a torn fragment, a packet that
 //! chooses its own way) is for nobody, and expected in silence.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use netfw::model::{Mac, Protocol};
 use netfw::policy::{Answer, Kind, Moment, Neighbour, Packet as Asked, State, Verdict, Zone};
 
 use crate::case::{Case, From, Setup, UPLINK};
 use crate::packet::{Body, Packet, SYN, Shape};
 use crate::site::Site;
+
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
 /// What the policy says of `case`.
 pub(crate) fn expected(site: &Site, moment: &Moment, case: &Case) -> Answer {
@@ -19,11 +23,18 @@ pub(crate) fn expected(site: &Site, moment: &Moment, case: &Case) -> Answer {
         };
     }
     let (zone, station) = origin(site, case);
+    // To the policy the uplink's own broadcast address, which a lease may bring, is as good as everybody's.
+    let known = |address: IpAddr| match address {
+        IpAddr::V4(address) if zone == Zone::Hospital && address == site.address.broadcast() => {
+            Ipv4Addr::BROADCAST.into()
+        }
+        other => other,
+    };
     let asked = Asked {
+        from: known(case.packet.source),
+        to: known(case.packet.destination),
         zone,
         station,
-        from: case.packet.source,
-        to: case.packet.destination,
         kind: kind(site, moment, case),
     };
     site.network.verdict(moment, &asked)
@@ -36,14 +47,32 @@ fn below(site: &Site, case: &Case) -> Option<&'static str> {
         Shape::Routed => return Some("a packet that chooses its own way goes none"),
         Shape::Whole | Shape::Split => {}
     }
+    if fits_no_question(case) {
+        return Some("an ICMP message that answers nothing");
+    }
     let From::Wire { wire, to, astray, .. } = case.from else {
         return None;
     };
+    if let IpAddr::V6(address) = case.packet.destination
+        && address.is_multicast()
+        && address != ALL_NODES
+    {
+        return Some("a group the box is not in");
+    }
     let multicast = to[0] & 1 != 0;
     if !multicast && to != crate::site::card(wire) && to != [0; 6] {
         return Some("a frame for another station");
     }
     (astray && site.network.uplink.vlan.is_none()).then_some("a frame of a VLAN the box is not in")
+}
+
+/// ICMP that is neither a question nor an error: an answer, to nothing that was asked (RFC 792).
+fn fits_no_question(case: &Case) -> bool {
+    match &case.packet.body {
+        Body::EchoReply => true,
+        Body::Error { kind, .. } => case.packet.source.is_ipv4() && matches!(kind, 9 | 10 | 14 | 16 | 18),
+        _ => false,
+    }
 }
 
 fn origin(site: &Site, case: &Case) -> (Zone, Option<Mac>) {
@@ -52,8 +81,9 @@ fn origin(site: &Site, case: &Case) -> (Zone, Option<Mac>) {
         From::Inside { inside: 0, .. } => (Zone::Box, None),
         From::Inside { inside, .. } => (Zone::BoxAt(port(inside)), None),
         From::Wire { wire, station, astray, .. } => {
-            // Nobody's station: a group's, which no sender has.
-            let mac = crate::site::text(station).parse().ok();
+            // A group's, which no sender has, is somebody else's for sure.
+            let mac = crate::site::text(station).parse().unwrap_or_else(|_| "02:ff:ff:ff:ff:ff".parse().unwrap());
+            let mac = Some(mac);
             match wire {
                 UPLINK if astray => (Zone::Trunk, mac),
                 UPLINK => (Zone::Hospital, mac),
@@ -77,6 +107,8 @@ fn kind(site: &Site, moment: &Moment, case: &Case) -> Kind {
             let before = Case::new("", From::Inside { inside: *inside, via: *via }, (**packet).clone());
             match expected(site, moment, &before).verdict {
                 Verdict::Delivered if answers(&case.packet, packet) => State::Answers,
+                // A datagram that answers nothing is like any other.
+                _ if matches!(case.packet.body, Body::Udp { .. }) => State::Opens,
                 Verdict::Delivered | Verdict::Refused | Verdict::Silent => State::Stray,
             }
         }
@@ -127,7 +159,7 @@ fn icmp(packet: &Packet) -> u8 {
 pub(crate) fn asks(case: &Case) -> bool {
     match &case.packet.body {
         Body::Tcp { flags, .. } => flags & 0x3f == SYN,
-        Body::Udp { .. } => !case.packet.source.is_unspecified(),
+        Body::Udp { .. } => !case.packet.source.is_unspecified() && matches!(case.setup, Setup::Nothing),
         Body::Echo => true,
         _ => false,
     }

@@ -143,6 +143,11 @@ impl Packet {
         self.encode(number, Some(numbers), false)
     }
 
+    /// The same without anything in it.
+    pub(crate) fn bare_segment(&self, number: u16, numbers: (u32, u32)) -> Vec<Vec<u8>> {
+        self.encode(number, Some(numbers), true)
+    }
+
     /// What a host answers to `heard`, when it answers at all.
     pub(crate) fn answer(heard: &Heard) -> Option<Vec<Vec<u8>>> {
         let reply = |body| Self::new(heard.destination, heard.source, body);
@@ -192,7 +197,7 @@ impl Packet {
                 let mut bytes = [from.to_be_bytes(), to.to_be_bytes()].concat();
                 bytes.extend([sequence.to_be_bytes(), acknowledged.to_be_bytes()].concat());
                 bytes.extend([0x50, *flags, 0x20, 0, 0, 0, 0, 0]);
-                if numbers.is_some() && flags & (SYN | RST) == 0 {
+                if numbers.is_some() && flags & (SYN | RST) == 0 && !answer {
                     bytes.extend(payload);
                 }
                 (6, bytes, Some(16))
@@ -368,7 +373,9 @@ pub(crate) fn read_transport(source: IpAddr, destination: IpAddr, protocol: u8, 
                 (1, 0) | (58, 129) => Sound::EchoReply,
                 (_, kind) => Sound::Icmp { kind: *kind, code: *body.get(1)? },
             };
-            (anywhere(4)?, sound)
+            // An error names the case in what it quotes, whose header may hold a tag by chance.
+            let quoted = body.get(8..).and_then(|quoted| read(quoted, live)).map(|quoted| quoted.case);
+            (quoted.or_else(|| anywhere(4))?, sound)
         }
         other => (anywhere(0)?, Sound::Other(other)),
     };

@@ -118,7 +118,7 @@ fn set_up(lab: &mut Lab, cases: &[&Case], live: &Live, quiet: &HashSet<u16>) -> 
                     if let Body::Tcp { flags, .. } = &mut third.body {
                         *flags = ACK;
                     }
-                    let bytes = third.segment(number, next);
+                    let bytes = third.bare_segment(number, next);
                     emit(lab, case, bytes);
                     numbers.insert(number, next);
                 }

@@ -35,6 +35,8 @@ const LAN6: &str = "fd00:9::/64";
 const SESSIONS: bool = false;
 /// Who is beyond the hospital's router.
 pub(crate) const INTERNET: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 77);
+/// The box's address in the tunnel.
+pub(crate) const TUNNEL_END: Ipv4Addr = Ipv4Addr::new(10, 255, 0, 1);
 /// The engineer's address in the tunnel.
 pub(crate) const ENGINEER: Ipv4Addr = Ipv4Addr::new(10, 255, 0, 2);
 /// The box's card on wire n is 02:00:00:00:00:n.

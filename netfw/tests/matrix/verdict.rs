@@ -53,7 +53,7 @@ pub(crate) fn fault(site: &Site, case: &Case, expected: &Answer, seen: &Seen) ->
 /// Nobody answers these in words (RFC 1122 §3.2.2, RFC 9293 §3.5.2).
 fn mute(case: &Case) -> bool {
     match &case.packet.body {
-        Body::Tcp { flags, .. } => flags & RST != 0,
+        Body::Tcp { flags, .. } => flags & RST != 0 && matches!(case.from, From::Wire { .. }),
         Body::Icmp { kind, .. } | Body::Error { kind, .. } => {
             if case.packet.source.is_ipv4() {
                 matches!(kind, 3 | 4 | 5 | 11 | 12)

@@ -7,7 +7,7 @@ use netfw::model::{Host, Protocol};
 use super::{Cases, FEW, Probe, STRAY, UNASKED, addressed, everything, to_card, unasked};
 use crate::case::{From, ROOT, Setup, UPLINK};
 use crate::packet::{ACK, Body, FIN, Packet, RST, SYN};
-use crate::site::{ENGINEER, INTERNET, Site, station};
+use crate::site::{ENGINEER, INTERNET, Site, TUNNEL_END, station};
 
 pub(super) fn add(cases: &mut Cases, site: &Site) {
     let own = site.address.addr();
@@ -59,7 +59,7 @@ fn elsewhere(site: &Site) -> Vec<Ipv4Addr> {
     let mut list = vec![
         INTERNET,
         ENGINEER,
-        Ipv4Addr::new(10, 255, 0, 1),
+        TUNNEL_END,
         Ipv4Addr::LOCALHOST,
         Ipv4Addr::BROADCAST,
         Ipv4Addr::new(224, 0, 0, 1),

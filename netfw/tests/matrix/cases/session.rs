@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::{Cases, FEW, STRAY, Probe, everything, to_card};
 use crate::packet::SYN;
-use crate::site::{ENGINEER, INTERNET, Site};
+use crate::site::{ENGINEER, INTERNET, Site, TUNNEL_END};
 
 pub(super) fn add(cases: &mut Cases, site: &Site) {
     let tunnel = site.network.ports.len() + 1;
@@ -24,8 +24,7 @@ pub(super) fn add(cases: &mut Cases, site: &Site) {
             cases.try_all("an engineer past the service address", &from, ENGINEER, destination, &FEW);
         }
     }
-    let own = Ipv4Addr::new(10, 255, 0, 1);
-    cases.try_all("an engineer to the box", &from, ENGINEER, own, &everything());
+    cases.try_all("an engineer to the box", &from, ENGINEER, TUNNEL_END, &everything());
     for destination in [site.address.addr(), site.lan(10), site.lan(20), INTERNET, Ipv4Addr::LOCALHOST] {
         cases.try_all("an engineer to the hospital", &from, ENGINEER, destination, &FEW);
     }
