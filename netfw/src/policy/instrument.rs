@@ -84,7 +84,7 @@ fn to_gateway(port: &Port, moment: &Moment, kind: Kind) -> Answer {
         Kind::Error => {
             Answer::delivered("Packets of a connection are too large for the way to the instrument.")
         }
-        Kind::Neighbour(_) | Kind::Other(_) => {
+        Kind::Neighbour(_) | Kind::Unasked | Kind::Other(_) => {
             Answer::silent("An instrument may use its services, DHCP and ping, and nothing else.")
         }
     }
