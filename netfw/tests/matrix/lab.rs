@@ -4,11 +4,12 @@
 //! in one thread, so that packets are taken in in the order in which they were sent.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netfw::Machine;
 use netfw::model::{Addressing, Ipv6};
 use netfw::netns::Namespace;
@@ -27,6 +28,9 @@ pub(crate) const LISTENED: [u16; 13] = [22, 53, 67, 68, 80, 123, 161, 443, 514, 
 
 /// How long anything here may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a session is open: longer than any test takes.
+const OPEN_FOR: Duration = Duration::from_secs(3600);
 
 /// The box, its cables and its ears.
 #[derive(Debug)]
@@ -152,6 +156,10 @@ impl Lab {
             self.ip(&format!("address add {} dev {UPLINK}", site.address));
             self.ip(&format!("route add default via {} dev {UPLINK}", site.lan(1)));
         }
+        for nth in &site.sessions {
+            let port = &site.network.ports[*nth];
+            netfw::session::open(&self.machine, &site.network, &port.name, &port.remote, OPEN_FOR).unwrap();
+        }
         self.insides.push(Inside::new("root", self.machine.root.clone(), &LISTENED));
         for port in &site.network.ports {
             let namespace = self.machine.port(port.name.as_str());
@@ -269,18 +277,20 @@ impl Lab {
             (*address, endpoint.protocol, endpoint.port)
         });
         Moment {
-            open: Vec::new(),
+            open: site.open().collect(),
             endpoints: resolved.collect(),
             dns: Vec::new(),
             own: self.own(site),
+            tunnel: Some(Ipv4Net::new(TUNNEL_END, 24).unwrap()),
         }
     }
 
-    /// The box's addresses outside its ports, as the kernel has them.
-    fn own(&self, site: &Site) -> Vec<IpAddr> {
-        let mut own = vec![site.address.addr().into(), TUNNEL_END.into()];
+    /// The uplink's addresses as the kernel has them.
+    fn own(&self, site: &Site) -> Vec<IpNet> {
+        let mut own = vec![IpNet::V4(site.address)];
         if site.network.uplink.ipv6 != Ipv6::Off {
-            own.extend([IpAddr::V6(link_local(site::card(0))), IpAddr::V6(site.own6())]);
+            let addresses = [link_local(site::card(0)), site.own6()];
+            own.extend(addresses.map(|address| IpNet::V6(Ipv6Net::new(address, 64).unwrap())));
         }
         own
     }

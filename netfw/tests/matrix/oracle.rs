@@ -3,16 +3,12 @@
 //! Below the policy lies the link: what no rule sees (a frame for another station, a torn fragment, a packet that
 //! chooses its own way) is for nobody, and expected in silence.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
 use netfw::model::{Mac, Protocol};
 use netfw::policy::{Answer, Kind, Moment, Neighbour, Packet as Asked, State, Verdict, Zone};
 
 use crate::case::{Case, From, Setup, UPLINK};
 use crate::packet::{Body, Packet, SYN, Shape};
 use crate::site::Site;
-
-const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
 /// What the policy says of `case`.
 pub(crate) fn expected(site: &Site, moment: &Moment, case: &Case) -> Answer {
@@ -23,16 +19,9 @@ pub(crate) fn expected(site: &Site, moment: &Moment, case: &Case) -> Answer {
         };
     }
     let (zone, station) = origin(site, case);
-    // To the policy the uplink's own broadcast address, which a lease may bring, is as good as everybody's.
-    let known = |address: IpAddr| match address {
-        IpAddr::V4(address) if zone == Zone::Hospital && address == site.address.broadcast() => {
-            Ipv4Addr::BROADCAST.into()
-        }
-        other => other,
-    };
     let asked = Asked {
-        from: known(case.packet.source),
-        to: known(case.packet.destination),
+        from: case.packet.source,
+        to: case.packet.destination,
         zone,
         station,
         kind: kind(site, moment, case),
@@ -47,18 +36,9 @@ fn below(site: &Site, case: &Case) -> Option<&'static str> {
         Shape::Routed => return Some("a packet that chooses its own way goes none"),
         Shape::Whole | Shape::Split => {}
     }
-    if fits_no_question(case) {
-        return Some("an ICMP message that answers nothing");
-    }
     let From::Wire { wire, to, astray, .. } = case.from else {
         return None;
     };
-    if let IpAddr::V6(address) = case.packet.destination
-        && address.is_multicast()
-        && address != ALL_NODES
-    {
-        return Some("a group the box is not in");
-    }
     let multicast = to[0] & 1 != 0;
     if !multicast && to != crate::site::card(wire) && to != [0; 6] {
         return Some("a frame for another station");
@@ -118,6 +98,7 @@ fn kind(site: &Site, moment: &Moment, case: &Case) -> Kind {
         Body::Udp { from, to } => transport(Protocol::Udp, *from, *to, state),
         Body::Echo => Kind::Echo,
         Body::Error { .. } if state == State::Answers => Kind::Error,
+        _ if fits_no_question(case) => Kind::Unasked,
         Body::Icmp { kind, .. } if case.packet.source.is_ipv6() => match kind {
             133 => Kind::Neighbour(Neighbour::RouterSolicitation),
             134 => Kind::Neighbour(Neighbour::RouterAdvertisement),

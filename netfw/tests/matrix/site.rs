@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use netfw::model::{
-    Addressing, Endpoint, Host as Name, Ipv6, Limits, Network, Opening, Port, Protocol, Service, Uplink,
+    Addressing, Endpoint, Host as Name, Ipv6, Limits, Network, Opening, Port, PortName, Protocol, Service, Uplink,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -32,7 +32,6 @@ pub(crate) struct Site {
 
 /// The network in which everything on the uplink's IPv6 has its address.
 const LAN6: &str = "fd00:9::/64";
-const SESSIONS: bool = false;
 /// Who is beyond the hospital's router.
 pub(crate) const INTERNET: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 77);
 /// The box's address in the tunnel.
@@ -57,6 +56,12 @@ impl Site {
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
         let mut runner = TestRunner::new_with_rng(Config::default(), rng);
         sites(seed, vlans).new_tree(&mut runner).unwrap().current()
+    }
+
+    /// What is open to remote sessions.
+    pub(crate) fn open(&self) -> impl Iterator<Item = (PortName, Opening)> {
+        let ports = self.sessions.iter().map(|nth| &self.network.ports[*nth]);
+        ports.flat_map(|port| port.remote.iter().map(|opening| (port.name.clone(), *opening)))
     }
 
     /// The nth host's address on the uplink's network.
@@ -181,7 +186,7 @@ fn sites(seed: u64, vlans: bool) -> impl Strategy<Value = Site> {
             let resolved = resolved.map(|(nth, _)| (nth, lan(10).into())).collect();
             let ports = network.ports.iter().enumerate();
             let sessions = ports.filter(|(nth, port)| {
-                SESSIONS && network.sessions.is_some() && !port.remote.is_empty() && open & (1 << nth) != 0
+                network.sessions.is_some() && !port.remote.is_empty() && open & (1 << nth) != 0
             });
             let sessions = sessions.map(|(nth, _)| nth).collect();
             Site { seed, address, resolved, sessions, network }

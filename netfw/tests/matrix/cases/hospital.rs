@@ -85,9 +85,11 @@ fn spoofed(site: &Site) -> Vec<Ipv4Addr> {
         Ipv4Addr::BROADCAST,
         Ipv4Addr::new(224, 0, 0, 1),
         Ipv4Addr::new(240, 0, 0, 1),
+        TUNNEL_END,
+        ENGINEER,
     ];
     list.extend(site.network.ports.iter().enumerate().filter_map(|(nth, _)| {
-        site.sessions.contains(&nth).then(|| site.network.session_pair(nth)).flatten().map(|(_, inner)| inner.addr())
+        site.network.session_pair(nth).map(|(_, inner)| inner.addr())
     }));
     list
 }
