@@ -12,7 +12,7 @@ mod promises;
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::model::{Addressing, Ipv6, Mac, Network, Opening, Port, PortName, Protocol};
 
@@ -118,6 +118,8 @@ pub struct Moment {
     /// The addresses the uplink has besides configured ones, with the lengths of their prefixes: its lease's, those
     /// from router advertisements, and its link-local one.
     pub own: Vec<IpNet>,
+    /// The box's address in the tunnel of remote sessions, while there is one, with the length of its prefix.
+    pub tunnel: Option<Ipv4Net>,
 }
 
 /// What becomes of a packet, as its sender sees it.
@@ -195,10 +197,19 @@ impl Network {
             Ipv6::Static { address, .. } => Some(IpNet::V6(address)),
             Ipv6::Off | Ipv6::Slaac => None,
         };
-        v4.into_iter().chain(v6).chain(moment.own.iter().copied())
+        let uplink = v4.into_iter().chain(v6).chain(moment.own.iter().copied());
+        let outer = self.open_pairs(moment).map(|(outer, _)| outer);
+        uplink.chain(outer.chain(moment.tunnel).map(IpNet::V4))
     }
 
-    /// Whether `address` is the uplink's.
+    /// Both ends of the links that open sessions go through.
+    fn open_pairs(&self, moment: &Moment) -> impl Iterator<Item = (Ipv4Net, Ipv4Net)> {
+        let ports = self.ports.iter().enumerate();
+        let open = ports.filter(|(_, port)| moment.any_open(port));
+        open.filter_map(|(nth, _)| self.session_pair(nth))
+    }
+
+    /// Whether `address` is the box's outside its ports.
     fn is_own(&self, moment: &Moment, address: IpAddr) -> bool {
         self.own(moment).any(|own| own.addr() == address)
     }
