@@ -17,7 +17,8 @@ use anyhow::{Context as _, bail, ensure};
 use rap_qemu::lab::Host;
 use rap_qemu::lab::probe::Verdict;
 use rap_qemu::process::Running;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
 /// The user every proxy with users knows.
 pub const USER: &str = "rap-box";
@@ -128,6 +129,11 @@ impl Proxy {
         let program = kind
             .program()
             .with_context(|| format!("{} is not installed", kind.name()))?;
+        let door = SocketAddrV4::new(setup.address, kind.port());
+        ensure!(
+            host.try_tcp(door, START)? != Verdict::Open,
+            "something listens on {door} already"
+        );
         let place = tempfile::Builder::new()
             .prefix(&format!("rap-{}-", kind.name()))
             .permissions(std::fs::Permissions::from_mode(0o755))
@@ -145,7 +151,6 @@ impl Proxy {
             .stdout(output.try_clone()?)
             .stderr(output);
         let mut running = host.start(command)?;
-        let door = SocketAddrV4::new(setup.address, kind.port());
         let begun = Instant::now();
         while host.try_tcp(door, START)? != Verdict::Open {
             let gone = !matches!(running.0.try_wait(), Ok(None));
@@ -187,6 +192,22 @@ impl Proxy {
             })?;
         }
         Ok(())
+    }
+}
+
+impl Drop for Proxy {
+    /// Returns when all its processes are gone, so that another one can listen in its place.
+    fn drop(&mut self) {
+        let processes = descendants(self.running.0.id()).unwrap_or_default();
+        let open = |process: Pid| pidfd_open(process, PidfdFlags::empty()).ok();
+        let held: Vec<_> = processes.into_iter().filter_map(open).collect();
+        for process in &held {
+            // It may have gone in this moment.
+            let _ = pidfd_send_signal(process, Signal::KILL);
+        }
+        for process in &held {
+            let _ = poll(&mut [PollFd::new(process, PollFlags::IN)], None);
+        }
     }
 }
 

@@ -274,8 +274,16 @@ impl Rig {
         }
     }
 
+    /// Waits until the relay says that bytes went through a tunnel on this way.
+    pub(crate) fn expect_way(&self, via: &str) {
+        wait("the relay has counted the bytes", || {
+            let way = &self.status("relay")["ways"][0];
+            way["via"] == via && way["bytes-sent"].as_u64() > Some(500)
+        });
+    }
+
     /// A service's status; null before there is one.
-    pub(crate) fn status(&self, service: &str) -> Value {
+    fn status(&self, service: &str) -> Value {
         let path = self.path().join("status").join(format!("{service}.json"));
         let content = std::fs::read(path).unwrap_or_default();
         serde_json::from_slice(&content).unwrap_or_default()
