@@ -30,7 +30,7 @@ enum Service {
 /// Where the forwarder finds things; the box starts it without any of these.
 #[derive(Debug, clap::Args)]
 struct ForwardArgs {
-    #[arg(long, default_value = paths::SITE, hide = true)]
+    #[arg(long, default_value = paths::SITE_IN_FORCE, hide = true)]
     site: PathBuf,
     #[arg(long, default_value = paths::IDENTITY, hide = true)]
     identity: PathBuf,

@@ -39,7 +39,7 @@ enum Service {
 /// Where the relay finds things; the box starts it without any of these.
 #[derive(Debug, clap::Args)]
 struct RelayArgs {
-    #[arg(long, default_value = paths::SITE, hide = true)]
+    #[arg(long, default_value = paths::SITE_IN_FORCE, hide = true)]
     site: PathBuf,
     #[arg(long, default_value = paths::IDENTITY, hide = true)]
     identity: PathBuf,

@@ -10,7 +10,7 @@ use super::{Config, Forwarder, Listener};
 use crate::build_info::BuildInfo;
 use crate::identity::Identity;
 use crate::notify::{Notifier, inherited_sockets};
-use crate::site::Site;
+use crate::site::{Site, fingerprint};
 use crate::{paths, relay};
 
 const BEAT: Duration = Duration::from_secs(2);
@@ -37,16 +37,21 @@ pub struct Place {
 pub fn run(place: &Place) -> anyhow::Result<()> {
     let notifier = Notifier::from_environment();
     let configured = || -> anyhow::Result<_> {
-        let site = Site::load(&place.site).with_context(|| format!("reading {}", place.site.display()))?;
-        Ok((site, Identity::load(&place.identity)?))
+        let text = std::fs::read_to_string(&place.site)
+            .with_context(|| format!("netd has published no site at {}", place.site.display()))?;
+        let site = Site::parse(&text, &place.site)?;
+        let identity = Identity::load(&place.identity)?;
+        Ok((site, fingerprint(text.as_bytes()), identity))
     };
-    let (site, identity) = match configured() {
+    let (site, fingerprint, identity) = match configured() {
         Ok(configured) => configured,
         Err(error) => crate::status::stay("forward", &notifier, &error),
     };
     let centre = format!("https://{}", site.centre.target());
     let mut config = Config::new(&place.log, centre.clone());
     config.patience = place.patience;
+    let netd: Option<crate::netd::report::Status> = crate::status::read_one(&place.status, "netd");
+    config.on_trial = netd.is_some_and(|status| status.on_trial);
     config.relay = Some(relay::ADDRESS.into());
     config.listeners = listeners(&site);
     config.hello = hello(&site.name);
@@ -61,7 +66,8 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
             anyhow::bail!("a part of the forwarder ended");
         }
         notifier.alive();
-        let status = forwarder.status();
+        let mut status = forwarder.status();
+        status.site = Some(fingerprint.clone());
         notifier.status(&status.summary());
         if let Err(error) = crate::status::write(&place.status, "forward", &status) {
             log::warn!("the status cannot be written: {error}");

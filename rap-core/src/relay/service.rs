@@ -35,7 +35,7 @@ pub struct Place {
 impl Default for Place {
     fn default() -> Self {
         Self {
-            site: paths::SITE.into(),
+            site: paths::SITE_IN_FORCE.into(),
             identity: paths::IDENTITY.into(),
             status: paths::STATUS.into(),
             listen: ADDRESS.into(),
