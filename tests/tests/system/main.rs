@@ -9,14 +9,18 @@
 )]
 
 mod boot;
+mod ear;
+mod flap;
 mod isolation;
 mod network;
 mod power;
+mod random;
+mod stranger;
 mod trust;
 
 use std::path::{Path, PathBuf};
 
-use rap_tests::system::{Setup, System};
+use rap_tests::system::{SITE, Setup, System};
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -46,7 +50,13 @@ fn booted_with(change: impl FnOnce(&mut Setup)) -> Option<System> {
     Some(system)
 }
 
-/// [`SITE`](rap_tests::system::SITE) with the second port on a network of its own, and the uplink's address fixed.
+/// [`SITE`] with the uplink's address fixed, and `more` lines for the uplink.
+fn fixed_uplink(more: &str) -> String {
+    let fixed = format!("address = \"10.9.0.2/24\"\ngateway = \"10.9.0.1\"\ndns = [\"10.9.0.1\"]\n{more}");
+    SITE.replace("address = \"dhcp\"", &fixed)
+}
+
+/// [`SITE`] with the second port on a network of its own, and the uplink's address fixed.
 const TWO_NETWORKS: &str = r#"
 version = 1
 name = "rap-two"

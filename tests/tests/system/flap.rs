@@ -1,0 +1,87 @@
+//! Cables are pulled and plugged in, again and again. The box gets over it each time, loses nothing, and opens nothing.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rap_qemu::machine::{Card, Machine};
+use rap_tests::system::System;
+
+use crate::random::Random;
+use crate::stranger::Strangers;
+use crate::{booted_with, fixed_uplink};
+
+/// Pulls between two times at which the box must have come to rest; there are 50 in all.
+const PULLS: [usize; 5] = [10; 5];
+/// Reports each instrument posts meanwhile, and the pause after each.
+const REPORTS: u64 = 20;
+const INTERVAL: Duration = Duration::from_millis(150);
+/// How long the box may take to come to rest.
+const REST: Duration = Duration::from_secs(60);
+const CARDS: [Card; 3] = [Card::Uplink, Card::Port(1), Card::Port(2)];
+
+#[test]
+fn fifty_pulled_cables_lose_no_report_and_open_no_door() {
+    let Some(mut system) = booted_with(|setup| setup.site = fixed_uplink("")) else {
+        return;
+    };
+    let mut random = Random::new();
+    let strangers = Strangers::new(&system.lab);
+    let System {
+        lab,
+        machine,
+        centre,
+        agents,
+        ..
+    } = &mut system;
+    thread::scope(|scope| {
+        let _until_the_end = strangers.probe(lab, scope);
+        for pulls in PULLS {
+            let mut posting =
+                [1, 2].map(|number| agents.start(lab, number, REPORTS, INTERVAL, REST).unwrap());
+            let begun = Instant::now();
+            flap(machine, &mut random, pulls);
+            let flapped = begun.elapsed();
+            for agent in &mut posting {
+                let ended = agent.wait(REST).unwrap();
+                assert!(
+                    ended.success(),
+                    "an agent gave up:\n{}",
+                    machine.console().tail(60)
+                );
+            }
+            let posted = begun.elapsed();
+            let promised = agents.acknowledged().unwrap();
+            let arrived = centre.wait_for(&promised, REST);
+            arrived.unwrap_or_else(|error| panic!("{error:#}\n{}", machine.console().tail(60)));
+            eprintln!("{pulls} pulls: {flapped:?} {posted:?} {:?}", begun.elapsed());
+        }
+    });
+    eprintln!("{}", system.machine.console().tail(400));
+    strangers.expect_nothing(&system.lab);
+    let delivered = system.expect_delivered();
+    let delivered = delivered.unwrap_or_else(|error| panic!("{error:#}"));
+    assert_eq!(delivered as u64, PULLS.len() as u64 * 2 * REPORTS);
+}
+
+/// Pulls `pulls` cables, by chance which and for how long; in the end all are in.
+fn flap(machine: &mut Machine, random: &mut Random, pulls: usize) {
+    let mut out = Vec::new();
+    for _ in 0..pulls {
+        let card = CARDS[usize::try_from(random.below(3)).unwrap()];
+        if out.contains(&card) {
+            machine.plug_cable(card).unwrap();
+            thread::sleep(random.millis(1, 200));
+        }
+        machine.pull_cable(card).unwrap();
+        out.push(card);
+        thread::sleep(random.millis(20, 600));
+        // Some stay out while others are pulled.
+        if random.below(3) > 0 {
+            machine.plug_cable(card).unwrap();
+            out.retain(|other| *other != card);
+        }
+    }
+    for card in CARDS {
+        machine.plug_cable(card).unwrap();
+    }
+}
