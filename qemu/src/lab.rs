@@ -30,7 +30,7 @@ mod trunk;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use cable::Cable;
 pub(crate) use cable::Plug;
@@ -92,18 +92,18 @@ pub struct Lab {
     pub instruments: Vec<Host>,
     layout: Layout,
     cables: Vec<Arc<Cable>>,
-    /// The name server, which gives the plain lease too unless an offer took its place.
-    names: Option<Running>,
-    offered: Option<Offered>,
+    servers: Mutex<Servers>,
     /// Goes after those that write into it.
     directory: tempfile::TempDir,
 }
 
-/// An offer, and who makes it.
-#[derive(Debug)]
-struct Offered {
-    offer: Offer,
-    _server: Running,
+/// The hospital's servers.
+#[derive(Debug, Default)]
+struct Servers {
+    /// Answers for names, and gives the plain lease unless an offer took its place.
+    names: Option<Running>,
+    /// An offer, and who makes it.
+    offered: Option<(Offer, Running)>,
 }
 
 impl Lab {
@@ -131,7 +131,7 @@ impl Lab {
             host.configure("eth0", INSTRUMENT, PREFIX, Some(GATEWAY))?;
             hosts.push(host);
         }
-        let mut lab = Self {
+        let lab = Self {
             hospital: around.router,
             next_router: around.next_router,
             centre: around.centre,
@@ -140,11 +140,10 @@ impl Lab {
             instruments: hosts,
             layout,
             cables,
-            names: None,
-            offered: None,
+            servers: Mutex::default(),
             directory,
         };
-        lab.serve(Some(BOX))?;
+        lab.serve(&mut lab.servers(), Some(BOX))?;
         Ok(lab)
     }
 
@@ -159,39 +158,45 @@ impl Lab {
     ///
     /// # Errors
     /// When a server does not start, or a program is missing (`udhcpd`).
-    pub fn offer(&mut self, offer: Option<&Offer>) -> Result<()> {
-        if let Some(Offered { offer: old, .. }) = self.offered.take() {
+    pub fn offer(&self, offer: Option<&Offer>) -> Result<()> {
+        let mut servers = self.servers();
+        if let Some((old, server)) = servers.offered.take() {
+            drop(server);
             self.second_router("del", &old)?;
         } else {
-            self.serve(None)?;
+            self.serve(&mut servers, None)?;
         }
-        let Some(offer) = offer else { return Ok(()) };
-        self.second_router("add", offer)?;
-        let server = self.hospital.serve_offer("lan0", offer, self.directory.path())?;
-        self.offered = Some(Offered {
-            offer: *offer,
-            _server: server,
-        });
+        if let Some(offer) = offer {
+            self.second_router("add", offer)?;
+            let server = self.hospital.serve_offer("lan0", offer, self.directory.path())?;
+            servers.offered = Some((*offer, server));
+        }
         Ok(())
     }
 
     /// Starts the name server, which gives `lease` by DHCP if there is one, in the place of the one that was there.
-    fn serve(&mut self, lease: Option<Ipv4Addr>) -> Result<()> {
-        self.names = None;
+    fn serve(&self, servers: &mut Servers, lease: Option<Ipv4Addr>) -> Result<()> {
+        servers.names = None;
         let names = [(CENTRE_NAME, *self.centre_address().ip())];
         let place = self.directory.path();
         let server = self.hospital.serve_dhcp("lan0", ROUTER, lease, &names, place)?;
-        self.names = Some(server);
+        servers.names = Some(server);
         Ok(())
     }
 
+    /// The router has the offer's router's address too, or has it no more.
     fn second_router(&self, verb: &str, offer: &Offer) -> Result<()> {
-        if offer.router == ROUTER {
+        let Offer { router, prefix, .. } = offer;
+        if *router == ROUTER {
             return Ok(());
         }
-        let Offer { router, prefix, .. } = offer;
         self.hospital
             .ip(&format!("address {verb} {router}/{prefix} dev lan0"))
+    }
+
+    /// Servers that a panic left half-changed are ended or replaced as any others.
+    fn servers(&self) -> MutexGuard<'_, Servers> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The machine's ends of the cables: the uplink first, then the ports in order.

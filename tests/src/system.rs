@@ -6,6 +6,7 @@
 mod agent;
 mod centre;
 mod seat;
+mod shell;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -2,16 +2,17 @@
 
 use std::net::Ipv4Addr;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 
 use super::Namespace;
 use crate::process::{Running, spawn};
 use crate::{Error, Result};
 
-/// A host. It is gone with this value and the programs in it.
-#[derive(Debug)]
+/// A host. It is gone with the last clone of this value and the programs in it.
+#[derive(Debug, Clone)]
 pub struct Host {
-    name: String,
-    namespace: Namespace,
+    name: Arc<str>,
+    namespace: Arc<Namespace>,
 }
 
 impl Host {
@@ -19,11 +20,11 @@ impl Host {
     ///
     /// # Errors
     /// When there is no right to make network namespaces.
-    pub fn new(name: impl Into<String>) -> Result<Self> {
+    pub fn new(name: impl Into<Arc<str>>) -> Result<Self> {
         let namespace = Namespace::new().map_err(|e| Error::Network("make a network namespace", e))?;
         let host = Self {
             name: name.into(),
-            namespace,
+            namespace: Arc::new(namespace),
         };
         host.ip("link set lo up")?;
         Ok(host)

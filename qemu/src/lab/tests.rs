@@ -157,7 +157,7 @@ fn an_error_of_ip_names_command_host_and_reason() {
 
 #[test]
 fn an_offer_takes_the_leases_place_and_can_be_withdrawn() {
-    let Some(mut lab) = lab(0) else { return };
+    let Some(lab) = lab(0) else { return };
     let asked = |lab: &Lab| lab.workstation.ask_dhcp("eth0").unwrap();
     let offer = Offer {
         address: [192, 168, 1, 77].into(),

@@ -12,6 +12,7 @@ mod boot;
 mod ear;
 mod flap;
 mod isolation;
+mod lease;
 mod network;
 mod power;
 mod random;
@@ -33,7 +34,7 @@ fn system_with(change: impl FnOnce(&mut Setup)) -> Option<System> {
     let needed = if !rap_qemu::lab::permitted() {
         "root, or a user namespace of one's own (scripts/test makes one)"
     } else if !setup.image.join("disk.img").is_file() {
-        "the image (rap-image build)"
+        "the image (rap-image build), or with a shell (rap-image build --overlay debug --out target/image/qemu-debug)"
     } else {
         let system = System::new(&setup);
         return Some(system.unwrap_or_else(|error| panic!("{error:#}")));
@@ -41,6 +42,11 @@ fn system_with(change: impl FnOnce(&mut Setup)) -> Option<System> {
     assert!(std::env::var_os("CI").is_none(), "this test needs {needed}");
     eprintln!("skipped: needs {needed}");
     None
+}
+
+/// The image with a shell, for `rapctl`.
+fn debug_image() -> PathBuf {
+    workspace().join("target/image/qemu-debug")
 }
 
 /// A system that is up; `None` when this machine cannot have one.
