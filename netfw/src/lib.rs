@@ -9,13 +9,19 @@
 //! shall look like; pure) → [`kernel`] (observe, change what differs). [`apply`] does all of it.
 //!
 //! ```
-//! use netfw::model::{Addressing, Endpoint, Host, Network, Port, Protocol, Service, Uplink};
+//! use netfw::model::{
+//!     Addressing, Endpoint, Host, Ipv6, Limits, Network, Opening, Port, Protocol, Service, Uplink,
+//! };
 //! use netfw::plan::NetPlan;
 //!
 //! let uplink = Uplink {
 //!     nic: "pci:0000:00:10.0".parse()?,
+//!     vlan: None,
+//!     mtu: None,
 //!     addressing: Addressing::Dhcp,
+//!     ipv6: Ipv6::Off,
 //!     dns: vec![],
+//!     search: vec![],
 //! };
 //! let port = Port {
 //!     name: "port1".parse()?,
@@ -25,6 +31,8 @@
 //!     dhcp: true,
 //!     mac: None,
 //!     services: vec![Service { name: "ingest", protocol: Protocol::Tcp, port: 8443 }],
+//!     remote: vec![Opening { protocol: Protocol::Tcp, port: 5900 }],
+//!     limits: Limits::default(),
 //! };
 //! let centre = Endpoint {
 //!     name: "centre".into(),
@@ -33,7 +41,7 @@
 //!     port: 443,
 //! };
 //!
-//! let network = Network::new(uplink, vec![port], vec![centre])?;
+//! let network = Network::new(uplink, vec![port], vec![centre], Some("10.200.0.0/24".parse()?))?;
 //! let plan = NetPlan::new(&network);
 //! assert_eq!(plan.ports[0].link.address, Some("192.168.1.1/24".parse()?));
 //!
@@ -53,10 +61,13 @@ pub mod model;
 pub mod netns;
 pub mod nft;
 pub mod plan;
+pub mod policy;
 pub mod ruleset;
 #[cfg(test)]
 mod sample;
 mod sys;
 
 pub use check::{Fault, Faults};
-pub use kernel::{Error, LinkReport, Machine, Report, apply, apply_on, fill, watch};
+pub use kernel::{
+    Error, LinkReport, Machine, Report, apply, apply_on, apply_plan, check, diff, fill, observe, remove, undo, watch,
+};

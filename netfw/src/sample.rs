@@ -1,6 +1,11 @@
-//! The network the unit tests share: a static uplink, two instruments with the same fixed address, one pinned.
+//! The network the unit tests share: a static uplink, two instruments with the same fixed address, one pinned and
+//! reachable for remote sessions.
 
-use crate::model::{Addressing, Endpoint, Host, Network, Port, Protocol, Service, Uplink};
+use std::net::IpAddr;
+
+use crate::model::{
+    Addressing, Endpoint, Host, Ipv6, Limits, Network, Opening, Port, Protocol, Service, Uplink,
+};
 
 pub(crate) fn network() -> Network {
     Network {
@@ -10,7 +15,11 @@ pub(crate) fn network() -> Network {
                 address: "10.9.0.2/24".parse().unwrap(),
                 gateway: Some([10, 9, 0, 1].into()),
             },
-            dns: vec![[10, 9, 0, 1].into()],
+            vlan: None,
+            mtu: None,
+            ipv6: Ipv6::Off,
+            dns: vec![IpAddr::from([10, 9, 0, 1])],
+            search: Vec::new(),
         },
         ports: vec![port("port1", true), port("port2", false)],
         endpoints: vec![Endpoint {
@@ -19,6 +28,7 @@ pub(crate) fn network() -> Network {
             protocol: Protocol::Tcp,
             port: 8443,
         }],
+        sessions: Some("10.200.0.0/24".parse().unwrap()),
     }
 }
 
@@ -36,5 +46,19 @@ fn port(name: &str, pinned: bool) -> Port {
             protocol: Protocol::Tcp,
             port: 8443,
         }],
+        remote: match pinned {
+            true => vec![
+                Opening {
+                    protocol: Protocol::Tcp,
+                    port: 5900,
+                },
+                Opening {
+                    protocol: Protocol::Udp,
+                    port: 7000,
+                },
+            ],
+            false => Vec::new(),
+        },
+        limits: Limits::default(),
     }
 }

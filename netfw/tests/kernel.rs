@@ -9,14 +9,14 @@
 )]
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use netfw::Machine;
-use netfw::model::{Addressing, Endpoint, Host, Network, Port, Protocol, Service, Uplink};
+use netfw::model::{Addressing, Endpoint, Host, Ipv6, Limits, Network, Port, Protocol, Service, Uplink};
 use netfw::netns::Namespace;
-use netfw::ruleset::{ENDPOINTS, Element};
+use netfw::ruleset::{ENDPOINTS, Element, Key};
 
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
 const INSTRUMENT: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 50);
@@ -90,6 +90,8 @@ impl Lab {
                 protocol: Protocol::Tcp,
                 port: 8443,
             }],
+            remote: Vec::new(),
+            limits: Limits::default(),
         };
         let uplink = Uplink {
             nic: "mac:02:00:00:00:00:01".parse().unwrap(),
@@ -97,7 +99,11 @@ impl Lab {
                 address: "10.9.0.2/24".parse().unwrap(),
                 gateway: Some([10, 9, 0, 1].into()),
             },
-            dns: vec![[10, 9, 0, 1].into()],
+            vlan: None,
+            mtu: None,
+            ipv6: Ipv6::Off,
+            dns: vec![IpAddr::from([10, 9, 0, 1])],
+            search: Vec::new(),
         };
         let centre = Endpoint {
             name: "centre".to_owned(),
@@ -105,7 +111,7 @@ impl Lab {
             protocol: Protocol::Tcp,
             port: 8443,
         };
-        Network::new(uplink, vec![port(1), port(2)], vec![centre]).unwrap()
+        Network::new(uplink, vec![port(1), port(2)], vec![centre], None).unwrap()
     }
 
     /// Applies, with every link as planned.
@@ -215,10 +221,10 @@ fn applied_twice_changes_nothing_and_what_was_disturbed_is_mended() {
     assert_eq!(
         lab.apply(),
         [
-            format!("loaded the table of {port1}"),
-            "port1: remove address 192.168.1.9/24".to_owned(),
-            "port1: switch on".to_owned(),
-            "port1: pin 192.168.1.50 to 06:00:00:00:00:11".to_owned(),
+            "port1: load table netfw",
+            "port1: remove address 192.168.1.9/24 from port1",
+            "port1: switch port1 on",
+            "port1: pin 192.168.1.50 to 06:00:00:00:00:11",
         ]
     );
     assert_eq!(lab.apply(), Vec::<String>::new());
@@ -413,9 +419,12 @@ fn a_resolved_endpoint_is_open_for_its_time() {
     let address = Ipv4Addr::new(10, 9, 0, 11);
     lab.listen("lan", address, 443);
     assert!(lab.connect("root", address, 443).is_err());
-    let element = |address, seconds| Element {
-        address,
-        service: Some((Protocol::Tcp, if address == CENTRE { 8443 } else { 443 })),
+    let element = |address: Ipv4Addr, seconds| Element {
+        key: Key::Service(
+            address.into(),
+            Protocol::Tcp,
+            if address == CENTRE { 8443 } else { 443 },
+        ),
         timeout: Some(Duration::from_secs(seconds)),
         comment: "endpoints.centre".to_owned(),
     };

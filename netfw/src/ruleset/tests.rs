@@ -2,6 +2,7 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p netfw` writes the files anew.
 
+use crate::model::{Addressing, Endpoint, Host, Ipv6};
 use crate::plan::NetPlan;
 use crate::sample;
 
@@ -32,17 +33,35 @@ fn pretty(value: &Value) -> String {
     lines.join("\n") + "\n"
 }
 
+/// Both forms of a table.
+fn check_table(name: &str, table: &Table) {
+    check(&format!("{name}.nft"), &table.text());
+    check(&format!("{name}.json"), &pretty(&table.json()));
+}
+
 #[test]
 fn the_tables_are_the_golden_ones() {
     let mut network = sample::network();
     let plan = NetPlan::new(&network);
-    check("root-static.nft", &plan.root.table.text());
-    check("root-static.json", &pretty(&plan.root.table.json()));
-    check("port-pinned-dhcp.nft", &plan.ports[0].table.text());
-    check("port-pinned-dhcp.json", &pretty(&plan.ports[0].table.json()));
-    check("port-fixed.nft", &plan.ports[1].table.text());
-    network.uplink.addressing = crate::model::Addressing::Dhcp;
-    check("root-dhcp.nft", &NetPlan::new(&network).root.table.text());
+    check_table("root-static", &plan.root.table);
+    check_table("port-pinned-dhcp-remote", &plan.ports[0].table);
+    check_table("port-fixed", &plan.ports[1].table);
+    let sessions = plan.sessions.unwrap();
+    check_table("session-root", &sessions.root_table);
+    check_table("session-port", &sessions.ports[0].table);
+
+    network.sessions = None;
+    network.ports[0].remote.clear();
+    network.uplink.addressing = Addressing::Dhcp;
+    network.uplink.ipv6 = Ipv6::Slaac;
+    network.uplink.dns.push("2001:db8::53".parse().unwrap());
+    let centre = Endpoint {
+        name: "centre6".to_owned(),
+        host: Host::Ip("2001:db8::10".parse().unwrap()),
+        ..network.endpoints[0].clone()
+    };
+    network.endpoints.push(centre);
+    check_table("root-dhcp-slaac", &NetPlan::new(&network).root.table);
 }
 
 #[test]
@@ -57,12 +76,11 @@ fn a_marker_tells_tables_apart_and_is_the_same_every_time() {
 fn an_element_is_taken_out_before_it_is_given_its_time_anew() {
     // Linux before 6.12 keeps the old timeout of an element that is added again.
     let element = Element {
-        address: [10, 9, 0, 1].into(),
-        service: None,
+        key: Key::Address([10, 9, 0, 1].into()),
         timeout: Some(std::time::Duration::from_secs(60)),
         comment: "uplink.dns".to_owned(),
     };
-    let transaction = refill(DNS, &[element]);
+    let transaction = refill(TABLE, DNS, &[element]);
     let verbs: Vec<_> = transaction["nftables"]
         .as_array()
         .unwrap()

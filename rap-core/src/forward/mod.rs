@@ -31,8 +31,9 @@ use tokio_rustls::TlsAcceptor;
 pub use self::ingest::Listener;
 pub use self::lane::Lane;
 use self::log::{Disk, Log, NewRecord, OpenError};
-pub use self::service::run;
+pub use self::service::{Place, run};
 use self::signal::Signal;
+pub use self::status::Exchange;
 use self::status::Status;
 use self::uplink::{Patience, Progress, Uplink};
 use self::writer::Writer;
@@ -46,6 +47,8 @@ pub struct Config {
     pub directory: PathBuf,
     /// The service centre, `https://HOST:PORT`.
     pub centre: String,
+    /// The relay every connection to it goes through; `None` connects straight, in tests of one process.
+    pub relay: Option<SocketAddr>,
     /// The ports' listening sockets.
     pub listeners: Vec<Listener>,
     /// A report of the box's own, queued at start.
@@ -65,6 +68,7 @@ impl Config {
         Self {
             directory: directory.to_owned(),
             centre,
+            relay: None,
             listeners: Vec::new(),
             hello: None,
             log: log::Config::default(),
@@ -159,7 +163,7 @@ impl Forwarder {
             signal: Arc::clone(&signal),
             progress: Arc::clone(&progress),
             url: format!("{}{}", config.centre.trim_end_matches('/'), uplink::PATH),
-            agent: uplink::agent(identity.centre_tls(), &config.patience),
+            agent: uplink::agent(identity.centre_tls(), &config.patience, config.relay),
             patience: config.patience,
         };
         let delivering = std::thread::Builder::new()

@@ -6,7 +6,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use netfw::Machine;
 use netfw::model::{Endpoint, Host, Network};
-use netfw::ruleset::{ENDPOINTS, Element};
+use netfw::ruleset::{ENDPOINTS, Element, Key};
+
+use super::stop::Stop;
 
 /// How often names are resolved.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -15,8 +17,8 @@ const RETRY: Duration = Duration::from_secs(3);
 /// How long an address stays allowed after its name last led to it: name servers may be away for as long.
 const VALID: Duration = Duration::from_secs(3600);
 
-/// Starts resolving, when there is anything to resolve.
-pub(super) fn start(machine: &Machine, network: &Network) -> anyhow::Result<()> {
+/// Starts resolving, when there is anything to resolve, until told to stop.
+pub(super) fn start(machine: &Machine, network: &Network, stop: Stop) -> anyhow::Result<()> {
     let named = network
         .endpoints
         .iter()
@@ -31,7 +33,9 @@ pub(super) fn start(machine: &Machine, network: &Network) -> anyhow::Result<()> 
                 .endpoints
                 .iter()
                 .all(|endpoint| allow(&machine, &network, endpoint));
-            std::thread::sleep(if complete { INTERVAL } else { RETRY });
+            if !stop.pause(if complete { INTERVAL } else { RETRY }) {
+                return;
+            }
         }
     };
     std::thread::Builder::new()
@@ -82,9 +86,8 @@ fn elements(endpoint: &Endpoint, addresses: &[IpAddr]) -> Vec<Element> {
         .collect();
     addresses.sort_unstable();
     addresses.dedup();
-    let element = |address| Element {
-        address,
-        service: Some((endpoint.protocol, endpoint.port)),
+    let element = |address: Ipv4Addr| Element {
+        key: Key::Service(address.into(), endpoint.protocol, endpoint.port),
         timeout: Some(VALID),
         comment: format!("endpoints.{}", endpoint.name),
     };
@@ -109,8 +112,9 @@ mod tests {
             ["10.9.0.10", "127.0.0.1", "::1", "10.9.0.10", "0.0.0.0"].map(|text| text.parse().unwrap());
         let addresses: Vec<_> = elements(&endpoint, &found)
             .into_iter()
-            .map(|element| element.address)
+            .map(|element| element.key)
             .collect();
-        assert_eq!(addresses, [Ipv4Addr::new(10, 9, 0, 10)]);
+        let centre = Key::Service([10, 9, 0, 10].into(), Protocol::Tcp, 443);
+        assert_eq!(addresses, [centre]);
     }
 }

@@ -3,12 +3,12 @@
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use netfw::model::{Addressing, Host, Nic, PortName};
+use netfw::model::{Addressing, Nic, PortName};
 use toml::de::DeTable;
 
 use super::mistake::{Fault, Mistake};
 use super::read::{At, Reader, Section};
-use super::{Centre, Ingest, Port, Site, Uplink};
+use super::{Centre, Ingest, Port, Site, Target, Uplink, egress};
 
 const NIC: &str = "pci: and a PCI function, or mac: and an Ethernet address of one station";
 const NIC_FIX: &str = "write where the card sits, such as \"pci:0000:00:11.0\", or its address, such as \"mac:52:54:00:12:34:56\"";
@@ -43,7 +43,8 @@ pub(super) fn decode(text: &str) -> Result<Site, Vec<Mistake>> {
 
 fn site<'a>(reader: &mut Reader<'a>, root: Section<'a>) -> Option<Site> {
     version(reader, root);
-    reader.refuse_unknown(root, "", &["version", "name", "uplink", "centre", "port"]);
+    let known = ["version", "name", "uplink", "centre", "port", "proxy", "egress"];
+    reader.refuse_unknown(root, "", &known);
     let name = reader.required(root, "", "name", "\"rap-ward-3\"");
     let name = name.and_then(|name| host_name(reader, name));
     let uplink = reader
@@ -53,6 +54,7 @@ fn site<'a>(reader: &mut Reader<'a>, root: Section<'a>) -> Option<Site> {
         .table(root, "centre")
         .and_then(|table| centre(reader, table));
     let ports = ports(reader, root);
+    let egress = egress::decode(reader, root);
     // Also without an uplink: what ports say of each other is told in the same run.
     relations(reader, uplink.as_ref(), &ports);
     let (uplink, _) = uplink?;
@@ -61,6 +63,7 @@ fn site<'a>(reader: &mut Reader<'a>, root: Section<'a>) -> Option<Site> {
         uplink,
         centre: centre?,
         ports: ports.into_iter().map(|port| port.port).collect(),
+        egress,
     })
 }
 
@@ -167,36 +170,14 @@ fn centre(reader: &mut Reader<'_>, table: Section<'_>) -> Option<Centre> {
     centre
 }
 
-/// RFC 3986 §3.2, cut down to what a service centre's base may be: https, a host, a port, no more.
+/// RFC 3986 §3, cut down to what a service centre's base may be: https, a host, a port, no more.
 fn parse_url(url: &str) -> Option<Centre> {
     let rest = url.strip_prefix("https://")?;
-    let authority = rest.strip_suffix('/').unwrap_or(rest);
-    let (host, port) = match authority.rsplit_once(':') {
-        // A colon inside brackets belongs to an IPv6 address.
-        Some((host, port)) if !port.contains(']') => (host, port.parse().ok().filter(|port| *port != 0)?),
-        _ => (authority, 443),
-    };
-    let host = if let Some(inner) = host.strip_prefix('[') {
-        Host::Ip(
-            inner
-                .strip_suffix(']')?
-                .parse::<std::net::Ipv6Addr>()
-                .ok()?
-                .into(),
-        )
-    } else if host.chars().all(|c| c.is_ascii_digit() || c == '.') {
-        Host::Ip(host.parse::<Ipv4Addr>().ok()?.into())
-    } else {
-        let label = |l: &str| {
-            let clean = l.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-            (1..=63).contains(&l.len()) && clean && !l.starts_with('-') && !l.ends_with('-')
-        };
-        if host.len() > 253 || !host.split('.').all(label) {
-            return None;
-        }
-        Host::Name(host.to_ascii_lowercase())
-    };
-    Some(Centre { host, port })
+    let target = Target::parse(rest.strip_suffix('/').unwrap_or(rest), Some(443))?;
+    Some(Centre {
+        host: target.host,
+        port: target.port,
+    })
 }
 
 /// A port and where the fields stand that others may contradict.

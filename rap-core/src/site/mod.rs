@@ -3,8 +3,11 @@
 //! Invariants: a [`Site`] is valid as a whole; [`Site::parse`] reports *every* mistake of a file in one run.
 
 mod decode;
+mod egress;
 mod mistake;
+mod network;
 mod read;
+mod target;
 #[cfg(test)]
 mod tests;
 
@@ -13,8 +16,11 @@ use std::path::Path;
 
 use ipnet::Ipv4Net;
 use netfw::model::{Addressing, Host, Mac, Nic, PortName};
+use sha2::{Digest as _, Sha256};
 
+pub use egress::{Destination, Egress, Exit, Proxy, ProxyKind, Via, is_proxy_name};
 pub use mistake::{Fault, Mistake, Mistakes};
+pub use target::Target;
 
 /// A complete `site.toml` with a comment on every field; valid, and used by the documentation and the tests.
 pub const EXAMPLE: &str = include_str!("example.toml");
@@ -34,6 +40,8 @@ pub struct Site {
     pub centre: Centre,
     /// The instruments' ports, at least one.
     pub ports: Vec<Port>,
+    /// How what leaves the box gets out.
+    pub egress: Egress,
 }
 
 impl Site {
@@ -69,6 +77,18 @@ impl Site {
     }
 }
 
+/// SHA-256 of a site's text in hexadecimal: by it the box's services tell one another which site they mean.
+#[must_use]
+pub fn fingerprint(text: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let hash = Sha256::digest(text);
+    hash.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// `[uplink]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Uplink {
@@ -87,6 +107,17 @@ pub struct Centre {
     pub host: Host,
     /// Port of the URL, 443 when not written.
     pub port: u16,
+}
+
+impl Centre {
+    /// Where it is.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        Target {
+            host: self.host.clone(),
+            port: self.port,
+        }
+    }
 }
 
 /// How agents on one port post their reports.

@@ -1,0 +1,125 @@
+//! The site in force: read from the disk, published for the other services, and what runs for it beside the loop.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError};
+
+use anyhow::Context as _;
+use netfw::model::Network;
+
+use super::daemon::Event;
+use super::stop::Stop;
+use super::{Place, dhcp_server, resolve, uplink};
+use crate::site::{Site, fingerprint};
+
+/// A site that parses, and its network.
+#[derive(Debug)]
+pub(super) struct InForce {
+    /// The [`fingerprint`] of its text.
+    pub(super) fingerprint: String,
+    pub(super) site: Site,
+    pub(super) network: Network,
+    stop: Stop,
+}
+
+impl InForce {
+    /// Reads `text`, which mistakes call `file`.
+    ///
+    /// # Errors
+    /// Every mistake of the site, or what its parts say of each other.
+    pub(super) fn read(text: &[u8], file: &Path) -> anyhow::Result<Self> {
+        let fingerprint = fingerprint(text);
+        let text = std::str::from_utf8(text).with_context(|| format!("{} is no text", file.display()))?;
+        let site = Site::parse(text, file)?;
+        let network = site.network()?;
+        Ok(Self {
+            fingerprint,
+            site,
+            network,
+            stop: Stop::default(),
+        })
+    }
+
+    /// Starts everything that goes on beside the loop, each on threads of its own, until this is dropped.
+    ///
+    /// # Errors
+    /// When a thread cannot be started, or the DHCP client's files cannot be written.
+    pub(super) fn start_helpers(&self, place: &Place, wake: &Wake) -> anyhow::Result<()> {
+        let ports = self.site.ports.iter().map(|port| port.name.as_str());
+        let ports = ports.map(|name| place.machine.port(name));
+        for namespace in ports.chain([place.machine.root.clone()]) {
+            let (wake, stop) = (wake.clone(), self.stop.clone());
+            netfw::watch(namespace, move || !stop.is_set() && wake.changed())?;
+        }
+        for port in self.site.ports.iter().filter(|port| port.dhcp) {
+            dhcp_server::start(place.machine.port(port.name.as_str()), port, self.stop.clone())?;
+        }
+        resolve::start(&place.machine, &self.network, self.stop.clone())?;
+        uplink::start(place, &self.network, self.stop.clone())
+    }
+}
+
+impl Drop for InForce {
+    fn drop(&mut self) {
+        self.stop.set();
+    }
+}
+
+/// Makes the loop look at everything.
+#[derive(Debug, Clone)]
+pub(super) struct Wake {
+    pub(super) dirty: Arc<AtomicBool>,
+    pub(super) events: SyncSender<Event>,
+}
+
+impl Wake {
+    /// Says whether anybody listens.
+    pub(super) fn changed(&self) -> bool {
+        self.dirty.store(true, Ordering::Relaxed);
+        // When the queue is full the loop is awake anyway.
+        !matches!(
+            self.events.try_send(Event::Changed),
+            Err(TrySendError::Disconnected(_))
+        )
+    }
+}
+
+/// Publishes `text` at `path`, or that there is no site; says whether that is news.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(super) fn publish(path: &Path, text: Option<&[u8]>) -> anyhow::Result<bool> {
+    let before = std::fs::read(path).ok();
+    if before.as_deref() == text {
+        return Ok(false);
+    }
+    let replaced = match (text, path.parent(), path.file_name()) {
+        (Some(text), Some(folder), Some(name)) => {
+            let temporary = folder.join(format!(".{}", name.to_string_lossy()));
+            std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, path))
+        }
+        _ => std::fs::remove_file(path),
+    };
+    replaced
+        .map(|()| true)
+        .with_context(|| format!("cannot publish the site in force at {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_published_is_news_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("site.toml");
+        assert!(!publish(&path, None).unwrap());
+        assert!(publish(&path, Some(b"one")).unwrap());
+        assert!(!publish(&path, Some(b"one")).unwrap());
+        assert!(publish(&path, Some(b"two")).unwrap());
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert!(publish(&path, None).unwrap());
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,388 @@
+//! A new site on trial: applied, and undone unless it is confirmed in time (commit-confirm). This decides; it touches
+//! nothing but through [`Folder`].
+//!
+//! Three files in the configuration's folder, each replaced as a whole:
+//!
+//! | file | is |
+//! |---|---|
+//! | `site.toml` | the last good site, always |
+//! | `site.trial.toml` | the site on trial; there is a trial exactly while this file is there |
+//! | `trials.json` | what was tried, when, how it ended and why: for people, and for the deadline |
+//!
+//! Invariants, held by a property test that cuts the power between any two operations and within each:
+//! * Confirming is one rename, so there is a whole `site.toml` at every moment, and it is the last good site or the one
+//!   that is being confirmed.
+//! * A trial belongs to one boot of the kernel. Found in the same boot it goes on (netd was restarted); found in another
+//!   one it is undone (the power was cut, the box hung or was restarted).
+//! * Its deadline is a time since boot that goes on in suspend (`CLOCK_BOOTTIME`): no wall clock moves it.
+//! * Nothing is held in memory: what is decided follows from what is on the disk, so a crash is no special case.
+
+mod folder;
+
+use std::io;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::moment::Moment;
+use crate::site::fingerprint;
+
+pub(super) use folder::{Directory, Folder};
+
+const SITE: &str = "site.toml";
+const TRIAL: &str = "site.trial.toml";
+const RECORDS: &str = "trials.json";
+/// How many trials are remembered.
+const REMEMBERED: usize = 8;
+
+/// One trial, as it is remembered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Record {
+    /// [`fingerprint`] of the site that was tried.
+    pub(crate) site: String,
+    /// When it began, RFC 3339 by the box's clock; for people.
+    pub(crate) began: String,
+    /// The kernel's boot in which it began.
+    pub(crate) boot: String,
+    /// When that was, in milliseconds since the boot.
+    pub(crate) since: u64,
+    /// When it is undone, in milliseconds since the boot.
+    pub(crate) deadline: u64,
+    /// How it ended; `None` while it goes on.
+    pub(crate) ended: Option<Ending>,
+}
+
+/// How a trial ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Ending {
+    /// What became of the site.
+    pub(crate) outcome: Outcome,
+    /// Why, in words.
+    pub(crate) why: String,
+    /// When, RFC 3339 by the box's clock; for people.
+    pub(crate) at: String,
+}
+
+/// What became of a site that was tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Outcome {
+    /// It is the last good site now.
+    Kept,
+    /// The last good site is in force again.
+    Undone,
+}
+
+/// Why something cannot be done with a trial.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TrialError {
+    /// One trial at a time.
+    #[error("a trial is running; confirm or revert it first (rapctl net confirm, rapctl net revert)")]
+    Running,
+    /// Nothing to confirm or revert.
+    #[error("no trial is running")]
+    NotRunning,
+    /// It is the last good site.
+    #[error("this site is the one in force already; nothing was changed")]
+    Same,
+    /// The disk.
+    #[error("cannot {operation} on the data partition")]
+    Disk {
+        /// What was to be done.
+        operation: &'static str,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// What is to be done on the disk, each step whole or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Step {
+    /// Write down what was tried.
+    Remember(Vec<Record>),
+    /// Put the site on trial.
+    Put(Vec<u8>),
+    /// The trial is the last good site from now on.
+    Keep,
+    /// The trial is gone.
+    Discard,
+}
+
+/// What the disk says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Facts {
+    /// [`fingerprint`] of `site.toml`.
+    good: Option<String>,
+    /// [`fingerprint`] of `site.trial.toml`.
+    trial: Option<String>,
+    records: Vec<Record>,
+}
+
+/// The trials in a folder.
+#[derive(Debug)]
+pub(super) struct Trials<F> {
+    folder: F,
+    /// How long a trial may go unconfirmed.
+    limit: Duration,
+}
+
+impl<F: Folder> Trials<F> {
+    pub(super) fn new(folder: F, limit: Duration) -> Self {
+        Self { folder, limit }
+    }
+
+    /// Finishes what a crash or a power cut left; to be called first. Says the trial that it ended, if any.
+    ///
+    /// # Errors
+    /// When the disk cannot be read or written.
+    pub(super) fn recover(&mut self, now: &Moment) -> Result<Option<Ending>, TrialError> {
+        let facts = self.facts()?;
+        let (steps, ending) = facts.recover(now);
+        self.perform(steps)?;
+        Ok(ending)
+    }
+
+    /// The text of the site in force: the one on trial, else the last good one; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub(super) fn in_force(&self) -> Result<Option<Vec<u8>>, TrialError> {
+        let name = if self.running()?.is_some() { TRIAL } else { SITE };
+        self.read(name)
+    }
+
+    /// The trial that goes on.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub(super) fn running(&self) -> Result<Option<Record>, TrialError> {
+        Ok(self.facts()?.running().cloned())
+    }
+
+    /// What was tried, the latest last.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub(super) fn records(&self) -> Result<Vec<Record>, TrialError> {
+        Ok(self.facts()?.records)
+    }
+
+    /// Puts `site` on trial from now on.
+    ///
+    /// # Errors
+    /// [`TrialError::Running`], [`TrialError::Same`], or the disk's; then nothing has changed.
+    pub(super) fn begin(&mut self, site: &[u8], now: &Moment) -> Result<(), TrialError> {
+        let steps = self.facts()?.begin(site, now, self.limit)?;
+        let begun = self.perform(steps);
+        if begun.is_err() {
+            // What the disk refuses here as well is finished at the next start.
+            let _ = self.perform(vec![Step::Discard]);
+            let _ = self.recover(now);
+        }
+        begun
+    }
+
+    /// Makes the site on trial the last good one.
+    ///
+    /// # Errors
+    /// [`TrialError::NotRunning`]; the disk's, and then the trial may still go on.
+    pub(super) fn keep(&mut self, why: &str, now: &Moment) -> Result<(), TrialError> {
+        let facts = self.facts()?;
+        let records = facts.closed(Outcome::Kept, why, now)?;
+        // The rename decides; a record that is missing after it is written by `recover`.
+        self.perform(vec![Step::Keep, Step::Remember(records)])
+    }
+
+    /// Goes back to the last good site.
+    ///
+    /// # Errors
+    /// [`TrialError::NotRunning`]; the disk's: then the next boot undoes the trial.
+    pub(super) fn undo(&mut self, why: &str, now: &Moment) -> Result<(), TrialError> {
+        let facts = self.facts()?;
+        let records = facts.closed(Outcome::Undone, why, now)?;
+        // What cannot be written down is undone all the same: a full disk must not keep a bad site in force.
+        let remembered = self.perform(vec![Step::Remember(records)]);
+        self.perform(vec![Step::Discard])?;
+        remembered
+    }
+
+    fn facts(&self) -> Result<Facts, TrialError> {
+        let records = self.read(RECORDS)?.unwrap_or_default();
+        Ok(Facts {
+            good: self.read(SITE)?.map(|text| fingerprint(&text)),
+            trial: self.read(TRIAL)?.map(|text| fingerprint(&text)),
+            // Damaged words are no reason for a box without a network.
+            records: serde_json::from_slice(&records).unwrap_or_default(),
+        })
+    }
+
+    fn read(&self, name: &'static str) -> Result<Option<Vec<u8>>, TrialError> {
+        let operation = "read the site";
+        self.folder
+            .read(name)
+            .map_err(|source| TrialError::Disk { operation, source })
+    }
+
+    fn perform(&mut self, steps: Vec<Step>) -> Result<(), TrialError> {
+        for step in steps {
+            let operation = step.words();
+            self.perform_one(step)
+                .map_err(|source| TrialError::Disk { operation, source })?;
+        }
+        Ok(())
+    }
+
+    fn perform_one(&mut self, step: Step) -> io::Result<()> {
+        match step {
+            Step::Remember(records) => self.replace(RECORDS, &serde_json::to_vec_pretty(&records)?),
+            Step::Put(site) => self.replace(TRIAL, &site),
+            Step::Keep => {
+                self.folder.rename(TRIAL, SITE)?;
+                self.folder.sync()
+            }
+            Step::Discard => {
+                self.folder.remove(TRIAL)?;
+                self.folder.sync()
+            }
+        }
+    }
+
+    fn replace(&mut self, name: &str, content: &[u8]) -> io::Result<()> {
+        let temporary = format!(".{name}");
+        self.folder.write(&temporary, content)?;
+        self.folder.rename(&temporary, name)?;
+        self.folder.sync()
+    }
+}
+
+impl Step {
+    fn words(&self) -> &'static str {
+        match self {
+            Self::Remember(_) => "write down the trial",
+            Self::Put(_) => "store the new site",
+            Self::Keep => "keep the new site",
+            Self::Discard => "remove the site that was tried",
+        }
+    }
+}
+
+impl Facts {
+    /// The open record of the site on trial.
+    fn running(&self) -> Option<&Record> {
+        let last = self.records.last().filter(|record| record.ended.is_none())?;
+        (Some(&last.site) == self.trial.as_ref()).then_some(last)
+    }
+
+    fn begin(&self, site: &[u8], now: &Moment, limit: Duration) -> Result<Vec<Step>, TrialError> {
+        if self.running().is_some() {
+            return Err(TrialError::Running);
+        }
+        let tried = fingerprint(site);
+        if self.good.as_ref() == Some(&tried) {
+            return Err(TrialError::Same);
+        }
+        let mut records = self.records.clone();
+        records.push(Record {
+            site: tried,
+            began: now.wall.clone(),
+            boot: now.boot.clone(),
+            since: milliseconds(now.since_boot),
+            deadline: milliseconds(now.since_boot + limit),
+            ended: None,
+        });
+        let surplus = records.len().saturating_sub(REMEMBERED);
+        records.drain(..surplus);
+        // The record first: a site on trial without its deadline would be undone.
+        Ok(vec![Step::Remember(records), Step::Put(site.to_vec())])
+    }
+
+    /// The records with the running trial's ending.
+    fn closed(&self, outcome: Outcome, why: &str, now: &Moment) -> Result<Vec<Record>, TrialError> {
+        if self.running().is_none() {
+            return Err(TrialError::NotRunning);
+        }
+        Ok(self.with_ending(Ending::new(outcome, why, now)))
+    }
+
+    fn with_ending(&self, ending: Ending) -> Vec<Record> {
+        let mut records = self.records.clone();
+        if let Some(last) = records.last_mut() {
+            last.ended = Some(ending);
+        }
+        records
+    }
+
+    /// What brings a disk found at start into order: afterwards a trial is running or there is none.
+    fn recover(&self, now: &Moment) -> (Vec<Step>, Option<Ending>) {
+        if let Some(running) = self.running() {
+            if running.boot == now.boot {
+                return (Vec::new(), None);
+            }
+            let why = "the box was restarted, or its power cut, before the new site was confirmed";
+            return self.undone(why, now);
+        }
+        let open = self.records.last().filter(|record| record.ended.is_none());
+        match (open, &self.trial) {
+            (None, None) => (Vec::new(), None),
+            // The last step of undoing was left.
+            (None, Some(_)) => (vec![Step::Discard], None),
+            // The rename was done, the record was not.
+            (Some(open), None) if Some(&open.site) == self.good.as_ref() => {
+                let why = "confirmed just before the box stopped";
+                let ending = Ending::new(Outcome::Kept, why, now);
+                (
+                    vec![Step::Remember(self.with_ending(ending.clone()))],
+                    Some(ending),
+                )
+            }
+            (Some(_), _) => self.undone("the box stopped before the trial had begun", now),
+        }
+    }
+
+    fn undone(&self, why: &str, now: &Moment) -> (Vec<Step>, Option<Ending>) {
+        let ending = Ending::new(Outcome::Undone, why, now);
+        let mut steps = vec![Step::Remember(self.with_ending(ending.clone()))];
+        if self.trial.is_some() {
+            steps.push(Step::Discard);
+        }
+        (steps, Some(ending))
+    }
+}
+
+impl Record {
+    /// How long it may go on unconfirmed.
+    pub(crate) fn left(&self, now: &Moment) -> Duration {
+        Duration::from_millis(self.deadline).saturating_sub(now.since_boot)
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Kept => "kept",
+            Self::Undone => "undone",
+        })
+    }
+}
+
+impl Ending {
+    fn new(outcome: Outcome, why: &str, now: &Moment) -> Self {
+        Self {
+            outcome,
+            why: why.to_owned(),
+            at: now.wall.clone(),
+        }
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod sim;
+#[cfg(test)]
+mod tests;
