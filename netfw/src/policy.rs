@@ -1,9 +1,18 @@
 //! Who may talk to whom, as promises: written from the description's words and independent of the rules that keep
 //! them, so that each can be held against the other.
+//!
+//! [`Network::verdict`] answers for one packet, [`Network::promises`] says it in sentences. Neither knows of rates:
+//! a packet that is allowed and one too many (see [`crate::model::Limits`]) is dropped in silence, a refusal that is
+//! one too many is not sent.
+
+mod inside;
+mod instrument;
+mod outside;
+mod promises;
 
 use std::net::IpAddr;
 
-use crate::model::{Mac, Opening, PortName, Protocol};
+use crate::model::{Addressing, Ipv6, Mac, Network, Opening, Port, PortName, Protocol};
 
 /// Where a packet comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -50,7 +59,8 @@ pub enum Kind {
 /// What a packet is within its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
-    /// The first one.
+    /// One from the side that opens or opened the connection. The first one and any later one are judged alike:
+    /// nothing passes because something passed before.
     Opens,
     /// One of a connection the other side opened, which was allowed when it was opened.
     Answers,
@@ -97,6 +107,9 @@ pub struct Moment {
     pub endpoints: Vec<(IpAddr, Protocol, u16)>,
     /// Name servers of the uplink's lease.
     pub dns: Vec<IpAddr>,
+    /// The addresses the uplink has besides configured ones: its lease's, those from router advertisements, and its
+    /// link-local one.
+    pub own: Vec<IpAddr>,
 }
 
 /// What becomes of a packet, as its sender sees it.
@@ -118,3 +131,105 @@ pub struct Answer {
     /// The reason, for people.
     pub reason: String,
 }
+
+impl Answer {
+    fn delivered(reason: impl Into<String>) -> Self {
+        Self {
+            verdict: Verdict::Delivered,
+            reason: reason.into(),
+        }
+    }
+
+    fn refused(reason: impl Into<String>) -> Self {
+        Self {
+            verdict: Verdict::Refused,
+            reason: reason.into(),
+        }
+    }
+
+    fn silent(reason: impl Into<String>) -> Self {
+        Self {
+            verdict: Verdict::Silent,
+            reason: reason.into(),
+        }
+    }
+}
+
+impl Network {
+    /// What becomes of `packet` at this `moment`.
+    #[must_use]
+    pub fn verdict(&self, moment: &Moment, packet: &Packet) -> Answer {
+        match &packet.zone {
+            Zone::Instrument(name) => self.at_port(name, |port| instrument::verdict(port, moment, packet)),
+            Zone::BoxAt(name) => self.at_port(name, |port| inside::from_port(port, packet)),
+            Zone::Hospital => outside::from_hospital(self, moment, packet),
+            Zone::Trunk => Answer::silent("What comes untagged beside the uplink's VLAN is nobody's."),
+            Zone::Tunnel => outside::from_tunnel(self, moment, packet),
+            Zone::Box => inside::from_root(self, moment, packet),
+        }
+    }
+
+    fn at_port(&self, name: &PortName, judge: impl FnOnce(&Port) -> Answer) -> Answer {
+        let port = self.ports.iter().find(|port| port.name == *name);
+        port.map_or_else(
+            || Answer::silent(format!("There is no port {name}: its card stays switched off.")),
+            judge,
+        )
+    }
+
+    /// Whether `address` is the uplink's.
+    fn is_own(&self, moment: &Moment, address: IpAddr) -> bool {
+        let v4 = match self.uplink.addressing {
+            Addressing::Static { address, .. } => Some(IpAddr::V4(address.addr())),
+            Addressing::Dhcp => None,
+        };
+        let v6 = match self.uplink.ipv6 {
+            Ipv6::Static { address, .. } => Some(IpAddr::V6(address.addr())),
+            Ipv6::Off | Ipv6::Slaac => None,
+        };
+        [v4, v6].contains(&Some(address)) || moment.own.contains(&address)
+    }
+
+    /// The port whose instrument has the service address `address`.
+    fn behind(&self, address: IpAddr) -> Option<&Port> {
+        let reachable = self.ports.iter().filter(|port| !port.remote.is_empty());
+        reachable
+            .into_iter()
+            .find(|port| self.service_address(&port.name).map(IpAddr::V4) == Some(address))
+    }
+}
+
+impl Moment {
+    /// Whether a session is open to this protocol and port of `port`.
+    fn is_open(&self, port: &Port, protocol: Protocol, number: u16) -> bool {
+        let wanted = Opening {
+            protocol,
+            port: number,
+        };
+        self.open
+            .iter()
+            .any(|(name, opening)| *name == port.name && *opening == wanted)
+    }
+
+    /// Whether a session is open to anything at `port`.
+    fn any_open(&self, port: &Port) -> bool {
+        self.open.iter().any(|(name, _)| *name == port.name)
+    }
+}
+
+/// Whether this is UDP between these two ports, whatever its state.
+fn is_udp(kind: Kind, from: u16, to: u16) -> bool {
+    matches!(kind, Kind::Transport { protocol: Protocol::Udp, source, destination, .. }
+        if (source, destination) == (from, to))
+}
+
+/// Whether the address is one of a group, not of a host.
+fn is_group(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_multicast(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -13,11 +13,11 @@ use rap_core::build_info::BuildInfo;
 
 use crate::deb::{self, unpack_all};
 use crate::digest::Sha256;
-use crate::disk::{OutputError, Staging};
 use crate::fetch::Fetcher;
 use crate::hermetic::{self, HermeticError};
 use crate::image::{self, CORE, Image, ImageError, Ingredients, Package};
 use crate::lock::{self, Change, Group, Lock, Refused};
+use crate::output::{OutputError, Staging};
 use crate::overlay::{self, Stack};
 use crate::payload::{Kind, Part};
 use crate::pick::{self, Firmware, Picked, firmware, pick};

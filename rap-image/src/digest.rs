@@ -45,7 +45,12 @@ impl Hasher {
         Self::default()
     }
 
-    /// The digest of all that was written.
+    /// Hashes `bytes` after what was hashed before.
+    pub fn update(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all that was hashed.
     #[must_use]
     pub fn finish(self) -> Sha256 {
         Sha256(self.0.finalize().into())
@@ -80,7 +85,7 @@ impl FromStr for Sha256 {
 
     fn from_str(text: &str) -> Result<Self, NotSha256> {
         let wrong = || NotSha256(text.to_owned());
-        if text.len() != 64 || !text.is_ascii() {
+        if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return Err(wrong());
         }
         let mut bytes = [0; 32];
@@ -116,7 +121,7 @@ mod tests {
 
     #[test]
     fn refuses_what_is_none() {
-        for text in ["", "ba78", &"g".repeat(64), &"é".repeat(32)] {
+        for text in ["", "ba78", &"g".repeat(64), &"é".repeat(32), &"+1".repeat(32)] {
             assert!(text.parse::<Sha256>().is_err(), "{text}");
         }
     }

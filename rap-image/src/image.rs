@@ -10,9 +10,9 @@ use rap_core::boot::fat::Volume;
 use rap_core::boot::slot::{self, Label, SlotError};
 use rap_core::build_info::BuildInfo;
 
+use crate::digest::Hasher;
 use crate::hermetic::Core;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::cpio::{self, CpioError};
 use crate::payload::{Entry, Kind, Part};
@@ -177,7 +177,7 @@ pub fn volumes<'a>(
 
 /// SHA-256 over everything the image is made from, each piece preceded by its length.
 fn build_id(ingredients: &Ingredients) -> String {
-    let mut hash = Sha256::new();
+    let mut hash = Hasher::new();
     let mut piece = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
@@ -209,13 +209,7 @@ fn build_id(ingredients: &Ingredients) -> String {
     }
     piece(ingredients.command_line.as_bytes());
     piece(&ingredients.watchdog_seconds.to_le_bytes());
-    hex(&hash.finalize())
-}
-
-/// Lower-case hexadecimal digits.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.finish().to_string()
 }
 
 fn core_part(ingredients: &Ingredients, info: &BuildInfo) -> Part {

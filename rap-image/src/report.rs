@@ -4,9 +4,9 @@ use std::fmt::{self, Display};
 
 use rap_core::build_info::BuildInfo;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
-use crate::image::{Image, Package, Share, hex};
+use crate::digest::Sha256;
+use crate::image::{Image, Package, Share};
 use crate::uki::{Program, UkiError};
 
 /// The report of one build.
@@ -48,8 +48,8 @@ impl Report {
         Ok(Self {
             info: image.info.clone(),
             uki_bytes: total,
-            unsigned_digest: hex(&Program::parse(&image.uki)?.authenticode()),
-            sha256: hex(&Sha256::digest(&image.uki)),
+            unsigned_digest: Program::parse(&image.uki)?.authenticode().to_string(),
+            sha256: Sha256::of(&image.uki).to_string(),
             parts: image.shares.iter().map(|share| part(share, total)).collect(),
             packages,
         })

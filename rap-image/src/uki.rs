@@ -9,7 +9,7 @@
 
 use std::ops::Range;
 
-use sha2::{Digest, Sha256};
+use crate::digest::{Hasher, Sha256};
 
 const ALIGNMENT: usize = 4096;
 const SECTION_HEADER: usize = 40;
@@ -216,17 +216,17 @@ impl<'a> Program<'a> {
 
     /// The Authenticode SHA-256: over everything but the checksum, the signature's directory entry and the signature.
     #[must_use]
-    pub fn authenticode(&self) -> [u8; 32] {
+    pub fn authenticode(&self) -> Sha256 {
         let checksum = self.pe + 24 + 64;
         let entry = self.security_entry();
         let end = self.bytes.len() - self.signature().len();
-        let mut hash = Sha256::new();
+        let mut hash = Hasher::new();
         hash.update(&self.bytes[..checksum]);
         hash.update(&self.bytes[checksum + 4..entry]);
         hash.update(&self.bytes[entry + 8..end]);
         // The signature's place is padded to a multiple of 8 before it is attached.
         hash.update(&[0_u8; 8][..end.next_multiple_of(8) - end]);
-        hash.finalize().into()
+        hash.finish()
     }
 
     /// Whether a signature is attached.

@@ -15,10 +15,10 @@ use rap_core::boot::fat::Volume;
 use rap_core::boot::slot::{Label, SlotError, slot_image};
 use rap_core::build_info::BuildInfo;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use crate::cpio::{self, CpioError};
-use crate::image::{CONTENTS, Contents, Package, hex};
+use crate::digest::Sha256;
+use crate::image::{CONTENTS, Contents, Package};
 use crate::payload::{Entry, Kind};
 use crate::report::grouped;
 use crate::uki::{Program, UkiError};
@@ -307,8 +307,8 @@ pub fn read_uki(bytes: &[u8]) -> Result<FoundUki, VerifyError> {
     }
     Ok(FoundUki {
         bytes: bytes.len(),
-        sha256: hex(&Sha256::digest(bytes)),
-        unsigned_digest: hex(&program.authenticode()),
+        sha256: Sha256::of(bytes).to_string(),
+        unsigned_digest: program.authenticode().to_string(),
         signed: program.is_signed(),
         sections: program
             .sections

@@ -134,7 +134,11 @@ fn services(port: &Port) -> Vec<Rule> {
             // iifname "port1" tcp dport 8443 ct state new limit rate over 50/second burst 100 packets counter drop
             Rule::new(
                 format!("{path}: rate"),
-                [opening(), vec![Part::Beyond(rate, 2 * rate), Part::Drop]].concat(),
+                [
+                    opening(),
+                    vec![Part::Beyond(rate, rate.saturating_mul(2)), Part::Drop],
+                ]
+                .concat(),
             ),
             // iifname "port1" tcp dport 8443 ct state new ct count over 64 counter drop
             Rule::new(

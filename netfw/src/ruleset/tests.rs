@@ -3,8 +3,12 @@
 //! `UPDATE_GOLDEN=1 cargo test -p netfw` writes the files anew.
 
 use crate::model::{Addressing, Endpoint, Host, Ipv6};
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+
 use crate::plan::NetPlan;
-use crate::sample;
+use crate::sample::{self, any_network};
 
 use super::*;
 
@@ -88,4 +92,88 @@ fn an_element_is_taken_out_before_it_is_given_its_time_anew() {
         .flat_map(|command| command.as_object().unwrap().keys())
         .collect();
     assert_eq!(verbs, ["add", "delete", "add"]);
+}
+
+/// Every table of a plan.
+fn tables(plan: &NetPlan) -> Vec<&Table> {
+    let ports = plan.ports.iter().map(|port| &port.table);
+    let sessions = plan.sessions.iter().flat_map(|sessions| {
+        let ports = sessions.ports.iter().map(|port| &port.table);
+        ports.chain([&sessions.root_table])
+    });
+    ports.chain([&plan.root.table]).chain(sessions).collect()
+}
+
+/// The comments of rules in the text form, in order, with their chains.
+fn rules_of_text(text: &str) -> Vec<String> {
+    let mut chain = "";
+    let mut rules = Vec::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("\tchain ") {
+            chain = rest.trim_end_matches(" {");
+        } else if let Some((_, rest)) = line
+            .split_once(" comment \"")
+            .filter(|_| line.contains(" counter ") || line.contains("\tcounter "))
+        {
+            rules.push(format!("{chain}: {}", rest.trim_end_matches('"')));
+        }
+    }
+    rules
+}
+
+fn rules_of_json(json: &Value) -> Vec<String> {
+    let rules = json["nftables"].as_array().unwrap().iter();
+    rules
+        .filter_map(|command| command["add"].get("rule"))
+        .map(|rule| {
+            format!(
+                "{}: {}",
+                rule["chain"].as_str().unwrap(),
+                rule["comment"].as_str().unwrap()
+            )
+        })
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn text_json_and_summary_say_the_same(network in any_network()) {
+        let plan = NetPlan::new(&network);
+        for table in tables(&plan) {
+            let json = table.json();
+            let rules = rules_of_json(&json);
+            prop_assert_eq!(&rules_of_text(&table.text()), &rules);
+            let listed: Vec<_> = json["nftables"].as_array().unwrap().iter().map(|c| c["add"].clone()).collect();
+            prop_assert_eq!(listed_summary(&json!({"nftables": listed})), table.summary());
+            // A rule is found again by its chain and comment.
+            let distinct: HashSet<_> = rules.iter().collect();
+            prop_assert_eq!(distinct.len(), rules.len(), "{:?}", rules);
+        }
+    }
+
+    #[test]
+    fn comments_and_reasons_fit_the_kernel(network in any_network()) {
+        // libnftnl: NFTNL_UDATA_COMMENT_MAXLEN is 128; uapi nf_log.h: NF_LOG_PREFIXLEN is 128 with the terminator.
+        let plan = NetPlan::new(&network);
+        for rule in tables(&plan).iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules) {
+            prop_assert!(rule.comment.len() < 128 && !rule.comment.contains('"'), "{}", rule.comment);
+            for part in &rule.parts {
+                if let Part::Log(words) = part {
+                    prop_assert!(words.len() < 128, "{}", words);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_falls_off_a_chain_was_counted_and_told(network in any_network()) {
+        let plan = NetPlan::new(&network);
+        for chain in tables(&plan).iter().flat_map(|table| &table.chains) {
+            let tells = |rule: &Rule| matches!(rule.parts[..], [Part::Log(_)]);
+            let drops = chain.hook.policy() == NfChainPolicy::Drop;
+            prop_assert!(!drops || chain.rules.is_empty() || chain.rules.iter().any(tells));
+        }
+    }
 }

@@ -1,8 +1,8 @@
 use std::os::unix::fs::FileExt;
 
 use super::*;
-use crate::disk::Staging;
 use crate::image::{self, compose, volumes};
+use crate::output::Staging;
 use crate::uki;
 
 /// An image on disk, and the UKI in it.
