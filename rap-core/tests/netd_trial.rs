@@ -275,6 +275,98 @@ fn a_socket_that_changes_its_address_is_replaced_and_one_that_does_not_is_kept()
     assert_eq!(port(&lab), 8443);
 }
 
+/// What `rapctl net` says in the lab, and its exit code.
+fn rapctl(lab: &Lab, arguments: &[&str]) -> (i32, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_rap"))
+        .args(["ctl", "net", "--socket"])
+        .arg(lab.path("netd.sock"))
+        .args(arguments)
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8(said).unwrap())
+}
+
+#[test]
+fn rapctl_tells_of_links_differences_and_trials() {
+    let Some(mut lab) = lab("a", LONG) else { return };
+    let (code, said) = rapctl(&lab, &["status"]);
+    assert!(code == 0 && said.contains("all is well"), "{code}: {said}");
+    let (code, said) = rapctl(&lab, &["status", "--json"]);
+    let state: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &state["uplink"]["address"]), (0, &json!("10.9.0.2/24")));
+
+    let (code, said) = rapctl(&lab, &["diff"]);
+    assert!(code == 0 && said.contains("as planned"), "{code}: {said}");
+    // netd mends it when it hears of it; a rule it hears nothing of.
+    lab.nft("root", "flush chain inet netfw output");
+    let (code, said) = rapctl(&lab, &["diff"]);
+    assert!(
+        code == 1 && said.contains("root: load table netfw"),
+        "{code}: {said}"
+    );
+
+    let new = lab.path("new.toml");
+    let new = new.to_str().unwrap();
+    std::fs::write(new, "version = 2\n").unwrap();
+    let (code, said) = rapctl(&lab, &["try", new]);
+    assert!(
+        code == 1 && said.contains("new.toml:1:11: version: found 2"),
+        "{code}: {said}"
+    );
+    std::fs::write(new, moved()).unwrap();
+    let (code, said) = rapctl(&lab, &["plan", new]);
+    assert!(code == 0 && said.contains("IPv4 10.9.0.3/24"), "{code}: {said}");
+    let (code, said) = rapctl(&lab, &["try", new]);
+    assert!(
+        code == 0 && said.starts_with("applied; undone in 120 s unless"),
+        "{code}: {said}"
+    );
+    at(&mut lab, "10.9.0.3/24");
+    let (_, said) = rapctl(&lab, &["status"]);
+    assert!(said.contains("is on trial: undone in 1"), "{said}");
+    let (code, said) = rapctl(&lab, &["confirm"]);
+    assert!(code == 0 && said.starts_with("kept"), "{code}: {said}");
+    let (code, said) = rapctl(&lab, &["revert"]);
+    assert_eq!(
+        (code, said.as_str()),
+        (1, "rapctl: refused: no trial is running\n")
+    );
+    let (_, said) = rapctl(&lab, &["status"]);
+    assert!(said.contains("confirmed by an operator (rapctl)"), "{said}");
+
+    lab.kill_netd();
+    let (code, said) = rapctl(&lab, &["confirm"]);
+    assert!(code == 2 && said.contains("does netd run"), "{code}: {said}");
+    let from = lab.path("status");
+    let (code, said) = rapctl(&lab, &["status", "--from", from.to_str().unwrap()]);
+    assert!(code == 0 && said.contains("netd was not asked"), "{code}: {said}");
+}
+
+#[test]
+fn rapctl_waits_for_the_end_of_a_trial_and_packets_thrown_away_are_counted() {
+    let Some(lab) = lab("v", Duration::from_secs(3)) else {
+        return;
+    };
+    ip(&format!(
+        "-n {} addr add 192.168.1.50/24 dev eth0",
+        lab.full("i1")
+    ));
+    let door = "192.168.1.1:22".parse().unwrap();
+    let knock = || std::net::TcpStream::connect_timeout(&door, Duration::from_millis(100)).is_err();
+    assert!(lab.ns("i1").run(knock).unwrap());
+    let (_, said) = rapctl(&lab, &["status"]);
+    assert!(said.contains("port1 input: not allowed"), "{said}");
+
+    let new = lab.path("new.toml");
+    std::fs::write(&new, moved()).unwrap();
+    let (code, said) = rapctl(&lab, &["try", "--wait", new.to_str().unwrap()]);
+    assert!(
+        code == 1 && said.contains("undone: not confirmed within 3 s"),
+        "{code}: {said}"
+    );
+}
+
 #[test]
 fn what_cannot_work_is_refused_and_nothing_is_changed() {
     let Some(mut lab) = lab("n", LONG) else { return };

@@ -98,7 +98,7 @@ fn a_lease_is_used_survives_netd_and_its_change_is_followed() {
         "{}",
         routes(&lab)
     );
-    assert!(nft(&lab, "list set inet netfw dns").contains("10.9.0.10"));
+    assert!(lab.nft("root", "list set inet netfw dns").contains("10.9.0.10"));
 
     // netd and its client are restarted; the address is never away.
     let monitor = Program::in_lab(
@@ -213,12 +213,6 @@ fn resolver(lab: &Lab) -> String {
 /// When the hook last wrote a lease.
 fn modified(lease: &Path) -> Option<std::time::SystemTime> {
     lease.metadata().ok()?.modified().ok()
-}
-
-fn nft(lab: &Lab, arguments: &str) -> String {
-    let run = || Command::new("nft").args(arguments.split_whitespace()).output();
-    let output = lab.ns("root").run(run).unwrap().unwrap();
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn reaches(lab: &Lab, from: &str, to: &str) -> bool {

@@ -90,7 +90,7 @@ fn input(port: &Port) -> Vec<Rule> {
     let link = || Part::In(port.name.to_string());
     let mut rules = vec![
         // ct state invalid counter drop
-        // Here, because the services accept by port: the kernel would answer a stray segment with a reset.
+        // Here, because the services accept by port: what fits no connection would reach the kernel's own.
         Rule::new("invalid", vec![Part::State("invalid"), Part::Drop]),
         // iifname "port1" icmp type destination-unreachable ct state related counter accept
         Rule::new(

@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::control::{Answer, Request};
 use super::daemon::Daemon;
+use super::drops;
 use super::in_force::InForce;
+use super::state::State;
 use super::trial::{Record, TrialError};
 use crate::forward::Exchange;
 use crate::status;
@@ -27,6 +29,7 @@ impl Daemon<'_> {
                 Ok(undone.map_or_else(refused, |()| Answer::Done(json!({}))))
             }
             Request::Diff {} => Ok(self.diff()),
+            Request::Status {} => Ok(Answer::Done(json!(self.state()))),
         }
     }
 
@@ -134,8 +137,35 @@ impl Daemon<'_> {
         why
     }
 
+    /// What an application would change now; nothing, when nobody disturbed anything.
     fn diff(&self) -> Answer {
-        Answer::Refused("not yet".to_owned())
+        let current = match &self.current {
+            Ok(current) => current,
+            Err(trouble) => return Answer::Refused(trouble.clone()),
+        };
+        let plan = self.plan(current);
+        match netfw::observe(&self.place.machine, &plan) {
+            Ok(seen) => {
+                let steps = netfw::diff(&plan, &seen);
+                let words: Vec<_> = steps.iter().map(ToString::to_string).collect();
+                Answer::Done(json!({ "words": words, "steps": steps }))
+            }
+            Err(error) => Answer::Refused(format!("{:#}", anyhow::Error::from(error))),
+        }
+    }
+
+    /// Everything that is known of the network, with what has to be asked of the kernel.
+    fn state(&self) -> State {
+        let left = self.running.as_ref().zip(self.now().ok());
+        let drops = self
+            .current
+            .as_ref()
+            .map(|current| drops::read(&self.place.machine, current));
+        State {
+            status: self.last().clone(),
+            seconds_left: left.map(|(running, now)| running.left(&now).as_secs()),
+            drops: drops.unwrap_or_default(),
+        }
     }
 }
 

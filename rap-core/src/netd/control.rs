@@ -1,7 +1,7 @@
 //! netd's control socket: a line of JSON in, a line out, then the connection is closed.
 //!
 //! `{"do":"try","file":"site.toml","site":"…"}`, `{"do":"confirm","by":"…"}`, `{"do":"revert","by":"…"}`,
-//! `{"do":"diff"}`; answered by `{"done":…}` or `{"refused":"why"}`.
+//! `{"do":"diff"}`, `{"do":"status"}`; answered by `{"done":…}` or `{"refused":"why"}`.
 //!
 //! Invariants: only root is answered (`SO_PEERCRED`, unix(7)); what is read is bounded in size and time.
 
@@ -46,6 +46,8 @@ pub(crate) enum Request {
     },
     /// What would change in the kernel now.
     Diff {},
+    /// How the network is: [`super::state::State`].
+    Status {},
 }
 
 /// What netd answers: done, with what is to be told; or refused, and why.

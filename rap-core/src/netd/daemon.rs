@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use netfw::plan::NetPlan;
 
 use super::control::{Answer, Request};
 use super::in_force::{InForce, Wake, publish};
@@ -155,7 +156,7 @@ impl<'a> Daemon<'a> {
                 report::Status::without_site(trouble)
             }
             Ok(current) => {
-                let plan = self.hold.plan(&current.network);
+                let plan = self.plan(current);
                 let applied = netfw::apply_plan(&self.place.machine, &plan);
                 let report = applied.context("the box stays closed")?;
                 for change in &report.changes {
@@ -169,6 +170,11 @@ impl<'a> Daemon<'a> {
         };
         self.tell(status);
         Ok(())
+    }
+
+    /// The plan of the site in force, with the lease.
+    pub(super) fn plan(&self, current: &InForce) -> NetPlan {
+        self.hold.plan(&current.network)
     }
 
     /// Writes the status where it is news.

@@ -11,11 +11,11 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use ipnet::Ipv4Net;
-use netfw::model::{Addressing, Host, Mac, Nic, PortName};
+use netfw::model::{Addressing, Domain, Host, Ipv6, Limits, Mac, Mtu, Nic, Opening, PortName, VlanId};
 use sha2::{Digest as _, Sha256};
 
 pub use egress::{Destination, Egress, Exit, Proxy, ProxyKind, Via, is_proxy_name};
@@ -38,6 +38,8 @@ pub struct Site {
     pub uplink: Uplink,
     /// The service centre.
     pub centre: Centre,
+    /// `[sessions]`, `prefix = "100.64.7.0/24"`: where remote sessions take their addresses from; `None`: there are none.
+    pub sessions: Option<Ipv4Net>,
     /// The instruments' ports, at least one.
     pub ports: Vec<Port>,
     /// How what leaves the box gets out.
@@ -96,8 +98,16 @@ pub struct Uplink {
     pub nic: Nic,
     /// `address = "dhcp"`, or `address = "10.9.0.2/24"` with an optional `gateway`.
     pub addressing: Addressing,
+    /// `vlan = 120`: the uplink is that VLAN on the card.
+    pub vlan: Option<VlanId>,
+    /// `mtu = 1400`.
+    pub mtu: Option<Mtu>,
+    /// `ipv6 = "off"` (the default), `"slaac"`, or `"2001:db8::2/64"` with an optional `gateway6`.
+    pub ipv6: Ipv6,
     /// `dns = ["10.9.0.1"]`; with DHCP the lease's servers are used when this is empty.
-    pub dns: Vec<Ipv4Addr>,
+    pub dns: Vec<IpAddr>,
+    /// `search = ["hospital.example"]`: where names without a dot are looked up.
+    pub search: Vec<Domain>,
 }
 
 /// `[centre]`: `url = "https://10.9.0.10:8443"`.
@@ -146,4 +156,8 @@ pub struct Port {
     pub mac: Option<Mac>,
     /// `ingest = "tls"`.
     pub ingest: Ingest,
+    /// `limits = { connections = 64, … }`: what the instrument may use of the box.
+    pub limits: Limits,
+    /// `remote = ["tcp/5900"]`: what a remote session may be opened to.
+    pub remote: Vec<Opening>,
 }

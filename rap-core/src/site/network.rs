@@ -1,9 +1,7 @@
 //! The site as netfw sees it.
 
-use std::net::IpAddr;
-
 use netfw::Faults;
-use netfw::model::{Endpoint, Ipv6, Limits, Network, Port, Protocol, Service, Uplink};
+use netfw::model::{Endpoint, Network, Port, Protocol, Service, Uplink};
 
 use super::{Exit, INGEST_HTTP_PORT, INGEST_TLS_PORT, Ingest, Site};
 
@@ -12,19 +10,24 @@ impl Site {
     /// service centre, or the proxy on the way to it.
     ///
     /// # Errors
-    /// Where the parts do not fit together; never for a site that [`Site::parse`] returned.
+    /// Where the parts do not fit together; of a site that [`Site::parse`] returned, only a destination on loopback.
     pub fn network(&self) -> Result<Network, Faults> {
         let uplink = Uplink {
             nic: self.uplink.nic.clone(),
-            vlan: None,
-            mtu: None,
+            vlan: self.uplink.vlan,
+            mtu: self.uplink.mtu,
             addressing: self.uplink.addressing.clone(),
-            ipv6: Ipv6::Off,
-            dns: self.uplink.dns.iter().copied().map(IpAddr::V4).collect(),
-            search: Vec::new(),
+            ipv6: self.uplink.ipv6,
+            dns: self.uplink.dns.clone(),
+            search: self.uplink.search.clone(),
         };
         let endpoints = self.exits().into_iter().map(endpoint).collect();
-        Network::new(uplink, self.ports.iter().map(port).collect(), endpoints, None)
+        Network::new(
+            uplink,
+            self.ports.iter().map(port).collect(),
+            endpoints,
+            self.sessions,
+        )
     }
 }
 
@@ -61,8 +64,8 @@ fn port(port: &super::Port) -> Port {
             protocol: Protocol::Tcp,
             port: port.ingest_port(),
         }],
-        remote: Vec::new(),
-        limits: Limits::default(),
+        remote: port.remote.clone(),
+        limits: port.limits,
     }
 }
 

@@ -201,6 +201,11 @@ impl Lab {
         self.directory.path().join(name)
     }
 
+    /// Runs nft in one of the namespaces.
+    pub(crate) fn nft(&self, name: &str, arguments: &str) -> String {
+        nft_in(&self.ns(name), arguments)
+    }
+
     pub(crate) fn cable(&self, end: &str, mac: &str, other: &str) {
         let (root, other) = (self.full("root"), self.full(other));
         ip(&format!(
@@ -267,6 +272,14 @@ impl Drop for Lab {
             let _ = self.ns(name).remove();
         }
     }
+}
+
+fn nft_in(namespace: &Namespace, arguments: &str) -> String {
+    let run = || Command::new("nft").args(arguments.split_whitespace()).output();
+    let output = namespace.run(run).unwrap().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "nft {arguments}: {complaint}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn program() -> String {
