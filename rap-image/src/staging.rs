@@ -86,7 +86,10 @@ impl Parcel {
         let with_user = parsed.egress.proxies.iter().filter(|proxy| proxy.user.is_some());
         let passwords: Vec<String> = with_user.map(Proxy::password_file).collect();
         let mut files = BTreeMap::new();
-        for name in IDENTITY_FILES.into_iter().chain(passwords.iter().map(String::as_str)) {
+        for name in IDENTITY_FILES
+            .into_iter()
+            .chain(passwords.iter().map(String::as_str))
+        {
             let path = identity.join(name);
             let content = std::fs::read(&path).map_err(|source| match source.kind() {
                 io::ErrorKind::NotFound if is_proxy_password(name) => StagingError::NoPassword(path.clone()),

@@ -44,24 +44,24 @@ fn a_lease_that_ends_collides_or_moves_opens_nothing_and_is_got_over() {
     let strangers = Strangers::around(&system.lab);
     system.boot().unwrap_or_else(|error| panic!("{error:#}"));
     expect(&system, system.machine.mark(), ": up, 10.9.0.2/24");
-    post(&mut system);
-    deliver(&system);
 
     // It ends: nobody renews it.
     let before = system.machine.mark();
     system.lab.offer(None).unwrap();
-    expect(
-        &system,
-        before,
-        "uplink: no address yet from the hospital's DHCP server",
-    );
+    post(&mut system);
+    deliver(&system);
+    expect(&system, before, "uplink: the lease of 10.9.0.2/24 has ended");
     post(&mut system);
 
     // It collides: the hospital's network is the instruments'.
     let before = system.machine.mark();
     system.lab.offer(Some(&ASTRAY)).unwrap();
     replug(&mut system);
-    expect(&system, before, "192.168.1.77/24");
+    expect(
+        &system,
+        before,
+        "uplink: the lease of 192.168.1.77/24 from the hospital's DHCP server is not used",
+    );
     nobody_is_mistaken(&system);
     post(&mut system);
     expect_status(&system, &["status=1", "192.168.1.77/24", "port1", "port2"]);

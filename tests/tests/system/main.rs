@@ -14,6 +14,7 @@ mod flap;
 mod isolation;
 mod lease;
 mod network;
+mod path;
 mod power;
 mod random;
 mod stranger;
