@@ -249,21 +249,21 @@ fn a_tagged_uplink_leads_to_the_hospital_and_an_untagged_one_astray() {
         panic!("a tagged uplink speaks in frames")
     };
     let mut machine = Machine(std::fs::File::from(end));
-    assert_eq!(machine.asks_for(ROUTER, Some(7)), [Some(7)]);
+    let briefly = Duration::from_millis(500);
+    assert_eq!(machine.asks_for(ROUTER, Some(7), SOON), Some(Some(7)));
     // The stray host has this address too; each answers in its own place.
-    assert_eq!(machine.asks_for(WORKSTATION, Some(7)), [Some(7)]);
-    assert_eq!(machine.asks_for(WORKSTATION, None), [None]);
-    assert_eq!(machine.asks_for(ROUTER, None), []);
-    assert_eq!(machine.asks_for(ROUTER, Some(8)), []);
+    assert_eq!(machine.asks_for(WORKSTATION, Some(7), SOON), Some(Some(7)));
+    assert_eq!(machine.asks_for(WORKSTATION, None, SOON), Some(None));
+    assert_eq!(machine.asks_for(ROUTER, None, briefly), None);
+    assert_eq!(machine.asks_for(ROUTER, Some(8), briefly), None);
 }
 
 /// Stands for the machine's card.
 struct Machine(std::fs::File);
 
 impl Machine {
-    /// Asks by ARP (RFC 826) who has `address`, in `vlan`; returns the VLANs in which it was answered, within a time
-    /// that is short where an answer must not come.
-    fn asks_for(&mut self, address: Ipv4Addr, vlan: Option<u16>) -> Vec<Option<u16>> {
+    /// Asks by ARP (RFC 826) who has `address`, in `vlan`; returns the VLAN in which it was answered.
+    fn asks_for(&mut self, address: Ipv4Addr, vlan: Option<u16>, patience: Duration) -> Option<Option<u16>> {
         let tag = vlan.map(|vlan| [0x81, 0, 0, u8::try_from(vlan).unwrap()]);
         let mut frame = b"\xff\xff\xff\xff\xff\xff\x52\x54\0\0\0\x10".to_vec();
         frame.extend(tag.iter().flatten());
@@ -272,9 +272,8 @@ impl Machine {
         frame.extend([0; 6]);
         frame.extend(address.octets());
         self.0.write_all(&frame).unwrap();
-        let (begun, mut answers) = (Instant::now(), Vec::new());
-        let mut buffer = [0; 2000];
-        while begun.elapsed() < Duration::from_millis(500) && answers.is_empty() {
+        let (begun, mut buffer) = (Instant::now(), [0; 2000]);
+        while begun.elapsed() < patience {
             let Ok(length) = self.0.read(&mut buffer) else {
                 std::thread::sleep(Duration::from_millis(5));
                 continue;
@@ -286,9 +285,9 @@ impl Machine {
             };
             // An ARP answer: its sender is the one asked for.
             if rest.starts_with(&[8, 6]) && rest[9] == 2 && rest[16..20] == address.octets() {
-                answers.push(vlan);
+                return Some(vlan);
             }
         }
-        answers
+        None
     }
 }

@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
+use rap_qemu::lab::BOX;
 use rap_qemu::machine::{Card, Machine};
 
 use crate::random::Random;
@@ -18,13 +19,21 @@ const INTERVAL: Duration = Duration::from_millis(150);
 const REST: Duration = Duration::from_secs(60);
 const CARDS: [Card; 3] = [Card::Uplink, Card::Port(1), Card::Port(2)];
 
+/// What the site says that the uplink carries.
+const MTU: u16 = 1280;
+
 #[test]
-fn fifty_pulled_cables_lose_no_report_and_open_no_door() {
-    let Some(mut system) = booted_with(|setup| setup.site = fixed_uplink("")) else {
+fn fifty_pulled_cables_lose_no_report_open_no_door_and_lengthen_no_packet() {
+    let Some(mut system) = booted_with(|setup| {
+        setup.site = fixed_uplink("vlan = 7\nmtu = 1280");
+        setup.layout.vlan = Some(7);
+    }) else {
         return;
     };
     let mut random = Random::new();
     let strangers = Strangers::around(&system.lab);
+    let uplink = system.lab.hospital.capture("uplink").unwrap();
+    system.agents.noise = 1000;
     for pulls in PULLS {
         let mut posting = Vec::new();
         for number in 1..=2 {
@@ -44,6 +53,11 @@ fn fifty_pulled_cables_lose_no_report_and_open_no_door() {
         delivered.unwrap_or_else(|error| panic!("{error:#}"));
     }
     strangers.expect_nothing();
+    let of_the_box = uplink
+        .ip()
+        .into_iter()
+        .filter(|ip| [ip.source, ip.destination].contains(&BOX));
+    assert_eq!(of_the_box.map(|ip| ip.length).max(), Some(MTU));
     let reports = system.agents.acknowledged().unwrap().len();
     assert_eq!(reports as u64, PULLS.len() as u64 * 2 * REPORTS);
 }

@@ -109,12 +109,12 @@ fn a_path_that_is_silent_is_got_through(system: &mut System) {
 
 /// The router says what it carries (RFC 1191), to both ends, and nothing longer crosses it.
 fn a_path_that_speaks_is_heard(system: &mut System) {
-    forget_connections(system);
     let lab = &system.lab;
     let near = lab.hospital.capture("lan0").unwrap();
     let across = lab.hospital.capture("wan0").unwrap();
     let far = lab.centre.capture("eth0").unwrap();
     let centre = *lab.centre_address().ip();
+    forget_connections(system);
     post_much(system);
     deliver(system);
     assert!(longest(&near) > NARROW, "nothing was too long to begin with");
@@ -134,8 +134,8 @@ fn forget_connections(system: &mut System) {
     let before = system.machine.mark();
     nft(
         &system.lab.hospital,
-        "add table ip reset; add chain ip reset through { type filter hook forward priority 0; }; \
-                 add rule ip reset through ip saddr 10.9.0.2 tcp dport 8443 reject with tcp reset",
+        "add table ip cut; add chain ip cut through { type filter hook forward priority 0; }; \
+                 add rule ip cut through ip saddr 10.9.0.2 tcp dport 8443 reject with tcp reset",
     );
     system.agents.noise = 0;
     system.agents.post(&system.lab, 1, 1).unwrap();
@@ -145,7 +145,7 @@ fn forget_connections(system: &mut System) {
         PATIENCE * 15,
     );
     line.unwrap_or_else(|error| panic!("{error}"));
-    nft(&system.lab.hospital, "delete table ip reset");
+    nft(&system.lab.hospital, "delete table ip cut");
     deliver(system);
 }
 
