@@ -28,6 +28,8 @@ pub use seen::{Address, Gateway, Kind, Link, Neighbour, Origin, Place, Seen, See
 pub use step::{Action, Step};
 pub use watch::watch;
 
+pub(crate) use diff::{session_of, session_steps, tables_of};
+
 /// Where on this machine a network is applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {

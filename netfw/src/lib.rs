@@ -91,6 +91,7 @@ pub mod policy;
 pub mod ruleset;
 #[cfg(test)]
 mod sample;
+pub mod session;
 mod sys;
 
 pub use check::{Fault, Faults};

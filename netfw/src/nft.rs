@@ -54,11 +54,18 @@ pub(crate) fn load_here(name: &str, transaction: &Value) -> Result<(), Error> {
 /// The one transaction that puts all of `tables` in the place of what is there.
 #[must_use]
 pub fn transaction<'a>(tables: impl IntoIterator<Item = &'a Table>) -> Value {
-    let commands = tables.into_iter().map(Table::json);
-    let commands = commands.flat_map(|mut table| match table["nftables"].take() {
-        Value::Array(commands) => commands,
-        _ => Vec::new(),
-    });
+    joined(tables.into_iter().map(Table::json))
+}
+
+/// Several transactions as one.
+#[must_use]
+pub fn joined(transactions: impl IntoIterator<Item = Value>) -> Value {
+    let commands = transactions
+        .into_iter()
+        .flat_map(|mut one| match one["nftables"].take() {
+            Value::Array(commands) => commands,
+            _ => Vec::new(),
+        });
     json!({ "nftables": commands.collect::<Vec<_>>() })
 }
 

@@ -12,6 +12,8 @@ mod promises;
 
 use std::net::IpAddr;
 
+use ipnet::{IpNet, Ipv4Net};
+
 use crate::model::{Addressing, Ipv6, Mac, Network, Opening, Port, PortName, Protocol};
 
 /// Where a packet comes from.
@@ -52,7 +54,10 @@ pub enum Kind {
     Error,
     /// An ICMPv6 message of a link's own affairs (RFC 4861, RFC 3810).
     Neighbour(Neighbour),
-    /// Anything else, by its protocol's number.
+    /// Any other ICMP or ICMPv6 message that answers or tells of nothing its receiver knows, such as an echo reply out
+    /// of nothing.
+    Unasked,
+    /// Anything else, by its protocol's number; ICMP's for a question that is no echo request.
     Other(u8),
 }
 
@@ -64,7 +69,7 @@ pub enum State {
     Opens,
     /// One of a connection the other side opened, which was allowed when it was opened.
     Answers,
-    /// One that fits no connection, such as a TCP SYN with ACK out of nothing.
+    /// One that fits no connection: any TCP segment out of nothing but a SYN.
     Stray,
 }
 
@@ -107,9 +112,11 @@ pub struct Moment {
     pub endpoints: Vec<(IpAddr, Protocol, u16)>,
     /// Name servers of the uplink's lease.
     pub dns: Vec<IpAddr>,
-    /// The addresses the uplink has besides configured ones: its lease's, those from router advertisements, and its
-    /// link-local one.
-    pub own: Vec<IpAddr>,
+    /// The addresses the uplink has besides configured ones, with the lengths of their prefixes: its lease's, those
+    /// from router advertisements, and its link-local one.
+    pub own: Vec<IpNet>,
+    /// The box's address in the tunnel of remote sessions, while there is one, with the length of its prefix.
+    pub tunnel: Option<Ipv4Net>,
 }
 
 /// What becomes of a packet, as its sender sees it.
@@ -177,17 +184,31 @@ impl Network {
         )
     }
 
-    /// Whether `address` is the uplink's.
-    fn is_own(&self, moment: &Moment, address: IpAddr) -> bool {
+    /// The uplink's addresses.
+    fn own(&self, moment: &Moment) -> impl Iterator<Item = IpNet> {
         let v4 = match self.uplink.addressing {
-            Addressing::Static { address, .. } => Some(IpAddr::V4(address.addr())),
+            Addressing::Static { address, .. } => Some(IpNet::V4(address)),
             Addressing::Dhcp => None,
         };
         let v6 = match self.uplink.ipv6 {
-            Ipv6::Static { address, .. } => Some(IpAddr::V6(address.addr())),
+            Ipv6::Static { address, .. } => Some(IpNet::V6(address)),
             Ipv6::Off | Ipv6::Slaac => None,
         };
-        [v4, v6].contains(&Some(address)) || moment.own.contains(&address)
+        let uplink = v4.into_iter().chain(v6).chain(moment.own.iter().copied());
+        let outer = self.open_pairs(moment).map(|(outer, _)| outer);
+        uplink.chain(outer.chain(moment.tunnel).map(IpNet::V4))
+    }
+
+    /// Both ends of the links that open sessions go through.
+    fn open_pairs(&self, moment: &Moment) -> impl Iterator<Item = (Ipv4Net, Ipv4Net)> {
+        let ports = self.ports.iter().enumerate();
+        let open = ports.filter(|(_, port)| moment.any_open(port));
+        open.filter_map(|(nth, _)| self.session_pair(nth))
+    }
+
+    /// Whether `address` is the box's outside its ports.
+    fn is_own(&self, moment: &Moment, address: IpAddr) -> bool {
+        self.own(moment).any(|own| own.addr() == address)
     }
 
     /// The port whose instrument has the service address `address`.
@@ -221,14 +242,6 @@ impl Moment {
 fn is_udp(kind: Kind, from: u16, to: u16) -> bool {
     matches!(kind, Kind::Transport { protocol: Protocol::Udp, source, destination, .. }
         if (source, destination) == (from, to))
-}
-
-/// Whether the address is one of a group, not of a host.
-fn is_group(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast(),
-        IpAddr::V6(v6) => v6.is_multicast(),
-    }
 }
 
 #[cfg(test)]

@@ -56,6 +56,8 @@ pub const FAR_CENTRE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 8, 0, 1
 pub const CENTRE_NAME: &str = "centre.test";
 /// Some computer of the hospital.
 pub const WORKSTATION: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 20);
+/// Where the hospital's proxy is, in tests that have one.
+pub const PROXY: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 30);
 /// The prefix length of the hospital's network.
 pub const PREFIX: u8 = 24;
 /// Every instrument's fixed address, the same on every port.
@@ -203,6 +205,15 @@ impl Lab {
     #[must_use]
     pub fn cables(&self) -> Vec<Arc<Cable>> {
         self.cables.clone()
+    }
+
+    /// One more computer of the hospital, with `address` on `eth0`. `name` is also its cable's on the bridge: at most 15
+    /// characters, and not used yet.
+    ///
+    /// # Errors
+    /// As [`Host::ip`].
+    pub fn join(&self, name: &str, address: Ipv4Addr) -> Result<Host> {
+        hospital::on_lan(&self.hospital, name, address)
     }
 
     /// What the hospital's plain DHCP server has given out: a line a lease, with the Ethernet and the IP address.

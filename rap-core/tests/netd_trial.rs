@@ -344,6 +344,37 @@ fn rapctl_tells_of_links_differences_and_trials() {
 }
 
 #[test]
+fn what_is_open_to_a_session_is_told_and_survives_a_trial_of_another_site() {
+    let Some(mut lab) = lab("o", LONG) else { return };
+    let sessions = "remote = [\"tcp/5900\"]\n[sessions]\nprefix = \"100.64.7.0/24\"\n";
+    let with_sessions = format!("{SITE}{sessions}");
+    try_site(&lab, &with_sessions);
+    lab.ask(&json!({ "do": "confirm", "by": "a test" }));
+    let site = rap_core::site::Site::parse(&with_sessions, std::path::Path::new("site.toml")).unwrap();
+    let port = &site.ports[0];
+    let opened = netfw::session::open(
+        &lab.machine(),
+        &site.network().unwrap(),
+        &port.name,
+        &port.remote,
+        LONG,
+    );
+    opened.unwrap();
+    let (code, said) = rapctl(&lab, &["status"]);
+    assert!(
+        code == 0 && said.contains("open: port1 tcp/5900 at 100.64.7.1 for 1"),
+        "{said}"
+    );
+    try_site(&lab, &format!("{}{sessions}", moved()));
+    at(&mut lab, "10.9.0.3/24");
+    let (code, said) = rapctl(&lab, &["status"]);
+    assert!(
+        code == 0 && said.contains("open: port1 tcp/5900 at 100.64.7.1 for 1"),
+        "{said}"
+    );
+}
+
+#[test]
 fn rapctl_waits_for_the_end_of_a_trial_and_packets_thrown_away_are_counted() {
     let Some(lab) = lab("v", Duration::from_secs(3)) else {
         return;

@@ -100,7 +100,7 @@ fn a_lease_is_used_survives_netd_and_its_change_is_followed() {
     );
     assert!(lab.nft("root", "list set inet netfw dns").contains("10.9.0.10"));
 
-    // netd and its client are restarted; the address is never away.
+    // netd and its client are restarted, and another site is tried on the same uplink; the address is never away.
     let monitor = Program::in_lab(
         &lab,
         "root",
@@ -114,6 +114,13 @@ fn a_lease_is_used_survives_netd_and_its_change_is_followed() {
     lab.start_netd();
     lab.wait("leased again", |_| modified(&lease) > before);
     leased(&mut lab, "10.9.0.77/24");
+    let before = modified(&lease);
+    let other = SITE.replace("192.168.1.50", "192.168.1.51");
+    let answer = lab.ask(&json!({ "do": "try", "file": "new.toml", "site": other }));
+    assert_eq!(answer["done"]["problems"], json!([]), "{answer}");
+    lab.wait("leased in the trial", |_| modified(&lease) > before);
+    leased(&mut lab, "10.9.0.77/24");
+    lab.ask(&json!({ "do": "confirm", "by": "a test" }));
     drop(monitor);
     let changes = std::fs::read_to_string(lab.path("monitor")).unwrap();
     assert!(!changes.contains("Deleted"), "{changes}");

@@ -6,13 +6,16 @@
 
 mod link;
 mod plans;
+mod session;
 
 use super::seen::{Kind, Link, Place, Seen, SeenPlace};
 use super::step::{Action, Step};
 use crate::plan::{NamespacePlan, NetPlan, SESSION, Sysctl, TRUNK, UPLINK};
 use crate::ruleset::{SESSION_TABLE, TABLE, Table};
 
-pub(super) use plans::{outer_name, session_of, sysctls_of, tables_of};
+pub(super) use plans::sysctls_of;
+pub(crate) use plans::{session_of, tables_of};
+pub(crate) use session::session_steps;
 
 /// Loopback's name in every namespace.
 const LOOPBACK: &str = "lo";
@@ -132,40 +135,6 @@ impl<'a> Steps<'a> {
         }
     }
 
-    /// Pairs of links to instruments that are not to be reached, or not at this address, any more. The root's table of
-    /// sessions knows instruments by address only, and addresses may mean another instrument now: so it is emptied.
-    fn end_sessions(&mut self, plan: &NetPlan) {
-        let stale = |(place, found): &(&Place, &SeenPlace)| {
-            let planned = session_of(plan, place).map(|session| session.inner.address.into());
-            let other = |link: &Link| {
-                link.addresses
-                    .iter()
-                    .any(|address| Some(address.network) != planned)
-            };
-            found
-                .link(SESSION)
-                .is_some_and(|link| planned.is_none() || other(link))
-        };
-        let stale: Vec<_> = self.seen.ports().filter(stale).collect();
-        if stale.is_empty() {
-            return;
-        }
-        if let Some(sessions) = &plan.sessions {
-            let tables = vec![sessions.root_table.clone()];
-            self.push(&Place::Root, Action::Load { tables });
-        }
-        for (place, found) in stale {
-            self.delete_pair(place, found);
-        }
-    }
-
-    fn delete_pair(&mut self, place: &Place, found: &SeenPlace) {
-        if found.link(SESSION).is_some() {
-            let link = outer_name(place);
-            self.push(&Place::Root, Action::Delete { link });
-        }
-    }
-
     /// Cards leave the ports they are not planned in, and ports that are not planned go.
     fn clear_port(&mut self, place: &Place, found: &SeenPlace, planned: Option<&NamespacePlan>) {
         let stays = |link: &Link| link.name == SESSION || planned.is_some_and(|port| link.is(&port.link.nic));
@@ -217,6 +186,7 @@ impl<'a> Steps<'a> {
                         },
                     );
                 }
+                self.set_mtu(place, None, link);
                 self.release(place, link);
             }
             Kind::Other => {}
@@ -229,25 +199,6 @@ impl<'a> Steps<'a> {
             self.push(place, Action::SwitchOff { link: name() });
         }
         self.push(place, Action::Release { link: name() });
-    }
-
-    /// Where no session is open the port's link forwards nothing, whatever ended the last one.
-    fn stop_forwarding(&mut self, place: &Place, plan: &NetPlan) {
-        let Some(session) = session_of(plan, place) else {
-            return;
-        };
-        let Some(found) = self.seen.place(place) else {
-            return;
-        };
-        let known = |setting: &Sysctl| found.sysctls.contains_key(&setting.path);
-        if found.link(SESSION).is_none() && session.link_closed.iter().all(known) {
-            self.set(
-                place,
-                Some(session.port.as_str()),
-                &session.link_closed,
-                Some(found),
-            );
-        }
     }
 }
 

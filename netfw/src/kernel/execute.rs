@@ -13,12 +13,12 @@ use ipnet::IpNet;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, AddressProtocol};
-use rtnetlink::packet_route::link::LinkMessage;
+use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkMessage};
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourHeader, NeighbourMessage, NeighbourState,
 };
 use rtnetlink::packet_route::route::{RouteMessage, RouteType};
-use rtnetlink::{AddressMessageBuilder, LinkUnspec, LinkVlan, RouteMessageBuilder};
+use rtnetlink::{AddressMessageBuilder, LinkUnspec, LinkVeth, LinkVlan, RouteMessageBuilder};
 use rustix::io::Errno;
 
 use super::netlink::{Family, Socket};
@@ -101,6 +101,11 @@ impl<'a> Executor<'a> {
                 Some(below) => there(self.socket(place)?.add(&vlan_message(link, below.index, *id))),
                 None => Err(Errno::NODEV.into()),
             },
+            Action::MakePair { link, inner, port } => {
+                let there = self.machine.place(port).open()?;
+                self.socket(place)?
+                    .add(&pair_message(link, inner, there.as_raw_fd()))
+            }
             Action::Delete { link } => match self.link(place, link)? {
                 Some(link) => gone(self.socket(place)?.change(&delete_message(&link))),
                 None => Ok(()),
@@ -257,6 +262,13 @@ fn vlan_message(name: &str, below: u32, id: u16) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewLink(LinkVlan::new(name, below, id).build())
 }
 
+/// The other end is made in its namespace, so that it never is anywhere else.
+fn pair_message(name: &str, inner: &str, there: i32) -> RouteNetlinkMessage {
+    let peer = LinkUnspec::new_with_name(inner).setns_by_fd(there).build();
+    let pair = LinkVeth::new(name, inner).set_info_data(InfoData::Veth(InfoVeth::Peer(peer)));
+    RouteNetlinkMessage::NewLink(pair.build())
+}
+
 fn delete_message(link: &Link) -> RouteNetlinkMessage {
     RouteNetlinkMessage::DelLink(LinkUnspec::new_with_index(link.index).build())
 }
@@ -273,6 +285,11 @@ fn address_message(index: u32, address: IpNet) -> AddressMessage {
             .address(address, length)
             .build(),
     };
+    // On a pair of addresses (RFC 3021) one is the other end's and not a broadcast.
+    let broadcast = |attribute: &AddressAttribute| matches!(attribute, AddressAttribute::Broadcast(_));
+    if length >= 31 {
+        message.attributes.retain(|attribute| !broadcast(attribute));
+    }
     let ours = AddressAttribute::Protocol(AddressProtocol::Other(OURS));
     message.attributes.push(ours);
     message

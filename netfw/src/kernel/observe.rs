@@ -214,7 +214,7 @@ fn kind(layer: LinkLayerType, information: &[LinkInfo], below: u32) -> Kind {
         _ => None,
     });
     match (layer, kind, id) {
-        (LinkLayerType::Ether, None | Some(InfoKind::Veth), _) => Kind::Card,
+        (LinkLayerType::Ether, None | Some(InfoKind::Veth | InfoKind::Tun), _) => Kind::Card,
         (_, Some(InfoKind::Vlan), Some(id)) => Kind::Vlan { id, below },
         _ => Kind::Other,
     }
@@ -232,13 +232,18 @@ fn pci_path(bus: &str, device: &str) -> Option<PciPath> {
 
 fn address(message: &AddressMessage) -> Option<Address> {
     let (mut local, mut peer, mut ours) = (None, None, false);
+    // The same bit means something else in IPv6.
+    let (address_is_v4, mut secondary) = (message.header.family == AddressFamily::Inet, false);
     let mut permanent = message.header.flags.contains(AddressHeaderFlags::Permanent);
     for attribute in &message.attributes {
         match attribute {
             // IPv6 has no `IFA_LOCAL` on links of this kind; on IPv4 `IFA_ADDRESS` may be the other end's.
             AddressAttribute::Local(address) => local = Some(*address),
             AddressAttribute::Address(address) => peer = Some(*address),
-            AddressAttribute::Flags(flags) => permanent = flags.contains(AddressFlags::Permanent),
+            AddressAttribute::Flags(flags) => {
+                permanent = flags.contains(AddressFlags::Permanent);
+                secondary = address_is_v4 && flags.contains(AddressFlags::Secondary);
+            }
             AddressAttribute::Protocol(AddressProtocol::Other(OURS)) => ours = true,
             _ => {}
         }
@@ -254,6 +259,7 @@ fn address(message: &AddressMessage) -> Option<Address> {
             (false, false) => Origin::Learned,
             (false, true) => Origin::Other,
         },
+        secondary,
     })
 }
 

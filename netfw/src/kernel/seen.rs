@@ -109,6 +109,8 @@ pub struct Address {
     pub network: IpNet,
     /// Who it is from.
     pub origin: Origin,
+    /// Whether it goes with another address of the same network, which was there before it.
+    pub secondary: bool,
 }
 
 /// A default route.

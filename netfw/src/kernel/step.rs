@@ -73,6 +73,15 @@ pub enum Action {
         /// The VLAN's number.
         id: u16,
     },
+    /// Makes a pair of virtual links, one end here and one in a port's namespace, both switched off.
+    MakePair {
+        /// The end here.
+        link: String,
+        /// The end there.
+        inner: String,
+        /// Where.
+        port: Place,
+    },
     /// Deletes a virtual link.
     Delete {
         /// The link.
@@ -179,6 +188,7 @@ impl fmt::Display for Action {
             Self::Release { link } => write!(f, "give {link} back to the root namespace"),
             Self::Bring { nic, name } => write!(f, "bring {nic} here as {name}"),
             Self::MakeVlan { link, below, id } => write!(f, "make {link}, VLAN {id} of {below}"),
+            Self::MakePair { link, inner, port } => write!(f, "make {link}, a pair with {inner} in {port}"),
             Self::Delete { link } => write!(f, "delete {link}"),
             Self::SetMtu { link, mtu } => write!(f, "set the MTU of {link} to {mtu}"),
             Self::RemoveAddress { link, address } => write!(f, "remove address {address} from {link}"),

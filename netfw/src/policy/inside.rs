@@ -29,7 +29,7 @@ pub(super) fn from_root(network: &Network, moment: &Moment, packet: &Packet) -> 
             ..
         } => endpoint(network, moment, packet.to, protocol, destination),
         Kind::Neighbour(what) => neighbour(network.uplink.ipv6, what),
-        Kind::Echo | Kind::Error | Kind::Other(_) => None,
+        Kind::Echo | Kind::Error | Kind::Unasked | Kind::Other(_) => None,
     };
     if let Some(reason) = allowed {
         return Answer::delivered(reason);

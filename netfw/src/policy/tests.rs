@@ -156,6 +156,8 @@ fn the_hospital_is_told_no_and_its_answers_are_heard() {
             tcp(8443, 40000, State::Stray),
             Verdict::Silent,
         ),
+        ("10.9.0.20", "10.9.0.2", Kind::Unasked, Verdict::Silent),
+        ("10.9.0.20", "10.9.0.2", Kind::Other(47), Verdict::Refused),
         ("10.9.0.20", "10.9.0.255", udp(137, 137), Verdict::Silent),
         (
             "10.9.0.20",
@@ -163,7 +165,11 @@ fn the_hospital_is_told_no_and_its_answers_are_heard() {
             tcp(40000, 80, State::Opens),
             Verdict::Silent,
         ),
+        ("10.9.0.20", "224.0.0.251", udp(5353, 5353), Verdict::Silent),
         ("127.0.0.1", "10.9.0.2", udp(40000, 53), Verdict::Silent),
+        ("10.9.0.2", "10.9.0.2", udp(40000, 53), Verdict::Silent),
+        ("10.9.0.255", "10.9.0.2", udp(40000, 53), Verdict::Silent),
+        ("0.0.0.0", "10.9.0.2", udp(40000, 53), Verdict::Silent),
         ("10.9.0.20", "10.9.0.2", udp(67, 68), Verdict::Refused),
         ("2001:db8::9", "2001:db8::2", Kind::Echo, Verdict::Silent),
     ] {
@@ -175,27 +181,33 @@ fn the_hospital_is_told_no_and_its_answers_are_heard() {
         );
     }
     network.uplink.addressing = Addressing::Dhcp;
-    let given = packet(Zone::Hospital, "10.9.0.1", "255.255.255.255", udp(67, 68));
-    check(&network, &moment, &given, Verdict::Delivered);
+    let moment = Moment {
+        own: vec!["10.9.0.2/24".parse().unwrap()],
+        ..moment
+    };
+    for (to, verdict) in [
+        ("255.255.255.255", Verdict::Delivered),
+        ("10.9.0.255", Verdict::Delivered),
+        ("10.9.0.2", Verdict::Delivered),
+        ("10.9.0.21", Verdict::Silent),
+    ] {
+        let given = packet(Zone::Hospital, "10.9.0.1", to, udp(67, 68));
+        check(&network, &moment, &given, verdict);
+    }
 }
 
 #[test]
 fn ipv6_neighbours_are_heard_where_it_is_on() {
     let (mut network, _) = lab();
     let moment = Moment {
-        own: vec!["2001:db8::2".parse().unwrap(), "fe80::2".parse().unwrap()],
+        own: vec!["2001:db8::2/64".parse().unwrap(), "fe80::2/64".parse().unwrap()],
         ..Moment::default()
     };
     let advertisement = |from| {
         let kind = Kind::Neighbour(Neighbour::RouterAdvertisement);
         packet(Zone::Hospital, from, "ff02::1", kind)
     };
-    let solicitation = packet(
-        Zone::Hospital,
-        "2001:db8::9",
-        "fe80::2",
-        Kind::Neighbour(Neighbour::Discovery),
-    );
+    let discovery = |from, to| packet(Zone::Hospital, from, to, Kind::Neighbour(Neighbour::Discovery));
     let opens = packet(
         Zone::Hospital,
         "2001:db8::9",
@@ -219,7 +231,17 @@ fn ipv6_neighbours_are_heard_where_it_is_on() {
         network.uplink.ipv6 = ipv6;
         check(&network, &moment, &advertisement("fe80::1"), routers);
         check(&network, &moment, &advertisement("2001:db8::1"), Verdict::Silent);
-        check(&network, &moment, &solicitation, neighbours);
+        for (from, to) in [
+            ("2001:db8::9", "fe80::2"),
+            ("2001:db8::9", "ff02::1:ff00:2"),
+            // Somebody makes sure that nobody else has the address (RFC 4862 §5.4.2).
+            ("::", "ff02::1:ff00:2"),
+        ] {
+            check(&network, &moment, &discovery(from, to), neighbours);
+        }
+        for to in ["ff02::2", "ff02::1:ff00:3"] {
+            check(&network, &moment, &discovery("2001:db8::9", to), Verdict::Silent);
+        }
         check(&network, &moment, &opens, strangers);
     }
 }

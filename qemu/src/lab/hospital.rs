@@ -84,7 +84,7 @@ fn uplink(router: &Host, vlan: Option<u16>) -> Result<(Cable, Option<Host>)> {
 }
 
 /// A host with one interface on the hospital's bridge.
-fn on_lan(router: &Host, name: &str, address: Ipv4Addr) -> Result<Host> {
+pub(super) fn on_lan(router: &Host, name: &str, address: Ipv4Addr) -> Result<Host> {
     let host = Host::new(name)?;
     router.connect(name, &host, "eth0")?;
     router.ip(&format!("link set {name} master lan0 up"))?;

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use rap_core::console::service;
+use rap_core::forward::uplink::Patience;
 use rap_core::{forward, paths};
 
 /// The appliance's services that speak TLS. The box starts them itself; people use rapctl.
@@ -36,15 +38,23 @@ struct ForwardArgs {
     log: PathBuf,
     #[arg(long, default_value = paths::STATUS, hide = true)]
     status: PathBuf,
+    /// Seconds between two attempts to deliver, at most
+    #[arg(long, hide = true)]
+    longest_pause: Option<u64>,
 }
 
 impl ForwardArgs {
     fn place(self) -> forward::Place {
+        let mut patience = Patience::default();
+        if let Some(longest) = self.longest_pause {
+            patience.longest_pause = Duration::from_secs(longest);
+        }
         forward::Place {
             site: self.site,
             identity: self.identity,
             log: self.log,
             status: self.status,
+            patience,
         }
     }
 }

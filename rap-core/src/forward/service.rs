@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::uplink::Patience;
 use super::{Config, Forwarder, Listener};
 use crate::build_info::BuildInfo;
 use crate::identity::Identity;
@@ -25,6 +26,8 @@ pub struct Place {
     pub log: PathBuf,
     /// Directory of the status files.
     pub status: PathBuf,
+    /// Timeouts and pauses towards the service centre.
+    pub patience: Patience,
 }
 
 /// Runs the service; returns only on an error. Without a usable site or identity it stays and says so.
@@ -46,6 +49,7 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
     };
     let centre = format!("https://{}", site.centre.target());
     let mut config = Config::new(&place.log, centre.clone());
+    config.patience = place.patience;
     config.relay = Some(relay::ADDRESS.into());
     config.listeners = listeners(&site);
     config.hello = hello(&site.name);

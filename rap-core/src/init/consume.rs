@@ -107,7 +107,7 @@ fn keep(parcel: &Parcel, data: &Path, readers: Option<Readers>) -> Result<(), In
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     use crate::provision::pack;
     use crate::site::EXAMPLE;
@@ -145,6 +145,32 @@ mod tests {
         file.read_to_end(&mut rest).unwrap();
         assert!(rest.len() == 4 << 20 && rest.iter().all(|byte| *byte == 0));
         assert!(!consume(&mut file, LENGTH, data.path(), None).unwrap());
+    }
+
+    #[test]
+    fn keys_are_the_forwarders_and_passwords_the_relays() {
+        if !rustix::process::geteuid().is_root() {
+            assert!(std::env::var_os("CI").is_none(), "this test needs root");
+            return println!("skipped: needs root");
+        }
+        let data = tempfile::tempdir().unwrap();
+        let files =
+            ["device.key", "proxy-hospital.password"].map(|name| (name.to_owned(), b"s3cret".to_vec()));
+        let mut file = partition(&pack(EXAMPLE, &BTreeMap::from(files)));
+        let group = |group| Owner { user: 0, group };
+        let readers = Readers {
+            keys: group(901),
+            passwords: group(906),
+        };
+        assert!(consume(&mut file, LENGTH, data.path(), Some(readers)).unwrap());
+        let identity = paths_below(data.path()).identity;
+        let of = |path: &Path| {
+            let meta = std::fs::metadata(path).unwrap();
+            (meta.uid(), meta.gid(), meta.permissions().mode() & 0o777)
+        };
+        assert_eq!(of(&identity), (0, 0, 0o711));
+        assert_eq!(of(&identity.join("device.key")), (0, 901, 0o640));
+        assert_eq!(of(&identity.join("proxy-hospital.password")), (0, 906, 0o640));
     }
 
     #[test]

@@ -228,8 +228,9 @@ fn services(data: &DataState) -> Result<Vec<Service>, InitError> {
             ..spec("relay")
         };
         list.push(service(PROGRAM, relay, Some(users::lookup(RELAY_USER)?)));
+        // Not after the relay: reports are taken and kept though nothing gets out.
         let forward = Spec {
-            after: Some("relay"),
+            after: Some("netd"),
             ..spec("forward")
         };
         list.push(service(TLS_PROGRAM, forward, Some(users::lookup(FORWARD_USER)?)));

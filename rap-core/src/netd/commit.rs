@@ -10,7 +10,7 @@ use super::control::{Answer, Request};
 use super::daemon::Daemon;
 use super::drops;
 use super::in_force::InForce;
-use super::state::State;
+use super::state::{Opening, State};
 use super::trial::{Record, TrialError};
 use crate::forward::Exchange;
 use crate::status;
@@ -126,6 +126,15 @@ impl Daemon<'_> {
         Ok(())
     }
 
+    fn openings(&self, current: &InForce) -> Vec<Opening> {
+        let found = netfw::session::list(&self.place.machine, &current.network);
+        let found = found.unwrap_or_else(|error| {
+            log::warn!("{:#}", anyhow::Error::from(error));
+            Vec::new()
+        });
+        found.into_iter().map(Opening::from).collect()
+    }
+
     /// Why nobody confirmed, as far as the box can tell.
     fn late(&self, exchange: Option<&Exchange>) -> String {
         let mut why = format!("not confirmed within {} s", self.place.trial.as_secs());
@@ -157,6 +166,7 @@ impl Daemon<'_> {
     /// Everything that is known of the network, with what has to be asked of the kernel.
     fn state(&self) -> State {
         let left = self.running.as_ref().zip(self.now().ok());
+        let openings = self.current.as_ref().map(|current| self.openings(current));
         let drops = self
             .current
             .as_ref()
@@ -164,6 +174,7 @@ impl Daemon<'_> {
         State {
             status: self.last().clone(),
             seconds_left: left.map(|(running, now)| running.left(&now).as_secs()),
+            openings: openings.unwrap_or_default(),
             drops: drops.unwrap_or_default(),
         }
     }

@@ -136,7 +136,7 @@ impl<'a> Daemon<'a> {
         }
         self.take_lease();
         self.apply()?;
-        match &self.current {
+        match &mut self.current {
             Ok(current) => {
                 current.start_helpers(self.place, &self.wake)?;
                 log::info!("applied {}", self.last.summary());
@@ -165,6 +165,7 @@ impl<'a> Daemon<'a> {
                 let ports = &current.site.ports;
                 let mut problems = self.sockets.settle(&self.place.machine, ports, self.notifier);
                 problems.extend(self.allow_name_servers(current));
+                problems.extend(self.tidy_sessions(current));
                 report::Status::new(&report, &self.hold, problems)
             }
         };
@@ -212,6 +213,22 @@ impl<'a> Daemon<'a> {
         filled
             .err()
             .map(|error| format!("name servers of the lease not allowed: {error}"))
+    }
+
+    /// Takes away what a session that has ended left; its access ended with it.
+    fn tidy_sessions(&self, current: &InForce) -> Option<String> {
+        match netfw::session::tidy(&self.place.machine, &current.network) {
+            Ok(changes) => {
+                for change in changes {
+                    log::info!("{change}");
+                }
+                None
+            }
+            Err(error) => Some(format!(
+                "the links of ended sessions are still there: {:#}",
+                anyhow::Error::from(error)
+            )),
+        }
     }
 
     /// Takes in what the DHCP client's hook wrote; says whether it is news.

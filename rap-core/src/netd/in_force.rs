@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
+use std::thread::JoinHandle;
 
 use anyhow::Context as _;
 use netfw::model::Network;
@@ -21,6 +22,7 @@ pub(super) struct InForce {
     pub(super) site: Site,
     pub(super) network: Network,
     stop: Stop,
+    client: Option<JoinHandle<()>>,
 }
 
 impl InForce {
@@ -38,6 +40,7 @@ impl InForce {
             site,
             network,
             stop: Stop::default(),
+            client: None,
         })
     }
 
@@ -45,7 +48,7 @@ impl InForce {
     ///
     /// # Errors
     /// When a thread cannot be started, or the DHCP client's files cannot be written.
-    pub(super) fn start_helpers(&self, place: &Place, wake: &Wake) -> anyhow::Result<()> {
+    pub(super) fn start_helpers(&mut self, place: &Place, wake: &Wake) -> anyhow::Result<()> {
         let ports = self.site.ports.iter().map(|port| port.name.as_str());
         let ports = ports.map(|name| place.machine.port(name));
         for namespace in ports.chain([place.machine.root.clone()]) {
@@ -56,13 +59,16 @@ impl InForce {
             dhcp_server::start(place.machine.port(port.name.as_str()), port, self.stop.clone())?;
         }
         resolve::start(&place.machine, &self.network, self.stop.clone())?;
-        uplink::start(place, &self.network, self.stop.clone())
+        self.client = uplink::start(place, &self.network, self.stop.clone())?;
+        Ok(())
     }
 }
 
 impl Drop for InForce {
     fn drop(&mut self) {
         self.stop.set();
+        // Two DHCP clients on one link would take it from each other. One that panicked is not there either.
+        let _ = self.client.take().map(JoinHandle::join);
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -43,10 +44,11 @@ require dhcp_server_identifier
 /// How often it is looked whether the client still runs, or is to end.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Starts the client when the uplink wants one, until told to stop.
-pub(super) fn start(place: &Place, network: &Network, stop: Stop) -> anyhow::Result<()> {
+/// Starts the client when the uplink wants one, until told to stop; the thread ends when the client has.
+pub(super) fn start(place: &Place, network: &Network, stop: Stop) -> anyhow::Result<Option<JoinHandle<()>>> {
     if network.uplink.addressing != Addressing::Dhcp {
-        return Lease::forget(&place.runtime);
+        Lease::forget(&place.runtime)?;
+        return Ok(None);
     }
     let configuration = place.runtime.join(CONFIGURATION_FILE);
     std::fs::write(&configuration, CONFIGURATION)
@@ -63,8 +65,8 @@ pub(super) fn start(place: &Place, network: &Network, stop: Stop) -> anyhow::Res
     std::thread::Builder::new()
         .name("dhcpcd".to_owned())
         .spawn(move || client.keep())
-        .context("cannot start the thread of the DHCP client")?;
-    Ok(())
+        .map(Some)
+        .context("cannot start the thread of the DHCP client")
 }
 
 /// The hook's name leads to this program, wherever it is.

@@ -66,7 +66,7 @@ impl Status {
     /// The status in a few words.
     #[must_use]
     pub fn summary(&self) -> String {
-        let way = |way: &WayStatus| format!("{} {}, {} open", way.name, way.via, way.open);
+        let way = |way: &WayStatus| format!("{}: {}, {} open", way.name, way.via, way.open);
         self.ways.iter().map(way).collect::<Vec<_>>().join("; ")
     }
 }
@@ -232,7 +232,7 @@ mod tests {
         entry.tally().sent.fetch_add(7, Ordering::Relaxed);
         let status = book.status(&routes);
         assert!(status.problems.is_empty() && status.ways[0].last_failure.clone().unwrap().over);
-        assert_eq!(status.summary(), "centre direct, 1 open");
+        assert_eq!(status.summary(), "centre: direct, 1 open");
         assert_eq!((status.ways[0].open, status.ways[0].bytes_sent), (1, 7));
         drop(entry);
         assert_eq!(book.status(&routes).ways[0].open, 0);

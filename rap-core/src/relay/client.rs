@@ -109,3 +109,98 @@ fn send_request(transport: &mut impl Transport, details: &ConnectionDetails<'_>)
 fn other(error: RelayError) -> ureq::Error {
     ureq::Error::Other(Box::new(error))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::thread::JoinHandle;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A relay for one connection: hears a request's head, then says each of `words` by itself.
+    fn play(words: Vec<&'static [u8]>) -> (SocketAddr, JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let playing = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut heard = Vec::new();
+            while !heard.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                heard.push(byte[0]);
+            }
+            for word in words {
+                stream.write_all(word).unwrap();
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            String::from_utf8(heard).unwrap()
+        });
+        (address, playing)
+    }
+
+    fn get(relay: SocketAddr) -> Result<String, ureq::Error> {
+        let config = Agent::config_builder()
+            .timeout_connect(Some(Duration::from_millis(500)))
+            .proxy(None)
+            .build();
+        let mut response = agent(config, relay).get("http://centre.test:8080/x").call()?;
+        response.body_mut().read_to_string()
+    }
+
+    fn why(relay: SocketAddr) -> RelayError {
+        match get(relay).unwrap_err() {
+            ureq::Error::Other(cause) => *cause.downcast().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_name_goes_to_the_relay_and_what_follows_its_answer_is_the_destinations() {
+        let (relay, playing) = play(vec![
+            b"HTTP/1.1 200 Conn",
+            b"ection established\r\n",
+            b"\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        ]);
+        assert_eq!(get(relay).unwrap(), "ok");
+        let heard = playing.join().unwrap();
+        let request = "CONNECT centre.test:8080 HTTP/1.1\r\nHost: centre.test:8080\r\n\r\n";
+        assert_eq!(heard, request);
+    }
+
+    #[test]
+    fn the_relays_reason_arrives() {
+        let (relay, _) = play(vec![
+            b"HTTP/1.1 502 proxy x answered 407: user na",
+            b"me or password refused\r\n\r\n",
+        ]);
+        let error = why(relay);
+        assert!(
+            matches!(&error, RelayError::Refused { status: 502, .. }),
+            "{error:?}"
+        );
+        assert_eq!(
+            error.to_string(),
+            "proxy x answered 407: user name or password refused"
+        );
+    }
+
+    #[test]
+    fn a_relay_that_is_not_there_or_says_nothing_is_away() {
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let error = why(nobody);
+        assert!(
+            matches!(error, RelayError::Away(_)) && error.source().is_some(),
+            "{error:?}"
+        );
+        let (gone, _) = play(Vec::new());
+        assert!(matches!(why(gone), RelayError::Away(_)));
+        // The kernel takes the connection, nobody else does.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(matches!(why(silent.local_addr().unwrap()), RelayError::Away(_)));
+        let (strange, _) = play(vec![b"SSH-2.0\r\n"]);
+        assert_eq!(why(strange).to_string(), "the box's own relay does not answer");
+    }
+}

@@ -64,7 +64,7 @@ impl Way {
     pub(super) fn text(&self) -> String {
         match self {
             Self::Direct => "direct".to_owned(),
-            Self::Through(hop) => format!("{} ({})", hop.proxy.name, hop.proxy.url()),
+            Self::Through(hop) => format!("proxy {} {}", hop.proxy.name, hop.proxy.url()),
         }
     }
 }

@@ -107,6 +107,8 @@ impl Cause {
         let target = target.clone();
         match (answer.status, &target.host) {
             (407, _) => of_407(&answer.schemes, asked_with_user),
+            // Tinyproxy's word for the wrong user or password; RFC 9110 §15.5.8 means 407.
+            (401, _) if asked_with_user => Self::Credentials { said: "answered 401" },
             (403, _) => Self::Denied { target, code },
             (500..=599, Host::Name(name)) if squid == "ERR_DNS_FAIL" => Self::UnknownName {
                 name: name.clone(),
@@ -233,6 +235,11 @@ mod tests {
                 "HTTP/1.1 407 x\nProxy-Authenticate: NTLM\nProxy-Authenticate: Negotiate\n\n",
                 true,
                 "answered 407: it accepts NTLM, Negotiate only, and this box speaks Basic",
+            ),
+            (
+                "HTTP/1.1 401 Unauthorized\n\n",
+                true,
+                "answered 401: user name or password refused",
             ),
             (
                 "HTTP/1.1 403 Forbidden\n\n",

@@ -193,6 +193,13 @@ impl Lab {
         format!("{}{name}", self.prefix)
     }
 
+    pub(crate) fn machine(&self) -> Machine {
+        Machine {
+            root: self.ns("root"),
+            prefix: self.prefix.clone(),
+        }
+    }
+
     pub(crate) fn ns(&self, name: &str) -> Namespace {
         Namespace::Named(self.full(name))
     }

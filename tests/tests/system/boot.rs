@@ -66,7 +66,7 @@ fn a_box_that_was_given_nothing_stays_up_closed_and_says_so() {
         return;
     };
     let console = system.machine.console();
-    for service in ["netd", "forward"] {
+    for service in ["netd", "relay", "forward"] {
         let line = console.first(&format!("rap {service}: error:"));
         assert!(
             line.is_some_and(|line| line.text.contains("site.toml")),
@@ -105,7 +105,7 @@ fn rapctl_status_says_that_all_is_well() {
         .find(|line| line.starts_with('{'))
         .unwrap_or_else(|| panic!("{status}"));
     let json: serde_json::Value = serde_json::from_str(json).unwrap_or_else(|e| panic!("{e}: {json}"));
-    for service in ["init", "netd", "forward"] {
+    for service in ["init", "netd", "relay", "forward"] {
         assert!(
             json.pointer(&format!("/services/{service}")).is_some(),
             "{service} is missing: {json}"

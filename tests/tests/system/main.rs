@@ -16,6 +16,7 @@ mod lease;
 mod network;
 mod path;
 mod power;
+mod proxy;
 mod random;
 mod stranger;
 mod trust;

@@ -7,9 +7,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::super::seen::{Kind, Link, Origin, Place, SeenPlace};
+use super::super::seen::{Address, Kind, Link, Origin, Place, SeenPlace};
 use super::super::step::Action;
 use super::Steps;
+use crate::model::Mtu;
 use crate::plan::{LinkPlan, TRUNK, Trunk};
 
 /// The MTU of Ethernet (IEEE 802.3 §3.2.7), in bytes.
@@ -66,7 +67,7 @@ impl<'a> Steps<'a> {
         found: Option<&'a SeenPlace>,
     ) {
         self.set(place, Some(&card.name), &trunk.sysctls, found);
-        self.set_mtu(place, plan, card);
+        self.set_mtu(place, plan.mtu, card);
         for address in &card.addresses {
             let (link, address) = (card.name.clone(), address.network);
             self.push(place, Action::RemoveAddress { link, address });
@@ -113,48 +114,46 @@ impl<'a> Steps<'a> {
     fn arrange(&mut self, place: &Place, plan: &LinkPlan, link: &Link, found: Option<&'a SeenPlace>) {
         let name = || link.name.clone();
         self.set(place, Some(&link.name), &plan.sysctls, found);
-        self.set_mtu(place, plan, link);
+        self.set_mtu(place, plan.mtu, link);
         let wanted = Wanted::of(plan);
-        for address in link
-            .addresses
-            .iter()
-            .filter(|found| wanted.unwelcome(found.network, found.origin))
-        {
-            let address = address.network;
-            self.push(
-                place,
-                Action::RemoveAddress {
-                    link: name(),
-                    address,
-                },
-            );
-        }
+        let mut link = link.clone();
+        self.remove_addresses(place, &wanted, &mut link);
         let missing = |address: &&IpNet| link.addresses.iter().all(|found| found.network != **address);
         let missing = wanted.addresses.iter().filter(missing).copied();
         let (v4, v6): (Vec<IpNet>, Vec<IpNet>) = missing.partition(|address| address.addr().is_ipv4());
-        for address in v4 {
-            self.push(
-                place,
-                Action::AddAddress {
-                    link: name(),
-                    address,
-                },
-            );
-        }
+        self.add_addresses(place, &link, v4);
         if !link.up {
             self.push(place, Action::SwitchOn { link: name() });
         }
-        for address in v6 {
-            self.push(
-                place,
-                Action::AddAddress {
-                    link: name(),
-                    address,
-                },
-            );
+        self.add_addresses(place, &link, v6);
+        self.arrange_gateways(place, &wanted, &link);
+        self.arrange_neighbours(place, plan, &link);
+    }
+
+    /// Removes addresses that are not wanted. With the first address of a network its others go, and with the last
+    /// one of IPv4 all routes: what went that way is not on `link` any more.
+    fn remove_addresses(&mut self, place: &Place, wanted: &Wanted, link: &mut Link) {
+        let unwelcome = |found: &Address| wanted.unwelcome(found.network, found.origin);
+        for found in link.addresses.iter().filter(|found| unwelcome(found)) {
+            let (link, address) = (link.name.clone(), found.network);
+            self.push(place, Action::RemoveAddress { link, address });
         }
-        self.arrange_gateways(place, &wanted, link);
-        self.arrange_neighbours(place, plan, link);
+        let v4 = |found: &Address| found.network.addr().is_ipv4();
+        if !link.addresses.iter().any(|found| v4(found) && unwelcome(found)) {
+            return;
+        }
+        link.addresses
+            .retain(|found| !unwelcome(found) && !(v4(found) && found.secondary));
+        if !link.addresses.iter().any(v4) {
+            link.gateways.retain(|gateway| gateway.router.is_ipv6());
+        }
+    }
+
+    fn add_addresses(&mut self, place: &Place, link: &Link, addresses: Vec<IpNet>) {
+        for address in addresses {
+            let link = link.name.clone();
+            self.push(place, Action::AddAddress { link, address });
+        }
     }
 
     fn arrange_gateways(&mut self, place: &Place, wanted: &Wanted, link: &Link) {
@@ -216,10 +215,8 @@ impl<'a> Steps<'a> {
         }
     }
 
-    fn set_mtu(&mut self, place: &Place, plan: &LinkPlan, link: &Link) {
-        let mtu = plan
-            .mtu
-            .map_or(ETHERNET_MTU.min(link.largest_mtu), |mtu| mtu.bytes());
+    pub(super) fn set_mtu(&mut self, place: &Place, planned: Option<Mtu>, link: &Link) {
+        let mtu = planned.map_or(ETHERNET_MTU.min(link.largest_mtu), Mtu::bytes);
         if mtu != link.mtu {
             let link = link.name.clone();
             self.push(place, Action::SetMtu { link, mtu });

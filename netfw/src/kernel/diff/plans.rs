@@ -33,7 +33,7 @@ pub(crate) fn session_of<'a>(plan: &'a NetPlan, place: &Place) -> Option<&'a Por
     ports.into_iter().find(|session| session.port.as_str() == name)
 }
 
-/// Every setting that the plan speaks of in `place`.
+/// Every setting that the plan speaks of in `place`, those of open sessions too.
 pub(crate) fn sysctls_of<'a>(plan: &'a NetPlan, place: &Place) -> Vec<&'a Sysctl> {
     let namespace = match place {
         Place::Root => Some(&plan.root),
@@ -42,12 +42,16 @@ pub(crate) fn sysctls_of<'a>(plan: &'a NetPlan, place: &Place) -> Vec<&'a Sysctl
     let Some(namespace) = namespace else {
         return Vec::new();
     };
-    let trunk = namespace.link.trunk.iter().flat_map(|trunk| &trunk.sysctls);
-    let session = session_of(plan, place)
-        .into_iter()
-        .flat_map(|session| &session.link_closed);
-    let own = namespace.sysctls.iter().chain(&namespace.link.sysctls);
-    own.chain(trunk).chain(session).collect()
+    let mut settings: Vec<_> = namespace.sysctls.iter().chain(&namespace.link.sysctls).collect();
+    settings.extend(namespace.link.trunk.iter().flat_map(|trunk| &trunk.sysctls));
+    if let Some(session) = session_of(plan, place) {
+        settings.extend(session.inner.sysctls.iter().chain(&session.link_closed));
+    }
+    if let (Place::Root, Some(sessions)) = (place, &plan.sessions) {
+        settings.extend(sessions.ports.iter().flat_map(|session| &session.outer.sysctls));
+        settings.extend(&sessions.tunnel);
+    }
+    settings
 }
 
 /// The name in the root namespace of the link to the namespace of a port.

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::facts::REMEMBERED;
 use super::sim::Sim;
 use super::*;
 

@@ -66,6 +66,13 @@ fn write_all(state: &State, asked: bool, colour: bool, text: &mut String) -> std
             .map_or_else(String::new, |gateway| format!(" via {gateway}"));
         writeln!(text, "\nlease: {}{gateway}", lease.address)?;
     }
+    for open in &state.openings {
+        writeln!(
+            text,
+            "\nopen: {} {} at {} for {} s",
+            open.port, open.service, open.address, open.seconds_left
+        )?;
+    }
     if let Some(last) = status.trials.last().filter(|last| last.ended.is_some()) {
         write_ended(last, text)?;
     }

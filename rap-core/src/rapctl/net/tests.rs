@@ -15,7 +15,7 @@ fn state(more: &serde_json::Value) -> State {
         "site": "0123456789abcdef", "on-trial": false, "trials": [], "problems": [],
         "uplink": { "name": "uplink", "nic": "pci:0000:00:10.0", "link": "up", "address": "10.9.0.2/24" },
         "ports": [{ "name": "port1", "nic": "pci:0000:00:11.0", "link": "no cable", "address": null }],
-        "seconds-left": null, "drops": [],
+        "seconds-left": null, "drops": [], "openings": [],
     });
     for (key, value) in more.as_object().unwrap() {
         all[key] = value.clone();
@@ -65,6 +65,7 @@ fn a_trial_its_time_the_last_one_and_what_was_dropped_are_told() {
             "site": "fedcba9876543210", "began": "2030-01-01T00:00:00Z", "boot": "b", "since": 1, "deadline": 2,
             "ended": { "outcome": "undone", "why": "reverted by\u{1b} an operator", "at": "2030-01-01T00:02:00Z" },
         }],
+        "openings": [{ "port": "port1", "service": "tcp/5900", "address": "100.64.7.1", "seconds-left": 30 }],
         "drops": [{ "place": "port1", "chain": "input", "reason": "not allowed", "packets": 12 }],
         "problems": ["uplink: the lease of 192.168.1.7/24 is not used"],
     });
@@ -72,6 +73,7 @@ fn a_trial_its_time_the_last_one_and_what_was_dropped_are_told() {
     for expected in [
         "site 0123456789ab is on trial: undone in 87 s unless it is confirmed",
         "last trial: site fedcba987654, begun 2030-01-01T00:00:00Z, undone 2030-01-01T00:02:00Z:\n  reverted by  an operator",
+        "open: port1 tcp/5900 at 100.64.7.1 for 30 s",
         "         12  port1 input: not allowed",
         "uplink: the lease of 192.168.1.7/24 is not used",
         "ask as root",

@@ -9,6 +9,15 @@ use crate::relay::Patience;
 
 const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(30);
+/// Nothing passes for want of time; tests of time shorten what they are about.
+const PATIENT: Patience = Patience {
+    request: LONG,
+    resolve: LONG,
+    connect: LONG,
+    answer: LONG,
+    idle: LONG,
+    half_closed: LONG,
+};
 
 /// A site whose centre is `centre` and whose default way out is `url`.
 fn site(centre: &str, url: Option<&str>, user: bool) -> Site {
@@ -34,15 +43,11 @@ struct Rig {
 
 impl Rig {
     async fn new(site: &Site) -> Self {
+        Self::with(site, PATIENT).await
+    }
+
+    async fn with(site: &Site, patience: Patience) -> Self {
         let identity = tempfile::tempdir().unwrap();
-        let patience = Patience {
-            request: SHORT,
-            resolve: LONG,
-            connect: LONG,
-            answer: SHORT,
-            idle: SHORT,
-            half_closed: LONG,
-        };
         let relay = Arc::new(Relay::new(site, identity.path(), patience));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -56,7 +61,14 @@ impl Rig {
 
     /// Before a proxy at `url` for the destination `centre.test:8443`.
     async fn before(url: &str, password: Option<&str>) -> Self {
-        let rig = Self::new(&site("centre.test:8443", Some(url), password.is_some())).await;
+        Self::impatient(url, password, LONG).await
+    }
+
+    /// The same, with this time for the proxy's answer.
+    async fn impatient(url: &str, password: Option<&str>, answer: Duration) -> Self {
+        let patience = Patience { answer, ..PATIENT };
+        let site = site("centre.test:8443", Some(url), password.is_some());
+        let rig = Self::with(&site, patience).await;
         if let Some(password) = password.filter(|password| !password.is_empty()) {
             std::fs::write(rig.identity.path().join("proxy-p.password"), password).unwrap();
         }
@@ -138,16 +150,19 @@ async fn a_direct_tunnel_carries_both_directions_to_their_ends() {
 
 #[tokio::test]
 async fn a_silent_tunnel_ends_and_a_busy_one_does_not() {
+    let idle = Duration::from_secs(1);
     let (address, playing) = play(Vec::new()).await;
-    let rig = Rig::new(&site(&address.to_string(), None, false)).await;
+    let patience = Patience { idle, ..PATIENT };
+    let rig = Rig::with(&site(&address.to_string(), None, false), patience).await;
     let mut client = rig.send(&format!("CONNECT {address} HTTP/1.1\r\n\r\n")).await;
     let began = tokio::time::Instant::now();
-    for _ in 0..10 {
-        tokio::time::sleep(SHORT / 5).await;
+    while began.elapsed() < idle * 3 / 2 {
+        tokio::time::sleep(idle / 8).await;
         client.write_all(b".").await.unwrap();
     }
-    assert_eq!(timeout(LONG, playing).await.unwrap().unwrap(), b"..........");
-    assert!(began.elapsed() > SHORT * 2);
+    assert!(!playing.is_finished());
+    let heard = timeout(LONG, playing).await.unwrap().unwrap();
+    assert!(heard.len() > 3 && began.elapsed() > idle * 2, "{heard:?}");
 }
 
 #[tokio::test]
@@ -174,6 +189,15 @@ async fn nothing_but_the_sites_destinations_is_connected_to() {
     ] {
         assert!(rig.ask(wrong).await.starts_with("HTTP/1.1 400 expected CONNECT"));
     }
+}
+
+#[tokio::test]
+async fn a_client_has_only_so_long_to_ask() {
+    let patience = Patience {
+        request: SHORT,
+        ..PATIENT
+    };
+    let rig = Rig::with(&site("centre.test:8443", None, false), patience).await;
     assert!(rig.ask("CONNECT ").await.starts_with("HTTP/1.1 408 expected"));
 }
 
@@ -224,10 +248,15 @@ async fn a_socks_proxy_is_asked_by_name_with_credentials() {
 }
 
 /// What the client is told when the proxy, asked as `script` says, answers so.
-async fn told(scheme: &str, password: Option<&str>, script: Vec<(Vec<u8>, Vec<u8>)>) -> String {
+async fn told(
+    scheme: &str,
+    password: Option<&str>,
+    script: Vec<(Vec<u8>, Vec<u8>)>,
+    answer: Duration,
+) -> String {
     let (address, playing) = play(script).await;
     let url = format!("{scheme}://{address}");
-    let rig = Rig::before(&url, password).await;
+    let rig = Rig::impatient(&url, password, answer).await;
     let line = rig.refusal().await;
     playing.abort();
     let problem = rig.relay.status().problems.remove(0);
@@ -261,7 +290,9 @@ async fn each_failure_of_an_http_proxy_has_its_words() {
         ),
     ] {
         let script = vec![(connect_request(""), answer.as_bytes().to_vec())];
-        assert_eq!(told("http", None, script).await, format!("HTTP/1.1 {words}"));
+        let time = if words.starts_with("504") { SHORT } else { LONG };
+        let told = told("http", None, script, time).await;
+        assert_eq!(told, format!("HTTP/1.1 {words}"));
     }
 }
 
@@ -288,7 +319,13 @@ async fn each_failure_of_a_socks_proxy_has_its_words() {
         ),
     ] {
         assert_eq!(
-            told("socks5h", Some("s3cret"), script).await,
+            told(
+                "socks5h",
+                Some("s3cret"),
+                script,
+                if words.starts_with("504") { SHORT } else { LONG }
+            )
+            .await,
             format!("HTTP/1.1 {words}")
         );
     }
