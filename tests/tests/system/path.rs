@@ -129,7 +129,8 @@ fn a_path_that_speaks_is_heard(system: &mut System) {
     assert!(sent > 100_000, "only {sent} bytes crossed");
 }
 
-/// Resets the box's connection to the centre: the next one has learnt nothing.
+/// Resets the box's connection to the centre, for one that has learnt nothing yet. The centre forgets what its router
+/// told it, or it would ask for short packets at once.
 fn forget_connections(system: &mut System) {
     let before = system.machine.mark();
     nft(
@@ -137,6 +138,7 @@ fn forget_connections(system: &mut System) {
         "add table ip cut; add chain ip cut through { type filter hook forward priority 0; }; \
                  add rule ip cut through ip saddr 10.9.0.2 tcp dport 8443 reject with tcp reset",
     );
+    system.lab.centre.ip("route flush cache").unwrap();
     system.agents.noise = 0;
     system.agents.post(&system.lab, 1, 1).unwrap();
     let line = system.machine.console().wait_for_since(
