@@ -102,6 +102,9 @@ fn a_path_that_is_silent_is_got_through(system: &mut System) {
     let seen = router.capture("lan0").unwrap();
     post_much(system);
     deliver(system);
+    // Without finding out, the connection would have hung until the forwarder gave it up.
+    let gave_up = system.machine.console().first("not delivering");
+    assert_eq!(gave_up, None);
     assert!(!told(&seen, BOX), "the router was not silent");
     assert!(longest(&seen) > NARROW, "nothing was too long to begin with");
     nft(&system.lab.hospital, "delete table ip silence");
