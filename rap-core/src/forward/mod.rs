@@ -59,6 +59,8 @@ pub struct Config {
     pub limits: ingest::Limits,
     /// Timeouts and pauses towards the service centre.
     pub patience: Patience,
+    /// Whether the site is on trial: then pauses stay short until the centre has answered once.
+    pub on_trial: bool,
 }
 
 impl Config {
@@ -74,6 +76,7 @@ impl Config {
             log: log::Config::default(),
             limits: ingest::Limits::default(),
             patience: Patience::default(),
+            on_trial: false,
         }
     }
 }
@@ -165,6 +168,7 @@ impl Forwarder {
             url: format!("{}{}", config.centre.trim_end_matches('/'), uplink::PATH),
             agent: uplink::agent(identity.centre_tls(), &config.patience, config.relay),
             patience: config.patience,
+            on_trial: config.on_trial,
         };
         let delivering = std::thread::Builder::new()
             .name("uplink".to_owned())

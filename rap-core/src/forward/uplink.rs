@@ -24,6 +24,9 @@ pub const PATH: &str = "/v1/batches";
 /// The media type of a receipt.
 pub const RECEIPT: &str = "application/vnd.rap.receipt+json";
 
+/// The longest pause of a site on trial until the centre has answered.
+const TRIAL_PAUSE: Duration = Duration::from_secs(10);
+
 /// How long to wait for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
@@ -66,6 +69,8 @@ pub(super) struct Uplink {
     pub(super) url: String,
     pub(super) agent: Agent,
     pub(super) patience: Patience,
+    /// Whether the site is on trial: then the first answer of the centre is waited for.
+    pub(super) on_trial: bool,
 }
 
 /// The receipt of docs/protocol.md.
@@ -137,7 +142,7 @@ impl Uplink {
                     };
                     voice.trouble(&text);
                     self.progress().trouble = Some(text);
-                    let pause = full_jitter(&self.patience, failures, random_fraction());
+                    let pause = full_jitter(&self.patience(), failures, random_fraction());
                     failures += 1;
                     self.signal
                         .pause(asked.map_or(pause, |asked| asked + pause.min(asked)))
@@ -210,6 +215,15 @@ impl Uplink {
                 asked,
             )),
         }
+    }
+
+    /// How long to wait now: on trial the network has two minutes to be confirmed in.
+    fn patience(&self) -> Patience {
+        let mut patience = self.patience;
+        if self.on_trial && self.progress().exchanged.is_none() {
+            patience.longest_pause = patience.longest_pause.min(TRIAL_PAUSE);
+        }
+        patience
     }
 
     fn note_delivered(&self, count: u64) {
