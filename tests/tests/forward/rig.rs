@@ -122,6 +122,7 @@ pub(crate) fn plan(source: &str, count: u64) -> Plan {
         start: 1,
         interval: Duration::ZERO,
         alert_every: None,
+        noise: 0,
         deadline: LONG,
     }
 }

@@ -195,6 +195,7 @@ impl Rig {
             start: self.posted,
             interval: Duration::ZERO,
             alert_every: None,
+            noise: 0,
             deadline: LONG,
         };
         let acknowledged = self.path().join("acknowledged");
