@@ -19,6 +19,10 @@ use crate::bench::Figure;
 const PORTS: u8 = 8;
 /// At least so many in all tables.
 const RULES: usize = 500;
+/// Each makes three rules.
+const SERVICES: [&str; 16] = [
+    "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p",
+];
 /// The largest ratio that counts as good.
 const GOAL: f64 = 1.5;
 
@@ -187,13 +191,13 @@ pub(super) fn mac(card: u8) -> String {
 /// Eight ports with so many services each that there are enough rules; networks of different `variant` differ in every
 /// table.
 fn network(variant: u16) -> anyhow::Result<Network> {
-    let service = |nth| Service {
-        name: "ingest",
+    let service = |(name, port): (&'static str, u16)| Service {
+        name,
         protocol: Protocol::Tcp,
-        port: 9000 + 100 * variant + nth,
+        port: port + 100 * variant,
     };
     let ports = (1..=PORTS).map(|number| {
-        let services = (0..16).map(service).collect();
+        let services = SERVICES.into_iter().zip(9000..).map(service).collect();
         port(number, services)
     });
     let ports = ports.collect::<anyhow::Result<_>>()?;

@@ -77,7 +77,7 @@ impl Row {
 
         let mut described = port(1, Vec::new())?;
         // The rules are measured, not the limit for a noisy instrument, which is far below what memory carries.
-        described.limits.packets_per_second = 10_000_000;
+        described.limits.packets_per_second = 1_000_000;
         let name = described.name.clone();
         let prefix = Some("10.200.0.0/24".parse()?);
         let network = Network::new(uplink()?, vec![described], vec![centre()?], prefix)?;
