@@ -43,14 +43,9 @@ pub(crate) enum From {
 pub(crate) enum Setup {
     /// Nothing.
     Nothing,
-    /// The sender has opened the connection that the packet is part of, if it can.
-    Connected,
-    /// The box has sent this from one of its namespaces, and the packet is about it.
-    Asked {
-        inside: usize,
-        via: IpAddr,
-        packet: Box<Packet>,
-    },
+    /// Somebody has sent this. When the box sent it, nobody but the case's packet answers; when somebody on a wire did,
+    /// it opened a connection if the box took it, and the case's packet is part of that, or about it.
+    Before(From, Box<Packet>),
 }
 
 /// What was seen of a case.
@@ -98,8 +93,9 @@ impl Case {
         }
     }
 
-    pub(crate) fn after(mut self, setup: Setup) -> Self {
-        self.setup = setup;
+    /// The same, once `from` has sent `packet`.
+    pub(crate) fn after(mut self, from: From, packet: Packet) -> Self {
+        self.setup = Setup::Before(from, Box::new(packet));
         self
     }
 }
@@ -117,8 +113,8 @@ impl fmt::Display for Case {
         self.packet.fmt(f)?;
         match &self.setup {
             Setup::Nothing => Ok(()),
-            Setup::Connected => f.write_str(", in a connection"),
-            Setup::Asked { packet, .. } => write!(f, ", after the box sent {packet}"),
+            Setup::Before(From::Inside { .. }, packet) => write!(f, ", after the box sent {packet}"),
+            Setup::Before(From::Wire { name, .. }, packet) => write!(f, ", after {name} sent {packet}"),
         }
     }
 }

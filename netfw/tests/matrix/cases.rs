@@ -8,7 +8,7 @@ mod session;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::case::{Case, From, Setup};
+use crate::case::{Case, From};
 use crate::lab::LISTENED;
 use crate::packet::{ACK, Body, FIN, Packet, RST, SYN, Shape};
 use crate::site::{self, Site};
@@ -78,8 +78,8 @@ impl Cases {
         self.list.push(Case::new(what, from.clone(), packet));
     }
 
-    fn push_after(&mut self, what: &'static str, from: &From, setup: Setup, packet: Packet) {
-        self.list.push(Case::new(what, from.clone(), packet).after(setup));
+    fn push_after(&mut self, what: &'static str, before: (&From, Packet), from: &From, packet: Packet) {
+        self.list.push(Case::new(what, from.clone(), packet).after(before.0.clone(), before.1));
     }
 
     /// Sends each of `probes` from `source` to `destination`.
@@ -176,4 +176,15 @@ fn unasked(kind: u8, code: u8, source: Ipv4Addr, destination: Ipv4Addr, port: u1
             about: Box::new(about),
         },
     )
+}
+
+/// What a router says of a packet that does not fit its next link (RFC 1191 §4); said by `router`.
+fn too_large(about: &Packet, router: Ipv4Addr) -> Packet {
+    let body = Body::Error {
+        kind: 3,
+        code: 4,
+        rest: [0, 0, 5, 0],
+        about: Box::new(about.clone()),
+    };
+    Packet::new(router, about.source, body)
 }

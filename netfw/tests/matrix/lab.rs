@@ -3,7 +3,6 @@
 //! `root` stands in for the box's root namespace; netfw makes the ports' itself. Everything runs on one processor and
 //! in one thread, so that packets are taken in in the order in which they were sent.
 
-use std::collections::HashSet;
 use std::net::Ipv4Addr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,11 +16,12 @@ use netfw::plan::{NetPlan, TUNNEL, UPLINK};
 use netfw::policy::Moment;
 use netfw::ruleset::{ENDPOINTS, Element, Key};
 
+use crate::case::From;
 use crate::inside::Inside;
 use crate::packet::{Heard, Live};
 use crate::site::{self, ENGINEER, Site, TUNNEL_END, link_local};
 use crate::sys::{self, Cable};
-use crate::wire::{Arrival, EVERYBODY, Host, Wire};
+use crate::wire::{Arrival, EVERYBODY, Host, Moods, Wire};
 
 /// Every port number somebody listens on, in every namespace of the box, whether the description has it or not.
 pub(crate) const LISTENED: [u16; 13] = [22, 53, 67, 68, 80, 123, 161, 443, 514, 1194, 3389, 5900, 8443];
@@ -165,7 +165,7 @@ impl Lab {
             let namespace = self.machine.port(port.name.as_str());
             self.insides.push(Inside::new(port.name.as_str(), namespace, &LISTENED));
         }
-        self.settle(&(0..0), &HashSet::new());
+        self.settle(&(0..0), &Moods::new());
         if site.network.uplink.ipv6 == Ipv6::Slaac {
             self.advertise(site);
         }
@@ -177,7 +177,7 @@ impl Lab {
         for bytes in site.advertisement().bytes(0) {
             self.wires[0].send(router.station, [0x33, 0x33, 0, 0, 0, 1], &bytes);
         }
-        self.settle(&(0..0), &HashSet::new());
+        self.settle(&(0..0), &Moods::new());
         let shown = self.in_root(|| std::fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap());
         let wanted: String = site.own6().octets().iter().map(|byte| format!("{byte:02x}")).collect();
         assert!(shown.contains(&wanted), "no address from the router: {shown}");
@@ -194,12 +194,12 @@ impl Lab {
     }
 
     /// Everything that came anywhere, until nothing more comes.
-    pub(crate) fn hear(&mut self, live: &Live, quiet: &HashSet<u16>) -> Vec<Event> {
+    pub(crate) fn hear(&mut self, live: &Live, moods: &Moods) -> Vec<Event> {
         let mut events = Vec::new();
         loop {
             let before = events.len();
             for (nth, wire) in self.wires.iter_mut().enumerate() {
-                let came = wire.take(live, |case| quiet.contains(&case));
+                let came = wire.take(live, moods);
                 events.extend(came.into_iter().map(|arrival| Event::Wire(nth, arrival)));
             }
             for (nth, inside) in self.insides.iter_mut().enumerate() {
@@ -213,8 +213,8 @@ impl Lab {
 
     /// The same, and then silence is certain: the last packet on each wire is a question that the box answers whatever
     /// its rules are (ARP for its own address), and what was sent before it has been taken in before it.
-    pub(crate) fn settle(&mut self, live: &Live, quiet: &HashSet<u16>) -> Vec<Event> {
-        let mut events = self.hear(live, quiet);
+    pub(crate) fn settle(&mut self, live: &Live, moods: &Moods) -> Vec<Event> {
+        let mut events = self.hear(live, moods);
         let deadline = Instant::now() + PATIENCE;
         let mut asked = Vec::new();
         for (nth, wire) in self.wires.iter_mut().enumerate() {
@@ -225,13 +225,28 @@ impl Lab {
             asked.push((nth, own));
         }
         loop {
-            events.extend(self.hear(live, quiet));
+            events.extend(self.hear(live, moods));
             asked.retain(|(nth, own)| !self.wires[*nth].arp.iter().any(|(address, _)| address == own));
             if asked.is_empty() {
                 return events;
             }
             assert!(Instant::now() < deadline, "no answer from the box on {asked:?}");
-            std::thread::yield_now();
+            // The kernel may want the processor for what is on its way.
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    }
+
+    /// Sends packets as they are.
+    pub(crate) fn emit(&self, from: &From, packets: &[Vec<u8>]) {
+        for bytes in packets {
+            match from {
+                From::Wire { wire, station, to, astray: false, .. } => self.wires[*wire].send(*station, *to, bytes),
+                From::Wire { wire, station, to, .. } => self.wires[*wire].send_astray(*station, *to, bytes),
+                // The kernel tells whoever sends that the rules forbid it (EPERM); what counts is what comes of it.
+                From::Inside { inside, via } => {
+                    let _ = self.insides[*inside].speak(*via, bytes);
+                }
+            }
         }
     }
 

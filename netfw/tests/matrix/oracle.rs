@@ -82,14 +82,15 @@ fn kind(site: &Site, moment: &Moment, case: &Case) -> Kind {
     };
     let state = match &case.setup {
         Setup::Nothing if stray => State::Stray,
-        Setup::Nothing | Setup::Connected => State::Opens,
-        Setup::Asked { inside, via, packet } => {
-            let before = Case::new("", From::Inside { inside: *inside, via: *via }, (**packet).clone());
-            match expected(site, moment, &before).verdict {
-                Verdict::Delivered if answers(&case.packet, packet) => State::Answers,
+        Setup::Nothing => State::Opens,
+        Setup::Before(from, packet) => {
+            let before = Case::new("", from.clone(), (**packet).clone());
+            let known = expected(site, moment, &before).verdict == Verdict::Delivered;
+            match relation(&case.packet, packet, &site.translated(packet)) {
+                Some(state) if known => state,
                 // A datagram that answers nothing is like any other.
                 _ if matches!(case.packet.body, Body::Udp { .. }) => State::Opens,
-                Verdict::Delivered | Verdict::Refused | Verdict::Silent => State::Stray,
+                _ => State::Stray,
             }
         }
     };
@@ -112,14 +113,23 @@ fn kind(site: &Site, moment: &Moment, case: &Case) -> Kind {
     }
 }
 
-/// Whether `packet` comes back to who sent `asked`, or tells about it.
-fn answers(packet: &Packet, asked: &Packet) -> bool {
-    let back = (packet.source, packet.destination) == (asked.destination, asked.source);
-    match (&packet.body, &asked.body) {
-        (Body::Tcp { from, to, .. }, Body::Tcp { from: source, to: port, .. })
-        | (Body::Udp { from, to }, Body::Udp { from: source, to: port }) => back && (from, to) == (port, source),
-        (Body::Error { about, .. }, _) => **about == *asked,
-        _ => false,
+/// What `packet` is to the connection that `first` began: its next, or an answer. None: nothing. `beyond` is the same
+/// first packet as the other side of a session sees it.
+fn relation(packet: &Packet, first: &Packet, beyond: &Packet) -> Option<State> {
+    let ports = |packet: &Packet| match packet.body {
+        Body::Tcp { from, to, .. } => Some((6, from, to)),
+        Body::Udp { from, to } => Some((17, from, to)),
+        _ => None,
+    };
+    let tuple = |packet: &Packet| ports(packet).map(|ports| (packet.source, packet.destination, ports));
+    match &packet.body {
+        // Whichever way the packet went that it is about.
+        Body::Error { about, .. } => {
+            let known = [first, &first.reversed(), beyond].map(tuple);
+            known.contains(&tuple(about)).then_some(State::Answers)
+        }
+        _ if tuple(packet) == tuple(first) => Some(State::Opens),
+        _ => (tuple(packet) == tuple(&first.reversed())).then_some(State::Answers),
     }
 }
 

@@ -133,6 +133,16 @@ impl Packet {
         self
     }
 
+    /// What whoever gets this packet answers, in addresses and ports.
+    pub(crate) fn reversed(&self) -> Self {
+        let body = match &self.body {
+            Body::Tcp { from, to, .. } => Body::Tcp { from: *to, to: *from, flags: SYN | ACK },
+            Body::Udp { from, to } => Body::Udp { from: *to, to: *from },
+            other => other.clone(),
+        };
+        Self::new(self.destination, self.source, body)
+    }
+
     /// The IP packets of case `number`, in the order they are sent.
     pub(crate) fn bytes(&self, number: u16) -> Vec<Vec<u8>> {
         self.encode(number, None, false)
@@ -198,7 +208,8 @@ impl Packet {
                 bytes.extend([sequence.to_be_bytes(), acknowledged.to_be_bytes()].concat());
                 bytes.extend([0x50, *flags, 0x20, 0, 0, 0, 0, 0]);
                 if numbers.is_some() && flags & (SYN | RST) == 0 && !answer {
-                    bytes.extend(payload);
+                    // Short, so that what acknowledges it still names the case.
+                    bytes.extend(&payload[..8]);
                 }
                 (6, bytes, Some(16))
             }

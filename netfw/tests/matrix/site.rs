@@ -64,6 +64,20 @@ impl Site {
         ports.flat_map(|port| port.remote.iter().map(|opening| (port.name.clone(), *opening)))
     }
 
+    /// A packet to a service address as the instrument sees it; any other as it is.
+    pub(crate) fn translated(&self, packet: &Packet) -> Packet {
+        let mut packet = packet.clone();
+        for (nth, port) in self.network.ports.iter().enumerate() {
+            let pair = self.network.session_pair(nth);
+            if pair.is_some_and(|(_, inner)| packet.destination == inner.addr()) {
+                packet.source = port.address.addr().into();
+                packet.destination = port.instrument.into();
+                return packet;
+            }
+        }
+        packet
+    }
+
     /// The nth host's address on the uplink's network.
     pub(crate) fn lan(&self, number: u32) -> Ipv4Addr {
         (u32::from(self.address.network()) + number).into()

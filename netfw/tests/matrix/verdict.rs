@@ -2,7 +2,7 @@
 
 use netfw::policy::{Answer, Verdict};
 
-use crate::case::{Case, From, ROOT, Seen, Spot, UPLINK, Word};
+use crate::case::{Case, From, ROOT, Seen, Setup, Spot, UPLINK, Word};
 use crate::oracle;
 use crate::packet::{Body, RST};
 use crate::site::Site;
@@ -10,19 +10,22 @@ use crate::site::Site;
 /// Where a packet of `case` comes when it is let through.
 fn goal(site: &Site, case: &Case) -> Spot {
     let destination = case.packet.destination;
-    match case.from {
-        From::Inside { inside, .. } if destination.is_loopback() => Spot::Inside(inside),
-        From::Inside { inside: ROOT, .. } if destination == site.address.addr() => Spot::Inside(ROOT),
-        From::Inside { inside, .. } => Spot::Wire(inside),
-        From::Wire { wire: UPLINK, .. } => Spot::Inside(ROOT),
-        From::Wire { wire, .. } if wire <= site.network.ports.len() => Spot::Inside(wire),
-        From::Wire { .. } => {
-            let services = (0..site.network.ports.len()).filter_map(|nth| {
-                let (_, inner) = site.network.session_pair(nth)?;
-                (destination == inner.addr()).then_some(Spot::Wire(nth + 1))
-            });
-            services.last().unwrap_or(Spot::Inside(ROOT))
-        }
+    let tunnel = site.network.ports.len() + 1;
+    let behind = (0..site.network.ports.len()).find(|nth| {
+        let pair = site.network.session_pair(*nth);
+        pair.is_some_and(|(_, inner)| destination == inner.addr())
+    });
+    let in_session = matches!(case.setup, Setup::Before(From::Wire { wire, .. }, _) if wire == tunnel);
+    match (&case.from, behind) {
+        (From::Inside { inside, .. }, _) if destination.is_loopback() => Spot::Inside(*inside),
+        (From::Inside { inside: ROOT, .. }, _) if destination == site.address.addr() => Spot::Inside(ROOT),
+        (From::Inside { inside: ROOT, .. }, Some(nth)) => Spot::Wire(nth + 1),
+        (From::Inside { inside, .. }, _) => Spot::Wire(*inside),
+        (From::Wire { wire: UPLINK, .. }, _) => Spot::Inside(ROOT),
+        (From::Wire { wire, .. }, Some(nth)) if *wire == tunnel => Spot::Wire(nth + 1),
+        (From::Wire { wire, .. }, None) if *wire == tunnel => Spot::Inside(ROOT),
+        (From::Wire { .. }, _) if in_session => Spot::Wire(tunnel),
+        (From::Wire { wire, .. }, _) => Spot::Inside(*wire),
     }
 }
 

@@ -4,9 +4,9 @@ use std::net::Ipv4Addr;
 
 use netfw::model::{Host, Protocol};
 
-use super::{Cases, FEW, Probe, STRAY, UNASKED, addressed, everything, to_card, unasked};
-use crate::case::{From, ROOT, Setup, UPLINK};
-use crate::packet::{ACK, Body, FIN, Packet, RST, SYN};
+use super::{Cases, FEW, Probe, STRAY, UNASKED, addressed, everything, to_card, too_large, unasked};
+use crate::case::{From, ROOT, UPLINK};
+use crate::packet::{ACK, Body, Packet, RST, SYN};
 use crate::site::{ENGINEER, INTERNET, Site, TUNNEL_END, station};
 
 pub(super) fn add(cases: &mut Cases, site: &Site) {
@@ -134,49 +134,38 @@ fn answers(cases: &mut Cases, site: &Site) {
         let from = to_card(UPLINK, "who was asked", station(0, sender));
         let other = to_card(UPLINK, "who was not asked", station(0, 3));
         let router = to_card(UPLINK, "router", station(0, 1));
-        let bodies: Vec<fn(u16, u16) -> Body> = match protocol {
-            Protocol::Tcp => vec![
-                |from, to| Body::Tcp { from, to, flags: SYN | ACK },
-                |from, to| Body::Tcp { from, to, flags: RST | ACK },
-                |from, to| Body::Tcp { from, to, flags: FIN | ACK },
-            ],
-            Protocol::Udp => vec![|from, to| Body::Udp { from, to }],
+        let box_itself = From::Inside { inside: ROOT, via: address.into() };
+        let flags: &[u8] = match protocol {
+            Protocol::Tcp => &[SYN | ACK, RST | ACK],
+            Protocol::Udp => &[0],
         };
-        for (nth, body) in bodies.into_iter().enumerate() {
-            let setup = |cases: &Cases| (cases.own_port(), asked(own, address, protocol, cases.own_port(), port));
-            let (ours, before) = setup(cases);
-            let answer = Packet::new(address, own, body(port, ours));
-            // A FIN before the connection is open fits nothing.
-            if nth < 2 {
-                cases.push_after("an answer", &from, before, answer);
+        for flags in flags {
+            let question = question(own, cases.own_port(), address, protocol, port);
+            let mut answer = question.reversed();
+            if let Body::Tcp { flags: of_answer, .. } = &mut answer.body {
+                *of_answer = *flags;
             }
-            let (ours, before) = setup(cases);
-            let answer = Packet::new(site.lan(3), own, body(port, ours));
-            cases.push_after("an answer from another", &other, before, answer);
+            cases.push_after("an answer", (&box_itself, question.clone()), &from, answer.clone());
+            answer.source = site.lan(3).into();
+            cases.push_after("an answer from another", (&box_itself, question), &other, answer);
         }
         for (kind, code) in [(3, 4), (3, 1), (11, 0)] {
-            let ours = cases.own_port();
-            let before = asked(own, address, protocol, ours, port);
-            let Setup::Asked { packet, .. } = &before else { unreachable!() };
-            let body = Body::Error {
-                kind,
-                code,
-                rest: if code == 4 { [0, 0, 5, 0] } else { [0; 4] },
-                about: packet.clone(),
-            };
-            cases.push_after("an error about a connection", &router, before, Packet::new(site.lan(1), own, body));
+            let question = question(own, cases.own_port(), address, protocol, port);
+            let mut error = too_large(&question, site.lan(1));
+            if let Body::Error { kind: of_error, code: in_error, rest, .. } = &mut error.body
+                && code != 4
+            {
+                (*of_error, *in_error, *rest) = (kind, code, [0; 4]);
+            }
+            cases.push_after("an error about a connection", (&box_itself, question), &router, error);
         }
     }
 }
 
-fn asked(own: Ipv4Addr, address: Ipv4Addr, protocol: Protocol, from: u16, to: u16) -> Setup {
+fn question(own: Ipv4Addr, from: u16, address: Ipv4Addr, protocol: Protocol, to: u16) -> Packet {
     let body = match protocol {
         Protocol::Tcp => Body::Tcp { from, to, flags: SYN },
         Protocol::Udp => Body::Udp { from, to },
     };
-    Setup::Asked {
-        inside: ROOT,
-        via: address.into(),
-        packet: Box::new(Packet::new(own, address, body)),
-    }
+    Packet::new(own, address, body)
 }

@@ -2,8 +2,8 @@
 
 use std::net::Ipv4Addr;
 
-use super::{Cases, FEW, Probe, STRAY, UNASKED, addressed, everything, to_card, unasked};
-use crate::case::{From, Setup};
+use super::{Cases, FEW, Probe, STRAY, UNASKED, addressed, everything, to_card, too_large, unasked};
+use crate::case::From;
 use crate::packet::{ACK, Body, FIN, Packet, RST, SYN};
 use crate::site::{ENGINEER, INTERNET, Site, station};
 
@@ -95,10 +95,13 @@ fn out_of_state(cases: &mut Cases, from: &From, own: Ipv4Addr, gateway: Ipv4Addr
         let strays: Vec<_> = STRAY.iter().map(|flags| Probe::Tcp(to, *flags)).collect();
         cases.try_all("out of nothing", from, own, gateway, &strays);
         for flags in [ACK, FIN | ACK, RST] {
-            let body = Body::Tcp { from: cases.own_port(), to, flags };
-            let packet = Packet::new(own, gateway, body);
-            cases.push_after("within a connection", from, Setup::Connected, packet);
+            let segment = |ours, flags| Packet::new(own, gateway, Body::Tcp { from: ours, to, flags });
+            let ours = cases.own_port();
+            cases.push_after("within a connection", (from, segment(ours, SYN)), from, segment(ours, flags));
         }
+        let first = Packet::new(own, gateway, Body::Tcp { from: cases.own_port(), to, flags: SYN });
+        let error = too_large(&first.reversed(), own);
+        cases.push_after("an error about a connection", (from, first), from, error);
     }
 }
 
@@ -140,15 +143,10 @@ fn nothing_to_answer(cases: &mut Cases, site: &Site, nth: usize, from: &From) {
     let port = &site.network.ports[nth];
     let (own, gateway) = (port.instrument, port.address.addr());
     let ours = cases.own_port();
-    let asked = |body| Setup::Asked {
-        inside: nth + 1,
-        via: own.into(),
-        packet: Box::new(Packet::new(gateway, own, body)),
-    };
-    let opening = Body::Tcp { from: ours, to: 80, flags: SYN };
-    let answer = Packet::new(own, gateway, Body::Tcp { from: 80, to: ours, flags: SYN | ACK });
-    cases.push_after("an answer to what the rules held back", from, asked(opening), answer);
-    let question = Body::Udp { from: ours, to: 161 };
-    let answer = Packet::new(own, gateway, Body::Udp { from: 161, to: ours });
-    cases.push_after("an answer to what the rules held back", from, asked(question), answer);
+    let inside = From::Inside { inside: nth + 1, via: own.into() };
+    for body in [Body::Tcp { from: ours, to: 80, flags: SYN }, Body::Udp { from: ours, to: 161 }] {
+        let question = Packet::new(gateway, own, body);
+        let answer = question.reversed();
+        cases.push_after("an answer to what the rules held back", (&inside, question), from, answer);
+    }
 }

@@ -2,8 +2,11 @@
 
 use std::net::Ipv4Addr;
 
-use super::{Cases, FEW, STRAY, Probe, everything, to_card};
-use crate::packet::SYN;
+use netfw::model::Protocol;
+
+use super::{Cases, FEW, Probe, STRAY, everything, to_card, too_large};
+use crate::case::{From, ROOT};
+use crate::packet::{Body, Packet, SYN};
 use crate::site::{ENGINEER, INTERNET, Site, TUNNEL_END};
 
 pub(super) fn add(cases: &mut Cases, site: &Site) {
@@ -20,6 +23,7 @@ pub(super) fn add(cases: &mut Cases, site: &Site) {
                 cases.try_all("a spoofed source", &from, source, inner.addr(), &[Probe::Tcp(stray, SYN), Probe::Echo]);
             }
         }
+        errors(cases, site, nth, &from);
         for destination in [port.instrument, port.address.addr()] {
             cases.try_all("an engineer past the service address", &from, ENGINEER, destination, &FEW);
         }
@@ -28,4 +32,37 @@ pub(super) fn add(cases: &mut Cases, site: &Site) {
     for destination in [site.address.addr(), site.lan(10), site.lan(20), INTERNET, Ipv4Addr::LOCALHOST] {
         cases.try_all("an engineer to the hospital", &from, ENGINEER, destination, &FEW);
     }
+}
+
+/// Packets of a session that are too large for the way: each side is told, by whoever finds out.
+fn errors(cases: &mut Cases, site: &Site, nth: usize, engineer: &From) {
+    let port = &site.network.ports[nth];
+    let (Some((outer, inner)), Some(opening)) = (site.network.session_pair(nth), port.remote.first()) else {
+        return;
+    };
+    let gateway = port.address.addr();
+    let first = |cases: &Cases| {
+        let (from, to) = (cases.own_port(), opening.port);
+        let body = match opening.protocol {
+            Protocol::Tcp => Body::Tcp { from, to, flags: SYN },
+            Protocol::Udp => Body::Udp { from, to },
+        };
+        Packet::new(ENGINEER, inner.addr(), body)
+    };
+    let question = first(cases);
+    let error = too_large(&question.reversed(), ENGINEER);
+    cases.push_after("an error about a session", (engineer, question), engineer, error);
+
+    let question = first(cases);
+    let error = too_large(&question.reversed(), outer.addr());
+    let inside = From::Inside { inside: ROOT, via: inner.addr().into() };
+    cases.push_after("an error about a session", (engineer, question), &inside, error);
+
+    // The instrument knows the engineer by the gateway's address.
+    let question = first(cases);
+    let mut about = question.clone();
+    (about.source, about.destination) = (gateway.into(), port.instrument.into());
+    let error = too_large(&about, port.instrument);
+    let instrument = to_card(nth + 1, "instrument", site.instrument(nth)[0].station);
+    cases.push_after("an error about a session", (engineer, question), &instrument, error);
 }
