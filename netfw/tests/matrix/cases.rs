@@ -25,6 +25,7 @@ pub(crate) fn all(site: &Site) -> Vec<Case> {
     hospital::add(&mut cases, site);
     ipv6::from_hospital(&mut cases, site);
     inside::from_root(&mut cases, site);
+    ipv6::from_root(&mut cases, site);
     session::add(&mut cases, site);
     cases.list
 }

@@ -269,7 +269,7 @@ impl Lab {
         }
         self.fill(site);
         for inside in &self.insides {
-            inside.forget_connections();
+            inside.netfilter.forget_connections();
         }
     }
 

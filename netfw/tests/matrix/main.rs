@@ -11,9 +11,9 @@
 
 mod case;
 mod cases;
-mod conntrack;
 mod inside;
 mod lab;
+mod netfilter;
 mod oracle;
 mod packet;
 mod run;

@@ -167,7 +167,7 @@ fn sites(seed: u64, vlans: bool) -> impl Strategy<Value = Site> {
             (
                 Just((address, dhcp, ipv6, vlan, dns)),
                 prop::collection::vec(port(), 1..=4),
-                endpoints(address),
+                endpoints(address, ipv6),
                 prop::option::weighted(0.8, select(vec!["100.64.7.0/24", "198.18.0.0/28"])),
                 any::<u8>(),
             )
@@ -184,7 +184,7 @@ fn sites(seed: u64, vlans: bool) -> impl Strategy<Value = Site> {
                     Addressing::Static { address, gateway: Some(lan(1)) }
                 },
                 ipv6,
-                dns: [IpAddr::from(lan(3)), IpAddr::from(INTERNET)][..dns].to_vec(),
+                dns: name_servers(lan(3), ipv6, dns),
                 search: Vec::new(),
             };
             let ports = ports.into_iter().enumerate().map(|(nth, mut port)| {
@@ -207,6 +207,11 @@ fn sites(seed: u64, vlans: bool) -> impl Strategy<Value = Site> {
         })
 }
 
+fn name_servers(first: Ipv4Addr, ipv6: Ipv6, number: usize) -> Vec<IpAddr> {
+    let second = if ipv6 == Ipv6::Off { INTERNET.into() } else { Site::lan6(3).into() };
+    [IpAddr::from(first), second][..number].to_vec()
+}
+
 fn ipv6() -> impl Strategy<Value = Ipv6> {
     select(vec![
         Ipv6::Off,
@@ -219,13 +224,16 @@ fn ipv6() -> impl Strategy<Value = Ipv6> {
     ])
 }
 
-fn endpoints(lan: Ipv4Net) -> impl Strategy<Value = Vec<Endpoint>> {
+fn endpoints(lan: Ipv4Net, ipv6: Ipv6) -> impl Strategy<Value = Vec<Endpoint>> {
     let centre = Ipv4Addr::from(u32::from(lan.network()) + 10);
-    let hosts = vec![
+    let mut hosts = vec![
         Name::Ip(centre.into()),
         Name::Ip(INTERNET.into()),
         Name::Name("centre.example".to_owned()),
     ];
+    if ipv6 != Ipv6::Off {
+        hosts.push(Name::Ip(Site::lan6(10).into()));
+    }
     let endpoint = (select(hosts), protocol(), select(vec![443_u16, 8443, 1194, 53]));
     prop::collection::vec(endpoint, 1..=4).prop_map(|endpoints| {
         let mut endpoints: Vec<_> = endpoints

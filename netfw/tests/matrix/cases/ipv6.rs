@@ -2,8 +2,8 @@
 
 use std::net::Ipv6Addr;
 
-use super::Cases;
-use crate::case::{From, UPLINK};
+use super::{Cases, everything};
+use crate::case::{From, ROOT, UPLINK};
 use crate::packet::{Body, Packet, SYN};
 use crate::site::{self, Site, link_local};
 use crate::wire::Station;
@@ -46,6 +46,21 @@ pub(super) fn from_hospital(cases: &mut Cases, site: &Site) {
             talk(cases, &from, source, destination);
         }
         neighbours(cases, &from, sender, destination, site.own6());
+    }
+}
+
+/// What the box itself says.
+pub(super) fn from_root(cases: &mut Cases, site: &Site) {
+    let own = site.own6();
+    let local = link_local(site::card(UPLINK));
+    for destination in [Site::lan6(1), Site::lan6(3), Site::lan6(10), Site::lan6(20)] {
+        let from = From::Inside { inside: ROOT, via: destination.into() };
+        cases.try_all("the box, IPv6", &from, own, destination, &everything());
+    }
+    let router = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+    for destination in [router, Site::lan6(1)] {
+        let from = From::Inside { inside: ROOT, via: Site::lan6(1).into() };
+        neighbours(cases, &from, local, destination, Site::lan6(1));
     }
 }
 
