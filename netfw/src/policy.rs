@@ -65,14 +65,11 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// One from the side that opens or opened the connection. The first one and any later one are judged alike:
-    /// nothing passes because something passed before. So is a TCP segment from the middle of a connection that nobody
-    /// remembers (ACK, without SYN, FIN or RST): the box may have been restarted, and whoever is told that the
-    /// connection is gone opens a new one.
+    /// nothing passes because something passed before.
     Opens,
     /// One of a connection the other side opened, which was allowed when it was opened.
     Answers,
-    /// One that fits no connection and can be of none: a TCP segment with SYN and ACK, with FIN or with RST out of
-    /// nothing.
+    /// One that fits no connection: any TCP segment out of nothing but a SYN.
     Stray,
 }
 

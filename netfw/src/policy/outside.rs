@@ -74,7 +74,10 @@ fn beside_uplink(network: &Network, moment: &Moment, address: IpAddr) -> bool {
         return false;
     };
     let tunnel = moment.tunnel.is_some_and(|tunnel| tunnel.contains(&address));
-    tunnel || network.open_pairs(moment).any(|(outer, _)| outer.contains(&address))
+    tunnel
+        || network
+            .open_pairs(moment)
+            .any(|(outer, _)| outer.contains(&address))
 }
 
 /// Whether the address is one of many hosts at once.
@@ -131,7 +134,8 @@ fn link_affairs(network: &Network, packet: &Packet) -> Option<&'static str> {
 
 /// From the far end of a remote session: what is open at this moment, and nothing of the box itself.
 pub(super) fn from_tunnel(network: &Network, moment: &Moment, packet: &Packet) -> Answer {
-    let there = |tunnel: Ipv4Net| IpNet::V4(tunnel).contains(&packet.from) && !network.is_own(moment, packet.from);
+    let there =
+        |tunnel: Ipv4Net| IpNet::V4(tunnel).contains(&packet.from) && !network.is_own(moment, packet.from);
     if !moment.tunnel.is_none_or(there) {
         return Answer::silent("Nobody in the tunnel has the address it claims to come from.");
     }
