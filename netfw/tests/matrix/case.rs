@@ -79,6 +79,8 @@ pub(crate) enum Word {
     Echo,
     /// A datagram from the program that listens.
     Datagram,
+    /// The kernel itself: there is no way (ENETUNREACH and the like).
+    NoWay,
     /// An ICMP or ICMPv6 message of this type and code.
     Icmp(u8, u8),
 }

@@ -15,8 +15,9 @@ use netfw::netns::Namespace;
 use netfw::plan::{NetPlan, TUNNEL, UPLINK};
 use netfw::policy::Moment;
 use netfw::ruleset::{ENDPOINTS, Element, Key};
+use rustix::io::Errno;
 
-use crate::case::From;
+use crate::case::{From, Word};
 use crate::inside::Inside;
 use crate::packet::{Heard, Live};
 use crate::site::{self, ENGINEER, Site, TUNNEL_END, link_local};
@@ -236,18 +237,22 @@ impl Lab {
         }
     }
 
-    /// Sends packets as they are.
-    pub(crate) fn emit(&self, from: &From, packets: &[Vec<u8>]) {
+    /// Sends packets as they are; says what the sender is told at once.
+    pub(crate) fn emit(&self, from: &From, packets: &[Vec<u8>]) -> Option<Word> {
+        let mut told = None;
         for bytes in packets {
             match from {
                 From::Wire { wire, station, to, astray: false, .. } => self.wires[*wire].send(*station, *to, bytes),
                 From::Wire { wire, station, to, .. } => self.wires[*wire].send_astray(*station, *to, bytes),
-                // The kernel tells whoever sends that the rules forbid it (EPERM); what counts is what comes of it.
-                From::Inside { inside, via } => {
-                    let _ = self.insides[*inside].speak(*via, bytes);
-                }
+                From::Inside { inside, via } => match self.insides[*inside].speak(*via, bytes) {
+                    // That the rules forbid it (EPERM) is no answer yet.
+                    Ok(()) | Err(Errno::PERM) => {}
+                    Err(Errno::NETUNREACH | Errno::ADDRNOTAVAIL | Errno::HOSTUNREACH) => told = Some(Word::NoWay),
+                    Err(error) => panic!("{from:?}: cannot send: {error}"),
+                },
             }
         }
+        told
     }
 
     /// Numbers for this many cases that no packet on its way has.

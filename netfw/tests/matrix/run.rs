@@ -72,7 +72,7 @@ pub(crate) fn batch(lab: &mut Lab, cases: &[&Case]) -> Vec<Seen> {
             (Body::Tcp { .. }, Some(numbers)) => case.packet.segment(number, *numbers),
             _ => case.packet.bytes(number),
         };
-        lab.emit(&case.from, &packets);
+        seen[at].words.extend(lab.emit(&case.from, &packets));
         if at % BREATH == BREATH - 1 {
             let events = lab.hear(&live, &moods);
             note(&events, cases, &live, &mut seen);

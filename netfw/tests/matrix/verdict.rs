@@ -31,11 +31,13 @@ fn goal(site: &Site, case: &Case) -> Spot {
 
 /// What is wrong with `seen`, in words; none when it is as the policy says.
 pub(crate) fn fault(site: &Site, case: &Case, expected: &Answer, seen: &Seen) -> Option<String> {
-    let refused = |word: &Word| matches!(word, Word::Reset | Word::Icmp(3, 13) | Word::Icmp(1, 1));
+    let refused = |word: &Word| matches!(word, Word::Reset | Word::Icmp(3, 13) | Word::Icmp(1, 1) | Word::NoWay);
     let right = match expected.verdict {
         Verdict::Silent => *seen == Seen::default(),
-        Verdict::Refused if mute(case) => *seen == Seen::default(),
-        Verdict::Refused => seen.delivered.is_empty() && !seen.words.is_empty() && seen.words.iter().all(refused),
+        Verdict::Refused => {
+            let told = !seen.words.is_empty() || mute(case);
+            seen.delivered.is_empty() && told && seen.words.iter().all(refused)
+        }
         Verdict::Delivered => {
             let there = seen.delivered.len() == 1 && seen.delivered.contains(&goal(site, case));
             let answered = seen.words.iter().any(|word| matches!(word, Word::Accepted | Word::Echo | Word::Datagram));
@@ -53,10 +55,10 @@ pub(crate) fn fault(site: &Site, case: &Case, expected: &Answer, seen: &Seen) ->
     })
 }
 
-/// Nobody answers these in words (RFC 1122 §3.2.2, RFC 9293 §3.5.2).
+/// Nobody has to answer these in words (RFC 1122 §3.2.2, RFC 9293 §3.5.2).
 fn mute(case: &Case) -> bool {
     match &case.packet.body {
-        Body::Tcp { flags, .. } => flags & RST != 0 && matches!(case.from, From::Wire { .. }),
+        Body::Tcp { flags, .. } => flags & RST != 0,
         Body::Icmp { kind, .. } | Body::Error { kind, .. } => {
             if case.packet.source.is_ipv4() {
                 matches!(kind, 3 | 4 | 5 | 11 | 12)
