@@ -43,6 +43,8 @@ pub(crate) enum From {
 pub(crate) enum Setup {
     /// Nothing.
     Nothing,
+    /// Nothing; but nobody hangs up a connection that the packet opens.
+    Keep,
     /// Somebody has sent this. When the box sent it, nobody but the case's packet answers; when somebody on a wire did,
     /// it opened a connection if the box took it, and the case's packet is part of that, or about it.
     Before(From, Box<Packet>),
@@ -114,7 +116,7 @@ impl fmt::Display for Case {
         }
         self.packet.fmt(f)?;
         match &self.setup {
-            Setup::Nothing => Ok(()),
+            Setup::Nothing | Setup::Keep => Ok(()),
             Setup::Before(From::Inside { .. }, packet) => write!(f, ", after the box sent {packet}"),
             Setup::Before(From::Wire { name, .. }, packet) => write!(f, ", after {name} sent {packet}"),
         }

@@ -14,7 +14,7 @@ use netfw::model::{Addressing, Ipv6};
 use netfw::netns::Namespace;
 use netfw::plan::{NetPlan, TUNNEL, UPLINK};
 use netfw::policy::Moment;
-use netfw::ruleset::{ENDPOINTS, Element, Key};
+use netfw::ruleset::{self, ENDPOINTS, Element, Key, SESSION_TABLE};
 use rustix::io::Errno;
 
 use crate::case::{From, Word};
@@ -278,7 +278,8 @@ impl Lab {
         }
     }
 
-    fn fill(&self, site: &Site) {
+    /// Gives the names of endpoints what they resolve to.
+    pub(crate) fn fill(&self, site: &Site) {
         let elements: Vec<_> = site.resolved.iter().map(|(nth, address)| {
             let endpoint = &site.network.endpoints[*nth];
             Element {
@@ -288,6 +289,37 @@ impl Lab {
             }
         }).collect();
         netfw::fill(&self.machine, &site.network, ENDPOINTS, &elements).unwrap();
+    }
+
+    /// The session tables as planned, and open what is open.
+    pub(crate) fn renew_sessions(&self, site: &Site) {
+        let sessions = self.plan.sessions.as_ref().unwrap();
+        netfw::nft::load(&self.machine.root, &sessions.root_table.json()).unwrap();
+        for session in &sessions.ports {
+            netfw::nft::load(&self.machine.port(session.port.as_str()), &session.table.json()).unwrap();
+        }
+        self.fill_sessions(site);
+    }
+
+    /// Puts what is open into the session tables, which lost it when they were loaded.
+    pub(crate) fn fill_sessions(&self, site: &Site) {
+        let sessions = self.plan.sessions.iter().flat_map(|sessions| &sessions.ports);
+        for session in sessions {
+            let openings: Vec<_> =
+                site.open().filter(|(port, _)| *port == session.port).map(|(_, opening)| opening).collect();
+            if openings.is_empty() {
+                continue;
+            }
+            let sides = [
+                (self.machine.root.clone(), session.root_elements(&openings, OPEN_FOR)),
+                (self.machine.port(session.port.as_str()), session.port_elements(&openings, OPEN_FOR)),
+            ];
+            for (namespace, sets) in sides {
+                for (set, elements) in sets {
+                    netfw::nft::load(&namespace, &ruleset::refill(SESSION_TABLE, set, &elements)).unwrap();
+                }
+            }
+        }
     }
 
     /// What is true besides the description.

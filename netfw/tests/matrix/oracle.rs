@@ -81,8 +81,8 @@ fn kind(site: &Site, moment: &Moment, case: &Case) -> Kind {
         _ => false,
     };
     let state = match &case.setup {
-        Setup::Nothing if stray => State::Stray,
-        Setup::Nothing => State::Opens,
+        Setup::Nothing | Setup::Keep if stray => State::Stray,
+        Setup::Nothing | Setup::Keep => State::Opens,
         Setup::Before(from, packet) => {
             let before = Case::new("", from.clone(), (**packet).clone());
             let known = expected(site, moment, &before).verdict == Verdict::Delivered;

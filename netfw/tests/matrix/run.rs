@@ -65,7 +65,8 @@ fn batches<'a>(site: &Site, moment: &Moment, cases: &'a [Case]) -> Vec<Vec<(Answ
 pub(crate) fn batch(lab: &mut Lab, cases: &[&Case]) -> Vec<Seen> {
     let live = lab.number(cases.len());
     let numbers = set_up(lab, cases, &live);
-    let moods = Moods::new();
+    let kept = live.clone().zip(cases).filter(|(_, case)| matches!(case.setup, Setup::Keep));
+    let moods: Moods = kept.map(|(number, _)| (number, Mood::HangsNothingUp)).collect();
     let mut seen = vec![Seen::default(); cases.len()];
     for (at, (number, case)) in live.clone().zip(cases).enumerate() {
         let packets = match (&case.packet.body, numbers.get(&number)) {
@@ -92,7 +93,7 @@ fn set_up(lab: &mut Lab, cases: &[&Case], live: &Live) -> HashMap<u16, (u32, u32
         .clone()
         .zip(cases)
         .filter_map(|(number, case)| match &case.setup {
-            Setup::Nothing => None,
+            Setup::Nothing | Setup::Keep => None,
             Setup::Before(from, packet) => Some((number, from, packet)),
         })
         .collect();
