@@ -48,6 +48,8 @@ pub(crate) enum Setup {
     /// Somebody has sent this. When the box sent it, nobody but the case's packet answers; when somebody on a wire did,
     /// it opened a connection if the box took it, and the case's packet is part of that, or about it.
     Before(From, Box<Packet>),
+    /// The same; and then every session has been closed.
+    Over(From, Box<Packet>),
 }
 
 /// What was seen of a case.
@@ -97,6 +99,14 @@ impl Case {
         }
     }
 
+    /// What went before, if somebody sent something.
+    pub(crate) fn before(&self) -> Option<(&From, &Packet)> {
+        match &self.setup {
+            Setup::Nothing | Setup::Keep => None,
+            Setup::Before(from, packet) | Setup::Over(from, packet) => Some((from, packet)),
+        }
+    }
+
     /// The same, once `from` has sent `packet`.
     pub(crate) fn after(mut self, from: From, packet: Packet) -> Self {
         self.setup = Setup::Before(from, Box::new(packet));
@@ -119,6 +129,7 @@ impl fmt::Display for Case {
             Setup::Nothing | Setup::Keep => Ok(()),
             Setup::Before(From::Inside { .. }, packet) => write!(f, ", after the box sent {packet}"),
             Setup::Before(From::Wire { name, .. }, packet) => write!(f, ", after {name} sent {packet}"),
+            Setup::Over(_, packet) => write!(f, ", after {packet} and the end of the session"),
         }
     }
 }

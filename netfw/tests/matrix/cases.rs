@@ -8,7 +8,7 @@ mod session;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::case::{Case, From};
+use crate::case::{Case, From, Setup};
 use crate::lab::LISTENED;
 use crate::packet::{ACK, Body, FIN, Packet, RST, SYN, Shape};
 use crate::site::{self, Site};
@@ -81,6 +81,12 @@ impl Cases {
 
     fn push_after(&mut self, what: &'static str, before: (&From, Packet), from: &From, packet: Packet) {
         self.list.push(Case::new(what, from.clone(), packet).after(before.0.clone(), before.1));
+    }
+
+    fn push_over(&mut self, what: &'static str, before: (&From, Packet), from: &From, packet: Packet) {
+        let mut case = Case::new(what, from.clone(), packet);
+        case.setup = Setup::Over(before.0.clone(), Box::new(before.1));
+        self.list.push(case);
     }
 
     /// Sends each of `probes` from `source` to `destination`.

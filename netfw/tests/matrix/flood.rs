@@ -105,7 +105,7 @@ fn at_port(site: &Site, nth: usize, port: &Port) -> Vec<Flood> {
         for case in first.iter_mut().chain(&mut second) {
             keep(case);
         }
-        let pause = Duration::from_millis(800);
+        let pause = Duration::from_millis(400);
         floods.push(flood(
             &format!("connections to {} at once", service.name),
             vec![first, second],

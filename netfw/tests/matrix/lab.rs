@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netfw::Machine;
-use netfw::model::{Addressing, Ipv6};
+use netfw::model::{Addressing, Ipv6, Opening, PortName};
 use netfw::netns::Namespace;
 use netfw::plan::{NetPlan, TUNNEL, UPLINK};
 use netfw::policy::Moment;
@@ -43,6 +43,8 @@ pub(crate) struct Lab {
     pub(crate) wires: Vec<Wire>,
     /// The root namespace, then the ports' in their order.
     pub(crate) insides: Vec<Inside>,
+    /// What is open to remote sessions.
+    open: Vec<(PortName, Opening)>,
     next: u16,
 }
 
@@ -96,6 +98,7 @@ impl Lab {
             plan: NetPlan::new(&site.network),
             wires: Vec::new(),
             insides: Vec::new(),
+            open: site.open().collect(),
             next: 1,
         };
         // Nobody else has the box's addresses; there is no second to wait until that is certain (RFC 4862 §5.4).
@@ -292,21 +295,35 @@ impl Lab {
     }
 
     /// The session tables as planned, and open what is open.
-    pub(crate) fn renew_sessions(&self, site: &Site) {
+    pub(crate) fn renew_sessions(&self) {
         let sessions = self.plan.sessions.as_ref().unwrap();
         netfw::nft::load(&self.machine.root, &sessions.root_table.json()).unwrap();
         for session in &sessions.ports {
             netfw::nft::load(&self.machine.port(session.port.as_str()), &session.table.json()).unwrap();
         }
-        self.fill_sessions(site);
+        self.fill_sessions();
     }
 
     /// Puts what is open into the session tables, which lost it when they were loaded.
-    pub(crate) fn fill_sessions(&self, site: &Site) {
+    pub(crate) fn fill_sessions(&self) {
+        self.each_open(|namespace, set, elements| {
+            netfw::nft::load(namespace, &ruleset::refill(SESSION_TABLE, set, elements)).unwrap();
+        });
+    }
+
+    /// Takes it out again; links stay, as in the moment between an end and what tidies up after it.
+    pub(crate) fn close_sessions(&self) {
+        self.each_open(|namespace, set, elements| {
+            let keys: Vec<_> = elements.iter().map(|element| element.key).collect();
+            netfw::nft::load(namespace, &ruleset::clear(SESSION_TABLE, set, &keys)).unwrap();
+        });
+    }
+
+    fn each_open(&self, change: impl Fn(&Namespace, &str, &[Element])) {
         let sessions = self.plan.sessions.iter().flat_map(|sessions| &sessions.ports);
         for session in sessions {
-            let openings: Vec<_> =
-                site.open().filter(|(port, _)| *port == session.port).map(|(_, opening)| opening).collect();
+            let openings = self.open.iter().filter(|(port, _)| *port == session.port);
+            let openings: Vec<_> = openings.map(|(_, opening)| *opening).collect();
             if openings.is_empty() {
                 continue;
             }
@@ -316,7 +333,7 @@ impl Lab {
             ];
             for (namespace, sets) in sides {
                 for (set, elements) in sets {
-                    netfw::nft::load(&namespace, &ruleset::refill(SESSION_TABLE, set, &elements)).unwrap();
+                    change(&namespace, set, &elements);
                 }
             }
         }

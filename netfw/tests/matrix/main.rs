@@ -76,7 +76,6 @@ fn demand_witnesses(part: mutation::Part) {
         let start = Instant::now();
         for outcome in mutation::all(&site, part) {
             tried += 1;
-            println!("{:?}", start.elapsed());
             match outcome.witness {
                 Some(witness) => println!("{}: {}", outcome.rule, witness.lines().next().unwrap_or("")),
                 None => idle.push(outcome.rule),

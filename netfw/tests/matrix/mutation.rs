@@ -81,7 +81,7 @@ fn witness(
         found = found.or_else(|| try_group(lab, site, moment, group, mutant));
     }
     if mutant.session {
-        lab.renew_sessions(site);
+        lab.renew_sessions();
     }
     found
 }
@@ -95,12 +95,14 @@ fn try_group(lab: &mut Lab, site: &Site, moment: &Moment, group: &Group<'_>, mut
         let expected = crate::oracle::expected(site, moment, case);
         verdict::fault(site, case, &expected, seen)
     });
-    let lost = || {
-        let prefix = mutant.prefix.as_ref()?;
-        let logged = lab.insides[mutant.inside].netfilter.logged();
-        (!logged.contains(prefix)).then(|| format!("{}: nothing is logged as \"{prefix}\"", group.cases[0].what))
+    let found = faults.next();
+    let logged = groups::logged(lab);
+    let changed = || {
+        let differs = group.logged.symmetric_difference(&logged).next()?;
+        let how = if logged.contains(differs) { "" } else { " not" };
+        Some(format!("{}: \"{}\" is{how} logged", group.cases[0].what, differs.1))
     };
-    faults.next().or_else(lost)
+    found.or_else(changed)
 }
 
 fn prepare(lab: &mut Lab, site: &Site, mutant: &Mutant) {
@@ -110,9 +112,9 @@ fn prepare(lab: &mut Lab, site: &Site, mutant: &Mutant) {
         panic!("{}: {error}", mutant.name);
     }
     if mutant.session {
-        lab.fill_sessions(site);
+        lab.fill_sessions();
     } else {
         lab.fill(site);
     }
-    lab.insides[mutant.inside].netfilter.logged();
+    groups::logged(lab);
 }

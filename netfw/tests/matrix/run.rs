@@ -48,8 +48,10 @@ fn batches<'a>(site: &Site, moment: &Moment, cases: &'a [Case]) -> Vec<Vec<(Answ
             Verdict::Refused => 4 * SHARE,
             Verdict::Delivered => SHARE,
         };
+        let over = |case: &Case| matches!(case.setup, Setup::Over(..));
         let fits = |(counts, list): &(HashMap<String, usize>, Vec<_>)| {
-            list.len() < BATCH && counts.get(&expected.reason).is_none_or(|count| *count < share)
+            let alike = list.iter().all(|(_, other): &(Answer, &Case)| over(other) == over(case));
+            alike && list.len() < BATCH && counts.get(&expected.reason).is_none_or(|count| *count < share)
         };
         let at = batches.iter().position(fits).unwrap_or_else(|| {
             batches.push((HashMap::new(), Vec::new()));
@@ -65,6 +67,10 @@ fn batches<'a>(site: &Site, moment: &Moment, cases: &'a [Case]) -> Vec<Vec<(Answ
 pub(crate) fn batch(lab: &mut Lab, cases: &[&Case]) -> Vec<Seen> {
     let live = lab.number(cases.len());
     let numbers = set_up(lab, cases, &live);
+    let over = cases.iter().any(|case| matches!(case.setup, Setup::Over(..)));
+    if over {
+        lab.close_sessions();
+    }
     let kept = live.clone().zip(cases).filter(|(_, case)| matches!(case.setup, Setup::Keep));
     let moods: Moods = kept.map(|(number, _)| (number, Mood::HangsNothingUp)).collect();
     let mut seen = vec![Seen::default(); cases.len()];
@@ -84,6 +90,9 @@ pub(crate) fn batch(lab: &mut Lab, cases: &[&Case]) -> Vec<Seen> {
     for inside in &mut lab.insides {
         inside.hang_up();
     }
+    if over {
+        lab.fill_sessions();
+    }
     seen
 }
 
@@ -92,10 +101,7 @@ fn set_up(lab: &mut Lab, cases: &[&Case], live: &Live) -> HashMap<u16, (u32, u32
     let before: Vec<_> = live
         .clone()
         .zip(cases)
-        .filter_map(|(number, case)| match &case.setup {
-            Setup::Nothing | Setup::Keep => None,
-            Setup::Before(from, packet) => Some((number, from, packet)),
-        })
+        .filter_map(|(number, case)| case.before().map(|(from, packet)| (number, from, packet)))
         .collect();
     if before.is_empty() {
         return HashMap::new();
@@ -117,7 +123,7 @@ fn set_up(lab: &mut Lab, cases: &[&Case], live: &Live) -> HashMap<u16, (u32, u32
         } else if let Some((sequence, acknowledged)) = accepted(&events, number) {
             // What is accepted is acknowledged; the case's packet is the next.
             let next = (acknowledged, sequence.wrapping_add(1));
-            let mut third = (**packet).clone();
+            let mut third = packet.clone();
             if let Body::Tcp { flags, .. } = &mut third.body {
                 *flags = ACK;
             }

@@ -9,8 +9,8 @@ use crate::site::{Site, card, station, text};
 
 /// What a port may use of the box here.
 const LIMITS: Limits = Limits {
-    connections: 25,
-    connections_per_second: 10,
+    connections: 45,
+    connections_per_second: 20,
     packets_per_second: 600,
 };
 

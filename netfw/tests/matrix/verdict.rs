@@ -2,7 +2,7 @@
 
 use netfw::policy::{Answer, Verdict};
 
-use crate::case::{Case, From, ROOT, Seen, Setup, Spot, UPLINK, Word};
+use crate::case::{Case, From, ROOT, Seen, Spot, UPLINK, Word};
 use crate::oracle;
 use crate::packet::{Body, RST};
 use crate::site::Site;
@@ -15,7 +15,7 @@ fn goal(site: &Site, case: &Case) -> Spot {
         let pair = site.network.session_pair(*nth);
         pair.is_some_and(|(_, inner)| destination == inner.addr())
     });
-    let in_session = matches!(case.setup, Setup::Before(From::Wire { wire, .. }, _) if wire == tunnel);
+    let in_session = matches!(case.before(), Some((From::Wire { wire, .. }, _)) if *wire == tunnel);
     match (&case.from, behind) {
         (From::Inside { inside, .. }, _) if destination.is_loopback() => Spot::Inside(*inside),
         (From::Inside { inside: ROOT, .. }, _) if destination == site.address.addr() => Spot::Inside(ROOT),
@@ -31,7 +31,13 @@ fn goal(site: &Site, case: &Case) -> Spot {
 
 /// What is wrong with `seen`, in words; none when it is as the policy says.
 pub(crate) fn fault(site: &Site, case: &Case, expected: &Answer, seen: &Seen) -> Option<String> {
-    let refused = |word: &Word| matches!(word, Word::Reset | Word::Icmp(3, 13) | Word::Icmp(1, 1) | Word::NoWay);
+    // A connection is reset, which every program understands; a program of the box hears it from its own kernel.
+    let resets = matches!((&case.from, &case.packet.body), (From::Wire { .. }, Body::Tcp { .. }));
+    let refused = |word: &Word| match word {
+        Word::Reset => resets,
+        Word::Icmp(3, 13) | Word::Icmp(1, 1) | Word::NoWay => !resets,
+        _ => false,
+    };
     let right = match expected.verdict {
         Verdict::Silent => *seen == Seen::default(),
         Verdict::Refused => {

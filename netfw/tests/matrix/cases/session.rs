@@ -6,7 +6,7 @@ use netfw::model::Protocol;
 
 use super::{Cases, FEW, Probe, STRAY, everything, to_card, too_large};
 use crate::case::{From, ROOT};
-use crate::packet::{Body, Packet, SYN};
+use crate::packet::{ACK, Body, Packet, SYN};
 use crate::site::{ENGINEER, INTERNET, Site, TUNNEL_END};
 
 pub(super) fn add(cases: &mut Cases, site: &Site) {
@@ -24,6 +24,7 @@ pub(super) fn add(cases: &mut Cases, site: &Site) {
             }
         }
         errors(cases, site, nth, &from);
+        over(cases, site, nth, &from);
         for destination in [port.instrument, port.address.addr()] {
             cases.try_all("an engineer past the service address", &from, ENGINEER, destination, &FEW);
         }
@@ -65,4 +66,34 @@ fn errors(cases: &mut Cases, site: &Site, nth: usize, engineer: &From) {
     let error = too_large(&about, port.instrument);
     let instrument = to_card(nth + 1, "instrument", site.instrument(nth)[0].station);
     cases.push_after("an error about a session", (engineer, question), &instrument, error);
+}
+
+/// What was let through goes on no longer than the session is open, in either direction.
+fn over(cases: &mut Cases, site: &Site, nth: usize, engineer: &From) {
+    let port = &site.network.ports[nth];
+    let Some((_, inner)) = site.network.session_pair(nth).filter(|_| site.sessions.contains(&nth)) else {
+        return;
+    };
+    let what = "a session that is over";
+    let instrument = to_card(nth + 1, "instrument", site.instrument(nth)[0].station);
+    for opening in &port.remote {
+        let (ours, to) = (cases.own_port(), opening.port);
+        let packet = |ours, flags| {
+            let body = match opening.protocol {
+                Protocol::Tcp => Body::Tcp { from: ours, to, flags },
+                Protocol::Udp => Body::Udp { from: ours, to },
+            };
+            Packet::new(ENGINEER, inner.addr(), body)
+        };
+        cases.push_over(what, (engineer, packet(ours, SYN)), engineer, packet(ours, ACK));
+        let question = packet(cases.own_port(), SYN);
+        let mut answer = site.translated(&question).reversed();
+        if let Body::Tcp { flags, .. } = &mut answer.body {
+            *flags = ACK;
+        }
+        cases.push_over(what, (engineer, question), &instrument, answer);
+        let question = packet(cases.own_port(), SYN);
+        let error = too_large(&site.translated(&question), port.instrument);
+        cases.push_over(what, (engineer, question), &instrument, error);
+    }
 }

@@ -1,13 +1,13 @@
 //! Cases that try the same, run together with all rules in place, and the rules they touched.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::process::Command;
 
 use netfw::policy::Moment;
 use serde_json::Value;
 
 use super::tables::Key;
-use crate::case::{Case, From, Setup};
+use crate::case::{Case, From};
 use crate::inside::Inside;
 use crate::lab::Lab;
 use crate::site::Site;
@@ -20,6 +20,8 @@ const SIZE: usize = 60;
 pub(super) struct Group<'a> {
     pub(super) cases: Vec<&'a Case>,
     pub(super) touched: HashSet<Key>,
+    /// Which namespaces logged what.
+    pub(super) logged: BTreeSet<(usize, String)>,
 }
 
 impl Group<'_> {
@@ -31,11 +33,7 @@ impl Group<'_> {
         };
         let case = self.cases[0];
         let engineer = matches!(case.from, From::Wire { name: "engineer", .. });
-        let before = match &case.setup {
-            Setup::Before(from, _) => comes(from),
-            Setup::Nothing | Setup::Keep => false,
-        };
-        comes(&case.from) || engineer || before
+        comes(&case.from) || engineer || case.before().is_some_and(|(from, _)| comes(from))
     }
 }
 
@@ -52,6 +50,7 @@ pub(super) fn groups<'a>(lab: &mut Lab, site: &Site, moment: &Moment, cases: &'a
     let mut groups = Vec::new();
     for cases in sorted.into_values().flat_map(|cases| cases.chunks(SIZE).map(<[_]>::to_vec).collect::<Vec<_>>()) {
         lab.refresh(site);
+        self::logged(lab);
         let before: Vec<_> = lab.insides.iter().map(counters).collect();
         let seen = run::batch(lab, &cases);
         for (case, seen) in cases.iter().zip(&seen) {
@@ -68,11 +67,20 @@ pub(super) fn groups<'a>(lab: &mut Lab, site: &Site, moment: &Moment, cases: &'a
                 }
             }
         }
-        groups.push(Group { cases, touched });
+        let logged = logged(lab);
+        groups.push(Group { cases, touched, logged });
     }
     // The smallest witness first.
     groups.sort_by_key(|group| group.cases.len());
     groups
+}
+
+/// What was logged since the last call, and in which namespace.
+pub(super) fn logged(lab: &Lab) -> BTreeSet<(usize, String)> {
+    let insides = lab.insides.iter().enumerate();
+    insides
+        .flat_map(|(nth, inside)| inside.netfilter.logged().into_iter().map(move |prefix| (nth, prefix)))
+        .collect()
 }
 
 /// What each rule of a namespace has counted, by its table and its place among that table's rules.

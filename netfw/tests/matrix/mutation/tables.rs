@@ -29,8 +29,6 @@ pub(super) struct Mutant {
     pub(super) widens: bool,
     /// Whether the table is one of sessions, whose sets go with it.
     pub(super) session: bool,
-    /// What the rule logs.
-    pub(super) prefix: Option<String>,
 }
 
 /// All mutants of `plan`.
@@ -62,7 +60,6 @@ fn of_table(inside: usize, table: &Table, part: Part) -> Vec<Mutant> {
         let statements = rule["expr"].as_array().unwrap();
         let name = format!("namespace {inside}, {}, {}, {}", table.name, text(&rule["chain"]), text(&rule["comment"]));
         let has = |kind: &str| statements.iter().any(|statement| !statement[kind].is_null());
-        let prefix = statements.iter().find_map(|statement| statement["log"]["prefix"].as_str());
         let mut push = |name, changed: Vec<Value>, widens| {
             mutants.push(Mutant {
                 name,
@@ -72,7 +69,6 @@ fn of_table(inside: usize, table: &Table, part: Part) -> Vec<Mutant> {
                 limits: has("limit") || has("ct count"),
                 widens,
                 session: table.name == SESSION_TABLE,
-                prefix: prefix.map(str::to_owned).filter(|_| !widens),
             });
         };
         match part {
@@ -85,7 +81,7 @@ fn of_table(inside: usize, table: &Table, part: Part) -> Vec<Mutant> {
                 let narrows = |kind: &&str| ["match", "limit", "ct count"].contains(kind);
                 for (nth, statement) in statements.iter().enumerate() {
                     let kind = statement.as_object().and_then(|object| object.keys().next());
-                    if !kind.is_some_and(|kind| narrows(&kind.as_str())) || prefix.is_some() {
+                    if !kind.is_some_and(|kind| narrows(&kind.as_str())) || has("log") {
                         continue;
                     }
                     let mut changed = commands.clone();
