@@ -1,6 +1,5 @@
 //! From power-on to ready, through every link of the chain; and what the box says of itself.
 
-use std::io::{Read, Write};
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,7 @@ use rap_qemu::lab::GATEWAY;
 use rap_qemu::lab::probe::Verdict;
 use rap_tests::system::{BOOT, READY};
 
-use crate::{booted_with, system_with, workspace};
+use crate::{booted_with, shell, system_with_shell};
 
 #[test]
 fn firmware_loader_kernel_init_and_every_service_come_up_in_turn() {
@@ -86,15 +85,7 @@ fn a_box_that_was_given_nothing_stays_up_closed_and_says_so() {
 
 #[test]
 fn rapctl_status_says_that_all_is_well() {
-    let debug = workspace().join("target/image/qemu-debug");
-    let Some(mut system) = system_with(|setup| {
-        if debug.join("disk.img").is_file() || std::env::var_os("CI").is_some() {
-            setup.image = debug;
-        } else {
-            setup.image =
-                "the debug image (rap-image build --overlay debug --out target/image/qemu-debug)".into();
-        }
-    }) else {
+    let Some(mut system) = system_with_shell() else {
         return;
     };
     system.machine.power_on().unwrap();
@@ -126,30 +117,5 @@ fn rapctl_status_says_that_all_is_well() {
     assert!(
         table.contains("status=0") && table.contains("2 ports, 2 up") && table.contains("all is well"),
         "{table}"
-    );
-}
-
-/// Types `command` into the debug shell and returns what it printed.
-fn shell(system: &rap_tests::system::System, command: &str) -> String {
-    let mut serial = system.machine.debug_serial().unwrap();
-    serial.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-    serial
-        .write_all(format!("{command}; echo end-of-answer-$((1+1))\n").as_bytes())
-        .unwrap();
-    let (begun, mut answer) = (Instant::now(), Vec::new());
-    while begun.elapsed() < Duration::from_secs(30) {
-        let mut buffer = [0; 4096];
-        if let Ok(count @ 1..) = serial.read(&mut buffer) {
-            answer.extend_from_slice(&buffer[..count]);
-        }
-        let text = String::from_utf8_lossy(&answer).replace('\r', "");
-        if text.contains("end-of-answer-2") {
-            return text;
-        }
-    }
-    panic!(
-        "no answer to `{command}`: {}\n{}",
-        String::from_utf8_lossy(&answer),
-        system.machine.console().tail(40)
     );
 }

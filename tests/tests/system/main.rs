@@ -13,9 +13,12 @@ mod isolation;
 mod network;
 mod power;
 mod proxy;
+mod site;
 mod trust;
 
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rap_tests::system::{Setup, System};
 
@@ -38,6 +41,18 @@ fn system_with(change: impl FnOnce(&mut Setup)) -> Option<System> {
     assert!(std::env::var_os("CI").is_none(), "this test needs {needed}");
     eprintln!("skipped: needs {needed}");
     None
+}
+
+/// The quick start's system with the image that has a shell; `None` when this machine cannot have one.
+fn system_with_shell() -> Option<System> {
+    let debug = workspace().join("target/image/qemu-debug");
+    system_with(|setup| {
+        setup.image = if debug.join("disk.img").is_file() || std::env::var_os("CI").is_some() {
+            debug
+        } else {
+            "the debug image (rap-image build --overlay debug --out target/image/qemu-debug)".into()
+        };
+    })
 }
 
 /// A system that is up; `None` when this machine cannot have one.
@@ -87,4 +102,29 @@ fn move_second_instrument(system: &System) {
         )
     };
     network().unwrap();
+}
+
+/// Types `command` into the debug shell and returns what it printed.
+fn shell(system: &System, command: &str) -> String {
+    let mut serial = system.machine.debug_serial().unwrap();
+    serial.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    serial
+        .write_all(format!("{command}; echo end-of-answer-$((1+1))\n").as_bytes())
+        .unwrap();
+    let (begun, mut answer) = (Instant::now(), Vec::new());
+    while begun.elapsed() < Duration::from_secs(30) {
+        let mut buffer = [0; 4096];
+        if let Ok(count @ 1..) = serial.read(&mut buffer) {
+            answer.extend_from_slice(&buffer[..count]);
+        }
+        let text = String::from_utf8_lossy(&answer).replace('\r', "");
+        if text.contains("end-of-answer-2") {
+            return text;
+        }
+    }
+    panic!(
+        "no answer to `{command}`: {}\n{}",
+        String::from_utf8_lossy(&answer),
+        system.machine.console().tail(40)
+    );
 }
