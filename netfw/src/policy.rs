@@ -12,7 +12,7 @@ mod promises;
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::model::{Addressing, Ipv6, Mac, Network, Opening, Port, PortName, Protocol};
 
@@ -65,14 +65,11 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// One from the side that opens or opened the connection. The first one and any later one are judged alike:
-    /// nothing passes because something passed before. So is a TCP segment from the middle of a connection that nobody
-    /// remembers (ACK, without SYN, FIN or RST): the box may have been restarted, and whoever is told that the
-    /// connection is gone opens a new one.
+    /// nothing passes because something passed before.
     Opens,
     /// One of a connection the other side opened, which was allowed when it was opened.
     Answers,
-    /// One that fits no connection and can be of none: a TCP segment with SYN and ACK, with FIN or with RST out of
-    /// nothing.
+    /// One that fits no connection: any TCP segment out of nothing but a SYN.
     Stray,
 }
 
@@ -118,6 +115,8 @@ pub struct Moment {
     /// The addresses the uplink has besides configured ones, with the lengths of their prefixes: its lease's, those
     /// from router advertisements, and its link-local one.
     pub own: Vec<IpNet>,
+    /// The box's address in the tunnel of remote sessions, while there is one, with the length of its prefix.
+    pub tunnel: Option<Ipv4Net>,
 }
 
 /// What becomes of a packet, as its sender sees it.
@@ -195,10 +194,19 @@ impl Network {
             Ipv6::Static { address, .. } => Some(IpNet::V6(address)),
             Ipv6::Off | Ipv6::Slaac => None,
         };
-        v4.into_iter().chain(v6).chain(moment.own.iter().copied())
+        let uplink = v4.into_iter().chain(v6).chain(moment.own.iter().copied());
+        let outer = self.open_pairs(moment).map(|(outer, _)| outer);
+        uplink.chain(outer.chain(moment.tunnel).map(IpNet::V4))
     }
 
-    /// Whether `address` is the uplink's.
+    /// Both ends of the links that open sessions go through.
+    fn open_pairs(&self, moment: &Moment) -> impl Iterator<Item = (Ipv4Net, Ipv4Net)> {
+        let ports = self.ports.iter().enumerate();
+        let open = ports.filter(|(_, port)| moment.any_open(port));
+        open.filter_map(|(nth, _)| self.session_pair(nth))
+    }
+
+    /// Whether `address` is the box's outside its ports.
     fn is_own(&self, moment: &Moment, address: IpAddr) -> bool {
         self.own(moment).any(|own| own.addr() == address)
     }

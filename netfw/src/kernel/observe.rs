@@ -213,7 +213,7 @@ fn kind(layer: LinkLayerType, information: &[LinkInfo], below: u32) -> Kind {
         _ => None,
     });
     match (layer, kind, id) {
-        (LinkLayerType::Ether, None | Some(InfoKind::Veth), _) => Kind::Card,
+        (LinkLayerType::Ether, None | Some(InfoKind::Veth | InfoKind::Tun), _) => Kind::Card,
         (_, Some(InfoKind::Vlan), Some(id)) => Kind::Vlan { id, below },
         _ => Kind::Other,
     }

@@ -38,6 +38,9 @@ pub(super) fn of_namespace() -> Vec<Sysctl> {
         Sysctl::new("net/ipv4/ip_forward", "0"),
         Sysctl::new("net/ipv4/tcp_syncookies", "1"),
         Sysctl::new("net/ipv4/icmp_echo_ignore_broadcasts", "1"),
+        // A connection begins with a SYN, not with any segment of one nobody saw begin
+        // (`Documentation/networking/nf_conntrack-sysctl.rst`).
+        Sysctl::new("net/netfilter/nf_conntrack_tcp_loose", "0"),
     ];
     // What a link gets when it comes, and what holds for all of them whatever each says.
     settings.extend(of_link("default"));

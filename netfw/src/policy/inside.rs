@@ -8,10 +8,7 @@ use crate::model::{Addressing, Host, Ipv6, Network, Port, Protocol};
 /// In the root namespace: the configured endpoints and name servers, and the box itself. A program that tries more
 /// is told at once.
 pub(super) fn from_root(network: &Network, moment: &Moment, packet: &Packet) -> Answer {
-    if packet.to.is_loopback()
-        || network.is_own(moment, packet.to)
-        || is_session_end(network, moment, packet.to)
-    {
+    if packet.to.is_loopback() || network.is_own(moment, packet.to) {
         return Answer::delivered("The box may talk to itself.");
     }
     if let Some(port) = network.behind(packet.to) {
@@ -41,15 +38,6 @@ pub(super) fn from_root(network: &Network, moment: &Moment, packet: &Packet) -> 
         return Answer::delivered("The uplink gets its address by DHCP.");
     }
     Answer::refused("It is neither a configured endpoint nor a name server.")
-}
-
-/// Whether this is the root namespace's end of the pair of links of a session.
-fn is_session_end(network: &Network, moment: &Moment, address: IpAddr) -> bool {
-    let ports = network.ports.iter().enumerate();
-    ports
-        .filter(|(_, port)| moment.any_open(port))
-        .filter_map(|(nth, _)| network.session_pair(nth))
-        .any(|(outer, _)| IpAddr::V4(outer.addr()) == address)
 }
 
 fn endpoint(network: &Network, moment: &Moment, to: IpAddr, protocol: Protocol, port: u16) -> Option<String> {

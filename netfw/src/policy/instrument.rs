@@ -36,9 +36,11 @@ pub(super) fn verdict(port: &Port, moment: &Moment, packet: &Packet) -> Answer {
 }
 
 fn asks_for_address(packet: &Packet, gateway: IpAddr, instrument: IpAddr) -> bool {
-    let from = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), instrument];
-    let to = [IpAddr::V4(Ipv4Addr::BROADCAST), gateway];
-    is_udp(packet.kind, 68, 67) && from.contains(&packet.from) && to.contains(&packet.to)
+    let everybody = IpAddr::V4(Ipv4Addr::BROADCAST);
+    let known = packet.from == instrument && [everybody, gateway].contains(&packet.to);
+    // Without an address it asks everybody (RFC 2131 §4.1).
+    let unknown = packet.from.is_unspecified() && packet.to == everybody;
+    is_udp(packet.kind, 68, 67) && (known || unknown)
 }
 
 fn to_gateway(port: &Port, moment: &Moment, kind: Kind) -> Answer {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::{Answer, Kind, Moment, Neighbour, Packet, State, is_udp};
 use crate::model::{Addressing, Ipv6, Network};
@@ -38,11 +38,12 @@ pub(super) fn from_hospital(network: &Network, moment: &Moment, packet: &Packet)
             ..
         } => Answer::delivered("It answers a connection the box opened."),
         Kind::Error => Answer::delivered("It tells of a connection the box opened."),
+        // The kernel tracks none of them, so no refusal would belong to anything.
+        Kind::Neighbour(_) => Answer::silent("What neighbours tell each other is not answered."),
         Kind::Transport {
             state: State::Opens, ..
         }
         | Kind::Echo
-        | Kind::Neighbour(_)
         | Kind::Other(_) => Answer::refused("The box offers nothing to the hospital's network, and says so."),
     }
 }
@@ -52,7 +53,7 @@ fn can_be_answered(network: &Network, moment: &Moment, from: IpAddr) -> bool {
     if from.is_loopback() || from.is_unspecified() || is_group(network, moment, from) {
         return false;
     }
-    if network.is_own(moment, from) {
+    if network.is_own(moment, from) || beside_uplink(network, moment, from) {
         return false;
     }
     match (from, &network.uplink.addressing) {
@@ -65,6 +66,18 @@ fn can_be_answered(network: &Network, moment: &Moment, from: IpAddr) -> bool {
         ) => address.contains(&from),
         _ => true,
     }
+}
+
+/// Whether the way to `address` is that of remote sessions.
+fn beside_uplink(network: &Network, moment: &Moment, address: IpAddr) -> bool {
+    let IpAddr::V4(address) = address else {
+        return false;
+    };
+    let tunnel = moment.tunnel.is_some_and(|tunnel| tunnel.contains(&address));
+    tunnel
+        || network
+            .open_pairs(moment)
+            .any(|(outer, _)| outer.contains(&address))
 }
 
 /// Whether the address is one of many hosts at once.
@@ -121,6 +134,11 @@ fn link_affairs(network: &Network, packet: &Packet) -> Option<&'static str> {
 
 /// From the far end of a remote session: what is open at this moment, and nothing of the box itself.
 pub(super) fn from_tunnel(network: &Network, moment: &Moment, packet: &Packet) -> Answer {
+    let there =
+        |tunnel: Ipv4Net| IpNet::V4(tunnel).contains(&packet.from) && !network.is_own(moment, packet.from);
+    if !moment.tunnel.is_none_or(there) {
+        return Answer::silent("Nobody in the tunnel has the address it claims to come from.");
+    }
     let Some(port) = network.behind(packet.to) else {
         return Answer::silent("A remote session reaches instruments that allow one, and nothing else.");
     };

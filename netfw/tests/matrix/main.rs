@@ -1,0 +1,76 @@
+//! The policy against the kernel: random networks, each applied in namespaces of its own, and every packet that
+//! anybody around the box could send, really sent. What becomes of it must be what [`netfw::policy`] says.
+//!
+//! Needs root, `/dev/net/tun`, `ip` (iproute2) and `nft` (nftables). `MATRIX_SEED=n` replays the site of one seed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "in a test a panic is the message; clippy sees tests only inside #[test] functions"
+)]
+
+mod case;
+mod cases;
+mod conntrack;
+mod inside;
+mod lab;
+mod oracle;
+mod packet;
+mod run;
+mod site;
+mod sys;
+mod verdict;
+mod wire;
+
+use std::time::{Duration, Instant};
+
+use crate::lab::Lab;
+use crate::site::Site;
+
+/// The least number of packets that are tried in an ordinary run.
+const ENOUGH: usize = 2_000;
+/// The sites of an ordinary run.
+const SEEDS: std::ops::Range<u64> = 0..3;
+
+#[test]
+fn every_packet_fares_as_the_policy_says() {
+    if !lab::possible() {
+        return;
+    }
+    let (given, minutes) = (number("MATRIX_SEED"), number("MATRIX_MINUTES"));
+    let vlans = lab::has_vlans();
+    let (mut tried, mut wrong) = (0, Vec::new());
+    for seed in seeds(given, minutes) {
+        let start = Instant::now();
+        let site = Site::new(seed, vlans);
+        let mut lab = Lab::new(&site);
+        let cases = cases::all(&site);
+        let differences = run::all(&mut lab, &site, &cases);
+        println!("{site}: {} packets, {:?}", cases.len(), start.elapsed());
+        for difference in &differences {
+            println!("{difference}");
+        }
+        tried += cases.len();
+        wrong.extend(differences);
+    }
+    println!("{tried} packets tried");
+    assert!(wrong.is_empty(), "{} of {tried} packets fared otherwise, see above", wrong.len());
+    assert!(given.is_some() || tried >= ENOUGH, "only {tried} packets were tried");
+}
+
+/// The sites of this run: the ordinary ones, the one that is given, or one after the other for some minutes.
+fn seeds(given: Option<u64>, minutes: Option<u64>) -> Box<dyn Iterator<Item = u64>> {
+    match (given, minutes) {
+        (None, None) => Box::new(SEEDS),
+        (Some(seed), None) => Box::new(seed..=seed),
+        (first, Some(minutes)) => {
+            let end = Instant::now() + Duration::from_secs(60 * minutes);
+            Box::new((first.unwrap_or(SEEDS.end)..).take_while(move |_| Instant::now() < end))
+        }
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is \"{text}\", expected a number")))
+}

@@ -1,0 +1,232 @@
+//! Running cases: many at once, then one silence for all of them.
+//!
+//! Before a batch the tables are loaded anew and connections forgotten, so that no case profits or suffers from the
+//! ones before: rate limits are full, and nothing is established. Within a batch the expected verdicts say how many
+//! cases may draw on the same limit.
+
+use std::collections::{HashMap, HashSet};
+
+use netfw::policy::{Answer, Moment, Verdict};
+
+use crate::case::{Case, From, Seen, Setup, Spot, Word};
+use crate::lab::{Event, Lab};
+use crate::packet::{ACK, Body, Heard, Live, Packet, RST, SYN, Sound, tag};
+use crate::site::Site;
+use crate::{oracle, verdict};
+
+/// Sends between two looks at what came: queues hold more.
+const BREATH: usize = 16;
+
+/// Cases of one reason that a batch may hold where a limit may apply: less than the smallest burst of any.
+const SHARE: usize = 15;
+/// Cases in a batch: less than the queues hold.
+const BATCH: usize = 400;
+
+/// Runs all `cases` in batches; returns what is wrong, a text a case.
+pub(crate) fn all(lab: &mut Lab, site: &Site, cases: &[Case]) -> Vec<String> {
+    let moment = lab.moment(site);
+    let mut wrong = Vec::new();
+    for batch_of in batches(site, &moment, cases) {
+        let (expected, chosen): (Vec<_>, Vec<_>) = batch_of.into_iter().unzip();
+        lab.refresh(site);
+        let seen = batch(lab, &chosen);
+        let each = chosen.iter().zip(&expected).zip(&seen);
+        let faults = each.filter_map(|((case, expected), seen)| verdict::fault(site, case, expected, seen));
+        wrong.extend(faults.map(|fault| format!("seed {}: {fault}", site.seed)));
+    }
+    wrong
+}
+
+/// Shares `cases` out among batches.
+fn batches<'a>(site: &Site, moment: &Moment, cases: &'a [Case]) -> Vec<Vec<(Answer, &'a Case)>> {
+    let mut batches: Vec<(HashMap<String, usize>, Vec<_>)> = Vec::new();
+    for case in cases {
+        let expected = oracle::expected(site, moment, case);
+        let share = match expected.verdict {
+            Verdict::Silent => BATCH,
+            Verdict::Refused => 4 * SHARE,
+            Verdict::Delivered => SHARE,
+        };
+        let fits = |(counts, list): &(HashMap<String, usize>, Vec<_>)| {
+            list.len() < BATCH && counts.get(&expected.reason).is_none_or(|count| *count < share)
+        };
+        let at = batches.iter().position(fits).unwrap_or_else(|| {
+            batches.push((HashMap::new(), Vec::new()));
+            batches.len() - 1
+        });
+        *batches[at].0.entry(expected.reason.clone()).or_default() += 1;
+        batches[at].1.push((expected, case));
+    }
+    batches.into_iter().map(|(_, list)| list).collect()
+}
+
+/// Runs `cases` at once and says what was seen of each, in their order.
+pub(crate) fn batch(lab: &mut Lab, cases: &[&Case]) -> Vec<Seen> {
+    let live = lab.number(cases.len());
+    let mut quiet = HashSet::new();
+    for (number, case) in live.clone().zip(cases) {
+        if !matches!(case.setup, Setup::Nothing) {
+            quiet.insert(number);
+        }
+    }
+    let numbers = set_up(lab, cases, &live, &quiet);
+    let quiet = HashSet::new();
+    let mut seen = vec![Seen::default(); cases.len()];
+    for (at, case) in cases.iter().enumerate() {
+        let number = live.start + u16::try_from(at).unwrap();
+        send(lab, case, number, numbers.get(&number).copied());
+        if at % BREATH == BREATH - 1 {
+            let events = lab.hear(&live, &quiet);
+            note(&events, cases, &live, &mut seen);
+        }
+    }
+    let events = lab.settle(&live, &quiet);
+    note(&events, cases, &live, &mut seen);
+    for inside in &mut lab.insides {
+        inside.hang_up();
+    }
+    seen
+}
+
+/// Does what goes before the packets; returns the sequence numbers that a packet within a connection needs.
+fn set_up(lab: &mut Lab, cases: &[&Case], live: &Live, quiet: &HashSet<u16>) -> HashMap<u16, (u32, u32)> {
+    if quiet.is_empty() {
+        return HashMap::new();
+    }
+    let each = || live.clone().zip(cases);
+    for (number, case) in each() {
+        match &case.setup {
+            Setup::Nothing => {}
+            Setup::Connected => emit(lab, case, opening(&case.packet).bytes(number)),
+            Setup::Asked { inside, via, packet } => {
+                for bytes in packet.bytes(number) {
+                    let _ = lab.insides[*inside].speak(*via, &bytes);
+                }
+            }
+        }
+    }
+    let events = lab.settle(live, quiet);
+    let mut numbers = HashMap::new();
+    for (number, case) in each() {
+        match case.setup {
+            Setup::Nothing => {}
+            // What the box accepts is acknowledged; then the packet is the next.
+            Setup::Connected => {
+                if let Some((sequence, acknowledged)) = accepted(&events, number) {
+                    let next = (acknowledged, sequence.wrapping_add(1));
+                    let mut third = opening(&case.packet);
+                    if let Body::Tcp { flags, .. } = &mut third.body {
+                        *flags = ACK;
+                    }
+                    let bytes = third.bare_segment(number, next);
+                    emit(lab, case, bytes);
+                    numbers.insert(number, next);
+                }
+            }
+            // An answer to what the box asked: it acknowledges the box's first number.
+            Setup::Asked { .. } => {
+                numbers.insert(number, (tag(number) + 8, tag(number) + 1));
+            }
+        }
+    }
+    lab.settle(live, quiet);
+    numbers
+}
+
+/// The first segment of the connection that `packet` is part of.
+fn opening(packet: &Packet) -> Packet {
+    let mut opening = packet.clone();
+    if let Body::Tcp { flags, .. } = &mut opening.body {
+        *flags = SYN;
+    }
+    opening
+}
+
+fn accepted(events: &[Event], number: u16) -> Option<(u32, u32)> {
+    let heard = events.iter().filter_map(|event| match event {
+        Event::Wire(_, arrival) => Some(&arrival.heard),
+        Event::Inside(..) => None,
+    });
+    heard.filter(|heard| heard.case == number).find_map(|heard| match heard.sound {
+        Sound::Tcp { flags, sequence, acknowledged, .. } if flags & (SYN | ACK) == SYN | ACK => {
+            Some((sequence, acknowledged))
+        }
+        _ => None,
+    })
+}
+
+fn send(lab: &Lab, case: &Case, number: u16, numbers: Option<(u32, u32)>) {
+    let bytes = match (&case.packet.body, numbers) {
+        (Body::Tcp { .. }, Some(numbers)) => case.packet.segment(number, numbers),
+        _ => case.packet.bytes(number),
+    };
+    emit(lab, case, bytes);
+}
+
+fn emit(lab: &Lab, case: &Case, packets: Vec<Vec<u8>>) {
+    for bytes in packets {
+        match &case.from {
+            From::Wire { wire, station, to, astray: false, .. } => lab.wires[*wire].send(*station, *to, &bytes),
+            From::Wire { wire, station, to, astray: true, .. } => lab.wires[*wire].send_astray(*station, *to, &bytes),
+            // The kernel tells whoever sends that the rules forbid it (EPERM); silence on the wire is what counts.
+            From::Inside { inside, via } => {
+                let _ = lab.insides[*inside].speak(*via, &bytes);
+            }
+        }
+    }
+}
+
+fn note(events: &[Event], cases: &[&Case], live: &Live, seen: &mut [Seen]) {
+    for event in events {
+        let heard = match event {
+            Event::Inside(_, heard) => heard,
+            Event::Wire(_, arrival) => &arrival.heard,
+        };
+        let at = usize::from(heard.case - live.start);
+        let case = cases[at];
+        let spot = match event {
+            Event::Inside(here, _) => Spot::Inside(*here),
+            Event::Wire(here, _) => Spot::Wire(*here),
+        };
+        let home = match case.from {
+            From::Wire { wire, .. } => Spot::Wire(wire),
+            From::Inside { inside, .. } => Spot::Inside(inside),
+        };
+        let reflected = matches!((spot, home), (Spot::Wire(_), Spot::Wire(_)));
+        if itself(case, heard) && !(spot == home && matches!(home, Spot::Wire(_)) && to_sender(case, heard)) {
+            seen[at].delivered.insert(spot);
+        } else if spot == home || reflected && to_sender(case, heard) {
+            seen[at].words.extend(word(&heard.sound));
+        }
+    }
+}
+
+fn to_sender(case: &Case, heard: &Heard) -> bool {
+    heard.destination == case.packet.source
+}
+
+/// Whether this is the packet of the case, and not an answer to it or what followed.
+fn itself(case: &Case, heard: &Heard) -> bool {
+    match (&case.packet.body, &heard.sound) {
+        (Body::Tcp { from, to, flags }, Sound::Tcp { from: source, to: port, flags: came, .. }) => {
+            (from, to, flags) == (source, port, came)
+        }
+        (Body::Udp { .. }, Sound::Udp { answer, .. }) => !answer,
+        (Body::Echo, Sound::Echo) | (Body::EchoReply, Sound::EchoReply) => true,
+        (Body::Icmp { kind, .. } | Body::Error { kind, .. }, Sound::Icmp { kind: came, .. }) => kind == came,
+        (Body::Other(protocol), Sound::Other(came)) => protocol == came,
+        _ => false,
+    }
+}
+
+fn word(sound: &Sound) -> Option<Word> {
+    Some(match sound {
+        Sound::Tcp { flags, .. } if flags & RST != 0 => Word::Reset,
+        Sound::Tcp { flags, .. } if flags & (SYN | ACK) == SYN | ACK => Word::Accepted,
+        Sound::Tcp { .. } => Word::Segment,
+        Sound::Udp { .. } => Word::Datagram,
+        Sound::EchoReply => Word::Echo,
+        Sound::Icmp { kind, code } => Word::Icmp(*kind, *code),
+        Sound::Echo | Sound::Other(_) => return None,
+    })
+}
