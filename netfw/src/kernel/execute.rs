@@ -151,7 +151,7 @@ impl<'a> Executor<'a> {
 
 fn make(namespace: &Namespace, tables: &[Table]) -> Result<(), Error> {
     let transaction = nft::transaction(tables);
-    namespace.create_prepared(|| Ok(nft::load_here(namespace.name(), &transaction)?))
+    namespace.create(|| Ok(nft::load_here(namespace.name(), &transaction)?))
 }
 
 fn load(namespace: &Namespace, tables: &[Table]) -> Result<(), Error> {

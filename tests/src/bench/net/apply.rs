@@ -83,7 +83,7 @@ impl Lab {
             root: Namespace::Named(root.clone()),
             prefix,
         };
-        machine.root.create()?;
+        machine.root.create(|| Ok::<_, netfw::netns::Error>(()))?;
         let lab = Self { machine };
         for card in 0..=PORTS {
             let mac = mac(card);

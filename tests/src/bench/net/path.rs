@@ -97,7 +97,7 @@ impl Row {
     /// The same hosts and cables, and forwarding.
     fn plain() -> anyhow::Result<Self> {
         let row = Self::new("p")?;
-        row.ns("port1").create()?;
+        row.make("port1")?;
         let hosts = ["engineer", "root", "port1", "instrument"];
         for (nth, pair) in hosts.windows(2).enumerate() {
             let (near, far) = (row.full(pair[0]), row.full(pair[1]));
@@ -135,9 +135,13 @@ impl Row {
             prefix: format!("bench{}{kind}-", std::process::id()),
         };
         for host in ["engineer", "root", "instrument"] {
-            row.ns(host).create()?;
+            row.make(host)?;
         }
         Ok(row)
+    }
+
+    fn make(&self, host: &str) -> Result<(), netfw::netns::Error> {
+        self.ns(host).create(|| Ok(()))
     }
 
     fn full(&self, host: &str) -> String {
