@@ -6,6 +6,7 @@
 
 mod diff;
 mod execute;
+mod message;
 mod netlink;
 mod observe;
 mod parallel;
