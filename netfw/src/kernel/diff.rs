@@ -206,3 +206,6 @@ impl<'a> Steps<'a> {
 fn ours(table: &str) -> bool {
     [TABLE, SESSION_TABLE].contains(&table)
 }
+
+#[cfg(test)]
+mod tests;

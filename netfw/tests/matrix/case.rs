@@ -107,12 +107,26 @@ impl Case {
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.from {
-            From::Wire { wire, name, station, to, astray } => {
+            From::Wire {
+                wire,
+                name,
+                station,
+                to,
+                astray,
+            } => {
                 let mac = |station: &Station| station.map(|byte| format!("{byte:02x}")).join(":");
                 let astray = if *astray { ", in the wrong VLAN" } else { "" };
-                write!(f, "{}: {name} on wire {wire} ({} > {}{astray}): ", self.what, mac(station), mac(to))?;
+                write!(
+                    f,
+                    "{}: {name} on wire {wire} ({} > {}{astray}): ",
+                    self.what,
+                    mac(station),
+                    mac(to)
+                )?;
             }
-            From::Inside { inside, via } => write!(f, "{}: the box in namespace {inside} (way to {via}): ", self.what)?,
+            From::Inside { inside, via } => {
+                write!(f, "{}: the box in namespace {inside} (way to {via}): ", self.what)?
+            }
         }
         self.packet.fmt(f)?;
         match &self.setup {

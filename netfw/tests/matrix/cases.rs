@@ -113,7 +113,12 @@ impl Cases {
 fn everything() -> Vec<Probe> {
     let tcp = LISTENED.iter().map(|port| Probe::Tcp(*port, SYN));
     let udp = LISTENED.iter().map(|port| Probe::Udp(*port));
-    let others = [Probe::Tcp(9, SYN), Probe::Udp(9), Probe::Echo, Probe::Protocol(47)];
+    let others = [
+        Probe::Tcp(9, SYN),
+        Probe::Udp(9),
+        Probe::Echo,
+        Probe::Protocol(47),
+    ];
     tcp.chain(udp).chain(others).collect()
 }
 

@@ -2,7 +2,9 @@
 
 use std::os::fd::OwnedFd;
 
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with,
+};
 
 const NFNL_SUBSYS_CTNETLINK: u8 = 1;
 const IPCTNL_MSG_CT_DELETE: u8 = 2;
@@ -12,7 +14,13 @@ const REQUEST: [u8; 2] = 5_u16.to_ne_bytes();
 /// A socket to the calling thread's namespace.
 pub(crate) fn open() -> OwnedFd {
     let flags = SocketFlags::CLOEXEC;
-    socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(netlink::NETFILTER)).unwrap()
+    socket_with(
+        AddressFamily::NETLINK,
+        SocketType::RAW,
+        flags,
+        Some(netlink::NETFILTER),
+    )
+    .unwrap()
 }
 
 /// Forgets every connection. Deleting without saying which means all.

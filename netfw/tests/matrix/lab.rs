@@ -69,7 +69,10 @@ pub(crate) fn possible() -> bool {
 /// Whether this kernel can put a link into a VLAN (its module 8021q); says so if not.
 pub(crate) fn has_vlans() -> bool {
     let script = "ip link add name card type dummy && ip link add link card name vlan type vlan id 7";
-    let output = Command::new("unshare").args(["--net", "sh", "-c", script]).output().unwrap();
+    let output = Command::new("unshare")
+        .args(["--net", "sh", "-c", script])
+        .output()
+        .unwrap();
     if !output.status.success() {
         println!("this kernel has no VLANs: no site has one");
     }
@@ -124,7 +127,15 @@ impl Lab {
             addresses: vec![ENGINEER.into()],
             routes: false,
         };
-        self.wires.push(Wire::new(TUNNEL, tunnel, Cable::Packets, None, [0; 6], None, vec![engineer]));
+        self.wires.push(Wire::new(
+            TUNNEL,
+            tunnel,
+            Cable::Packets,
+            None,
+            [0; 6],
+            None,
+            vec![engineer],
+        ));
     }
 
     fn wire(&self, name: &str, number: usize, vlan: Option<u16>, hosts: Vec<Host>, own: Ipv4Addr) -> Wire {
@@ -160,10 +171,12 @@ impl Lab {
             let port = &site.network.ports[*nth];
             netfw::session::open(&self.machine, &site.network, &port.name, &port.remote, OPEN_FOR).unwrap();
         }
-        self.insides.push(Inside::new("root", self.machine.root.clone(), &LISTENED));
+        self.insides
+            .push(Inside::new("root", self.machine.root.clone(), &LISTENED));
         for port in &site.network.ports {
             let namespace = self.machine.port(port.name.as_str());
-            self.insides.push(Inside::new(port.name.as_str(), namespace, &LISTENED));
+            self.insides
+                .push(Inside::new(port.name.as_str(), namespace, &LISTENED));
         }
         self.settle(&(0..0), &HashSet::new());
         if site.network.uplink.ipv6 == Ipv6::Slaac {
@@ -179,7 +192,12 @@ impl Lab {
         }
         self.settle(&(0..0), &HashSet::new());
         let shown = self.in_root(|| std::fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap());
-        let wanted: String = site.own6().octets().iter().map(|byte| format!("{byte:02x}")).collect();
+        let wanted: String = site
+            .own6()
+            .octets()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         assert!(shown.contains(&wanted), "no address from the router: {shown}");
     }
 
@@ -188,7 +206,10 @@ impl Lab {
         let report = netfw::apply_on(&self.machine, &site.network).unwrap();
         for link in report.ports.iter().chain([&report.uplink]) {
             if let Err(error) = &link.link {
-                panic!("{}: {error:?}\nafter {:#?}\nseed {}", link.name, report.changes, site);
+                panic!(
+                    "{}: {error:?}\nafter {:#?}\nseed {}",
+                    link.name, report.changes, site
+                );
             }
         }
     }
@@ -203,7 +224,12 @@ impl Lab {
                 events.extend(came.into_iter().map(|arrival| Event::Wire(nth, arrival)));
             }
             for (nth, inside) in self.insides.iter_mut().enumerate() {
-                events.extend(inside.hear(live).into_iter().map(|heard| Event::Inside(nth, heard)));
+                events.extend(
+                    inside
+                        .hear(live)
+                        .into_iter()
+                        .map(|heard| Event::Inside(nth, heard)),
+                );
             }
             if events.len() == before {
                 return events;
@@ -259,14 +285,18 @@ impl Lab {
     }
 
     fn fill(&self, site: &Site) {
-        let elements: Vec<_> = site.resolved.iter().map(|(nth, address)| {
-            let endpoint = &site.network.endpoints[*nth];
-            Element {
-                key: Key::Service(*address, endpoint.protocol, endpoint.port),
-                timeout: Some(Duration::from_secs(600)),
-                comment: format!("endpoints.{}", endpoint.name),
-            }
-        }).collect();
+        let elements: Vec<_> = site
+            .resolved
+            .iter()
+            .map(|(nth, address)| {
+                let endpoint = &site.network.endpoints[*nth];
+                Element {
+                    key: Key::Service(*address, endpoint.protocol, endpoint.port),
+                    timeout: Some(Duration::from_secs(600)),
+                    comment: format!("endpoints.{}", endpoint.name),
+                }
+            })
+            .collect();
         netfw::fill(&self.machine, &site.network, ENDPOINTS, &elements).unwrap();
     }
 
@@ -306,7 +336,11 @@ impl Lab {
             .args(arguments.split_whitespace())
             .output()
             .unwrap();
-        assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "ip {arguments}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }
 

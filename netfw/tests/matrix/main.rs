@@ -54,8 +54,15 @@ fn every_packet_fares_as_the_policy_says() {
         wrong.extend(differences);
     }
     println!("{tried} packets tried");
-    assert!(wrong.is_empty(), "{} of {tried} packets fared otherwise, see above", wrong.len());
-    assert!(given.is_some() || tried >= ENOUGH, "only {tried} packets were tried");
+    assert!(
+        wrong.is_empty(),
+        "{} of {tried} packets fared otherwise, see above",
+        wrong.len()
+    );
+    assert!(
+        given.is_some() || tried >= ENOUGH,
+        "only {tried} packets were tried"
+    );
 }
 
 /// The sites of this run: the ordinary ones, the one that is given, or one after the other for some minutes.
@@ -72,5 +79,8 @@ fn seeds(given: Option<u64>, minutes: Option<u64>) -> Box<dyn Iterator<Item = u6
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is \"{text}\", expected a number")))
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable} is \"{text}\", expected a number")),
+    )
 }

@@ -60,9 +60,16 @@ fn origin(site: &Site, case: &Case) -> (Zone, Option<Mac>) {
     match case.from {
         From::Inside { inside: 0, .. } => (Zone::Box, None),
         From::Inside { inside, .. } => (Zone::BoxAt(port(inside)), None),
-        From::Wire { wire, station, astray, .. } => {
+        From::Wire {
+            wire,
+            station,
+            astray,
+            ..
+        } => {
             // A group's, which no sender has, is somebody else's for sure.
-            let mac = crate::site::text(station).parse().unwrap_or_else(|_| "02:ff:ff:ff:ff:ff".parse().unwrap());
+            let mac = crate::site::text(station)
+                .parse()
+                .unwrap_or_else(|_| "02:ff:ff:ff:ff:ff".parse().unwrap());
             let mac = Some(mac);
             match wire {
                 UPLINK if astray => (Zone::Trunk, mac),
@@ -84,7 +91,14 @@ fn kind(site: &Site, moment: &Moment, case: &Case) -> Kind {
         Setup::Nothing if stray => State::Stray,
         Setup::Nothing | Setup::Connected => State::Opens,
         Setup::Asked { inside, via, packet } => {
-            let before = Case::new("", From::Inside { inside: *inside, via: *via }, (**packet).clone());
+            let before = Case::new(
+                "",
+                From::Inside {
+                    inside: *inside,
+                    via: *via,
+                },
+                (**packet).clone(),
+            );
             match expected(site, moment, &before).verdict {
                 Verdict::Delivered if answers(&case.packet, packet) => State::Answers,
                 // A datagram that answers nothing is like any other.
@@ -116,8 +130,21 @@ fn kind(site: &Site, moment: &Moment, case: &Case) -> Kind {
 fn answers(packet: &Packet, asked: &Packet) -> bool {
     let back = (packet.source, packet.destination) == (asked.destination, asked.source);
     match (&packet.body, &asked.body) {
-        (Body::Tcp { from, to, .. }, Body::Tcp { from: source, to: port, .. })
-        | (Body::Udp { from, to }, Body::Udp { from: source, to: port }) => back && (from, to) == (port, source),
+        (
+            Body::Tcp { from, to, .. },
+            Body::Tcp {
+                from: source,
+                to: port,
+                ..
+            },
+        )
+        | (
+            Body::Udp { from, to },
+            Body::Udp {
+                from: source,
+                to: port,
+            },
+        ) => back && (from, to) == (port, source),
         (Body::Error { about, .. }, _) => **about == *asked,
         _ => false,
     }

@@ -147,12 +147,17 @@ fn accepted(events: &[Event], number: u16) -> Option<(u32, u32)> {
         Event::Wire(_, arrival) => Some(&arrival.heard),
         Event::Inside(..) => None,
     });
-    heard.filter(|heard| heard.case == number).find_map(|heard| match heard.sound {
-        Sound::Tcp { flags, sequence, acknowledged, .. } if flags & (SYN | ACK) == SYN | ACK => {
-            Some((sequence, acknowledged))
-        }
-        _ => None,
-    })
+    heard
+        .filter(|heard| heard.case == number)
+        .find_map(|heard| match heard.sound {
+            Sound::Tcp {
+                flags,
+                sequence,
+                acknowledged,
+                ..
+            } if flags & (SYN | ACK) == SYN | ACK => Some((sequence, acknowledged)),
+            _ => None,
+        })
 }
 
 fn send(lab: &Lab, case: &Case, number: u16, numbers: Option<(u32, u32)>) {
@@ -166,8 +171,20 @@ fn send(lab: &Lab, case: &Case, number: u16, numbers: Option<(u32, u32)>) {
 fn emit(lab: &Lab, case: &Case, packets: Vec<Vec<u8>>) {
     for bytes in packets {
         match &case.from {
-            From::Wire { wire, station, to, astray: false, .. } => lab.wires[*wire].send(*station, *to, &bytes),
-            From::Wire { wire, station, to, astray: true, .. } => lab.wires[*wire].send_astray(*station, *to, &bytes),
+            From::Wire {
+                wire,
+                station,
+                to,
+                astray: false,
+                ..
+            } => lab.wires[*wire].send(*station, *to, &bytes),
+            From::Wire {
+                wire,
+                station,
+                to,
+                astray: true,
+                ..
+            } => lab.wires[*wire].send_astray(*station, *to, &bytes),
             // The kernel tells whoever sends that the rules forbid it (EPERM); silence on the wire is what counts.
             From::Inside { inside, via } => {
                 let _ = lab.insides[*inside].speak(*via, &bytes);
@@ -208,9 +225,15 @@ fn to_sender(case: &Case, heard: &Heard) -> bool {
 /// Whether this is the packet of the case, and not an answer to it or what followed.
 fn itself(case: &Case, heard: &Heard) -> bool {
     match (&case.packet.body, &heard.sound) {
-        (Body::Tcp { from, to, flags }, Sound::Tcp { from: source, to: port, flags: came, .. }) => {
-            (from, to, flags) == (source, port, came)
-        }
+        (
+            Body::Tcp { from, to, flags },
+            Sound::Tcp {
+                from: source,
+                to: port,
+                flags: came,
+                ..
+            },
+        ) => (from, to, flags) == (source, port, came),
         (Body::Udp { .. }, Sound::Udp { answer, .. }) => !answer,
         (Body::Echo, Sound::Echo) | (Body::EchoReply, Sound::EchoReply) => true,
         (Body::Icmp { kind, .. } | Body::Error { kind, .. }, Sound::Icmp { kind: came, .. }) => kind == came,

@@ -32,11 +32,19 @@ pub(crate) fn fault(site: &Site, case: &Case, expected: &Answer, seen: &Seen) ->
     let right = match expected.verdict {
         Verdict::Silent => *seen == Seen::default(),
         Verdict::Refused if mute(case) => *seen == Seen::default(),
-        Verdict::Refused => seen.delivered.is_empty() && !seen.words.is_empty() && seen.words.iter().all(refused),
+        Verdict::Refused => {
+            seen.delivered.is_empty() && !seen.words.is_empty() && seen.words.iter().all(refused)
+        }
         Verdict::Delivered => {
             let there = seen.delivered.len() == 1 && seen.delivered.contains(&goal(site, case));
-            let answered = seen.words.iter().any(|word| matches!(word, Word::Accepted | Word::Echo | Word::Datagram));
-            let prohibited = seen.words.iter().any(|word| matches!(word, Word::Icmp(3, 13) | Word::Icmp(1, 1)));
+            let answered = seen
+                .words
+                .iter()
+                .any(|word| matches!(word, Word::Accepted | Word::Echo | Word::Datagram));
+            let prohibited = seen
+                .words
+                .iter()
+                .any(|word| matches!(word, Word::Icmp(3, 13) | Word::Icmp(1, 1)));
             there && !prohibited && (answered || !oracle::asks(case) || !answerable(case))
         }
     };
@@ -46,7 +54,10 @@ pub(crate) fn fault(site: &Site, case: &Case, expected: &Answer, seen: &Seen) ->
             Verdict::Refused => "refused in words".to_owned(),
             Verdict::Silent => "silence".to_owned(),
         };
-        format!("{case}\n    expected: {wanted} ({})\n    seen: {seen}", expected.reason)
+        format!(
+            "{case}\n    expected: {wanted} ({})\n    seen: {seen}",
+            expected.reason
+        )
     })
 }
 

@@ -170,7 +170,8 @@ impl Wire {
             kind => (None, kind, &frame[14..]),
         };
         if vlan != self.vlan {
-            self.strays.push(format!("a frame of VLAN {vlan:?}, type {kind:04x}"));
+            self.strays
+                .push(format!("a frame of VLAN {vlan:?}, type {kind:04x}"));
             return None;
         }
         match kind {
@@ -191,7 +192,10 @@ impl Wire {
         let station: Station = content.get(8..14)?.try_into().ok()?;
         match content.get(7)? {
             1 => {
-                let host = self.hosts.iter().find(|host| host.addresses.contains(&wanted.into()))?;
+                let host = self
+                    .hosts
+                    .iter()
+                    .find(|host| host.addresses.contains(&wanted.into()))?;
                 self.arp((host.station, wanted), (station, sender), true);
             }
             _ => self.arp.push((sender, station)),
@@ -233,7 +237,9 @@ impl Wire {
             .flatten()
             .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok())
             .map(|bytes| IpAddr::from(std::net::Ipv6Addr::from(bytes)));
-        let asker = content.get(8..24).and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+        let asker = content
+            .get(8..24)
+            .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
         match (solicited, asker) {
             // From nobody: the box makes sure that its own address is free (RFC 4862 §5.4).
             (Some(_), Some(asker)) if asker == [0; 16] => {}
@@ -256,7 +262,11 @@ impl Wire {
                 }
             }
             _ => {
-                let bytes: Vec<_> = content.iter().take(64).map(|byte| format!("{byte:02x}")).collect();
+                let bytes: Vec<_> = content
+                    .iter()
+                    .take(64)
+                    .map(|byte| format!("{byte:02x}"))
+                    .collect();
                 self.strays.push(format!("packet {}", bytes.concat()));
             }
         }

@@ -21,7 +21,13 @@ pub(super) fn add(cases: &mut Cases, site: &Site) {
     let stranger = to_card(UPLINK, "stranger", station(0, 20));
     for destination in elsewhere(site) {
         let from = addressed(&stranger, destination, site.address.broadcast());
-        cases.try_all("the hospital through the box", &from, site.lan(20), destination, &FEW);
+        cases.try_all(
+            "the hospital through the box",
+            &from,
+            site.lan(20),
+            destination,
+            &FEW,
+        );
     }
     for source in spoofed(site) {
         cases.try_all("a spoofed source", &stranger, source, own, &FEW);
@@ -42,14 +48,23 @@ pub(super) fn add(cases: &mut Cases, site: &Site) {
         astray: true,
     };
     cases.try_all("another VLAN", &astray, site.lan(20), own, &everything());
-    cases.in_pieces(&stranger, site.lan(20), own, &[Probe::Tcp(8443, SYN), Probe::Udp(514), Probe::Echo]);
+    cases.in_pieces(
+        &stranger,
+        site.lan(20),
+        own,
+        &[Probe::Tcp(8443, SYN), Probe::Udp(514), Probe::Echo],
+    );
     let strays: Vec<_> = STRAY.iter().map(|flags| Probe::Tcp(8443, *flags)).collect();
     cases.try_all("out of nothing", &stranger, site.lan(20), own, &strays);
     for (kind, code) in UNASKED {
         let packet = unasked(kind, code, site.lan(1), own, cases.own_port());
         cases.push("ICMP nobody asked for", &router, packet);
     }
-    cases.push("ICMP nobody asked for", &router, Packet::new(site.lan(1), own, Body::EchoReply));
+    cases.push(
+        "ICMP nobody asked for",
+        &router,
+        Packet::new(site.lan(1), own, Body::EchoReply),
+    );
     dhcp(cases, site);
     answers(cases, site);
 }
@@ -69,7 +84,10 @@ fn elsewhere(site: &Site) -> Vec<Ipv4Addr> {
     for (nth, port) in site.network.ports.iter().enumerate() {
         list.extend([port.address.addr(), port.instrument]);
         let pair = site.network.session_pair(nth);
-        list.extend(pair.into_iter().flat_map(|(outer, inner)| [outer.addr(), inner.addr()]));
+        list.extend(
+            pair.into_iter()
+                .flat_map(|(outer, inner)| [outer.addr(), inner.addr()]),
+        );
     }
     list.sort_unstable();
     list.dedup();
@@ -88,9 +106,13 @@ fn spoofed(site: &Site) -> Vec<Ipv4Addr> {
         TUNNEL_END,
         ENGINEER,
     ];
-    list.extend(site.network.ports.iter().enumerate().filter_map(|(nth, _)| {
-        site.network.session_pair(nth).map(|(_, inner)| inner.addr())
-    }));
+    list.extend(
+        site.network
+            .ports
+            .iter()
+            .enumerate()
+            .filter_map(|(nth, _)| site.network.session_pair(nth).map(|(_, inner)| inner.addr())),
+    );
     list
 }
 
@@ -101,7 +123,11 @@ fn dhcp(cases: &mut Cases, site: &Site) {
         for destination in [own, Ipv4Addr::BROADCAST, site.address.broadcast(), site.lan(21)] {
             for (source, to) in [(67, 68), (68, 67), (67, 67), (68, 68), (4011, 68), (67, 69)] {
                 let from = addressed(&from, destination, site.address.broadcast());
-                let packet = Packet::new(site.lan(number.into()), destination, Body::Udp { from: source, to });
+                let packet = Packet::new(
+                    site.lan(number.into()),
+                    destination,
+                    Body::Udp { from: source, to },
+                );
                 cases.push("DHCP", &from, packet);
             }
         }
@@ -111,14 +137,25 @@ fn dhcp(cases: &mut Cases, site: &Site) {
 /// What comes back when the box has asked, from whom it asked and from others.
 fn answers(cases: &mut Cases, site: &Site) {
     let own = site.address.addr();
-    let endpoints = site.network.endpoints.iter().enumerate().filter_map(|(nth, endpoint)| {
-        let resolved = site.resolved.iter().find(|(at, _)| *at == nth).map(|(_, address)| *address);
-        match (&endpoint.host, resolved) {
-            (Host::Ip(std::net::IpAddr::V4(address)), _) => Some((*address, endpoint.protocol, endpoint.port)),
-            (_, Some(std::net::IpAddr::V4(address))) => Some((address, endpoint.protocol, endpoint.port)),
-            _ => None,
-        }
-    });
+    let endpoints = site
+        .network
+        .endpoints
+        .iter()
+        .enumerate()
+        .filter_map(|(nth, endpoint)| {
+            let resolved = site
+                .resolved
+                .iter()
+                .find(|(at, _)| *at == nth)
+                .map(|(_, address)| *address);
+            match (&endpoint.host, resolved) {
+                (Host::Ip(std::net::IpAddr::V4(address)), _) => {
+                    Some((*address, endpoint.protocol, endpoint.port))
+                }
+                (_, Some(std::net::IpAddr::V4(address))) => Some((address, endpoint.protocol, endpoint.port)),
+                _ => None,
+            }
+        });
     let forbidden = [
         (site.lan(10), Protocol::Tcp, 9),
         (site.lan(20), Protocol::Tcp, 443),
@@ -136,14 +173,31 @@ fn answers(cases: &mut Cases, site: &Site) {
         let router = to_card(UPLINK, "router", station(0, 1));
         let bodies: Vec<fn(u16, u16) -> Body> = match protocol {
             Protocol::Tcp => vec![
-                |from, to| Body::Tcp { from, to, flags: SYN | ACK },
-                |from, to| Body::Tcp { from, to, flags: RST | ACK },
-                |from, to| Body::Tcp { from, to, flags: FIN | ACK },
+                |from, to| Body::Tcp {
+                    from,
+                    to,
+                    flags: SYN | ACK,
+                },
+                |from, to| Body::Tcp {
+                    from,
+                    to,
+                    flags: RST | ACK,
+                },
+                |from, to| Body::Tcp {
+                    from,
+                    to,
+                    flags: FIN | ACK,
+                },
             ],
             Protocol::Udp => vec![|from, to| Body::Udp { from, to }],
         };
         for (nth, body) in bodies.into_iter().enumerate() {
-            let setup = |cases: &Cases| (cases.own_port(), asked(own, address, protocol, cases.own_port(), port));
+            let setup = |cases: &Cases| {
+                (
+                    cases.own_port(),
+                    asked(own, address, protocol, cases.own_port(), port),
+                )
+            };
             let (ours, before) = setup(cases);
             let answer = Packet::new(address, own, body(port, ours));
             // A FIN before the connection is open fits nothing.
@@ -157,14 +211,21 @@ fn answers(cases: &mut Cases, site: &Site) {
         for (kind, code) in [(3, 4), (3, 1), (11, 0)] {
             let ours = cases.own_port();
             let before = asked(own, address, protocol, ours, port);
-            let Setup::Asked { packet, .. } = &before else { unreachable!() };
+            let Setup::Asked { packet, .. } = &before else {
+                unreachable!()
+            };
             let body = Body::Error {
                 kind,
                 code,
                 rest: if code == 4 { [0, 0, 5, 0] } else { [0; 4] },
                 about: packet.clone(),
             };
-            cases.push_after("an error about a connection", &router, before, Packet::new(site.lan(1), own, body));
+            cases.push_after(
+                "an error about a connection",
+                &router,
+                before,
+                Packet::new(site.lan(1), own, body),
+            );
         }
     }
 }
