@@ -6,10 +6,13 @@
 
 mod diff;
 mod execute;
+mod message;
 mod netlink;
 mod observe;
+mod parallel;
 mod replace;
 mod report;
+mod run;
 mod seen;
 mod step;
 mod tables;
@@ -154,7 +157,7 @@ pub fn apply_plan(machine: &Machine, plan: &NetPlan) -> Result<Report, Error> {
     if steps.is_empty() {
         return Ok(Report::new(plan, &seen, report::Outcome::default(), &[]));
     }
-    let outcome = execute_all(machine, &steps)?;
+    let outcome = run::run(machine, &steps)?;
     let seen = observe(machine, plan)?;
     Ok(Report::new(plan, &seen, outcome, &diff(plan, &seen)))
 }
@@ -196,28 +199,6 @@ pub fn check(network: &Network) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// Does the steps. After a failure in a port, or at the uplink, nothing more is done there; of a namespace that goes,
-/// as much as possible.
-fn execute_all(machine: &Machine, steps: &[Step]) -> Result<report::Outcome, Error> {
-    let mut outcome = report::Outcome::default();
-    let mut executor = Executor::new(machine);
-    let going = |place: &Place| {
-        let removal = |step: &Step| step.place == *place && step.action == Action::Remove;
-        steps.iter().any(removal)
-    };
-    for step in steps {
-        if outcome.failed(&step.place) && !going(&step.place) {
-            continue;
-        }
-        match executor.execute(step) {
-            Ok(()) => outcome.changes.push(step.to_string()),
-            Err(error) if step.place == Place::Root && step.closes() => return Err(error),
-            Err(error) => outcome.failures.push((step.place.clone(), error)),
-        }
-    }
-    Ok(outcome)
 }
 
 /// Gives the elements of a set their timeouts anew. Those the description itself names stay for ever.

@@ -444,3 +444,67 @@ fn a_resolved_endpoint_is_open_for_its_time() {
     // Elements that come and go are no reason to load the table again.
     assert_eq!(lab.apply(), Vec::<String>::new());
 }
+
+#[test]
+fn tables_are_checked_without_being_loaded() {
+    let Some(lab) = Lab::new("n") else { return };
+    let mut network = lab.network();
+    netfw::check(&network).unwrap();
+    let plan = netfw::plan::NetPlan::new(&network);
+    let nft = || Command::new("/usr/sbin/nft");
+    netfw::nft::check(nft(), &plan.root.table).unwrap();
+    // A link's name beyond what the kernel takes: only a hand-made table can have it.
+    let mut broken = plan.root.table.clone();
+    broken.chains[0].rules[0].comment = "x".repeat(200);
+    let complaint = netfw::nft::check(nft(), &broken).unwrap_err().to_string();
+    assert!(
+        complaint.starts_with("nft refused the rules for namespace for a trial"),
+        "{complaint}"
+    );
+    let nowhere = Command::new("/nowhere/nft");
+    assert!(matches!(
+        netfw::nft::check(nowhere, &broken),
+        Err(netfw::nft::Error::Run(_))
+    ));
+    // Nothing was loaded anywhere.
+    assert_eq!(netfw::nft::list(&lab.ns("root"), "netfw").unwrap(), None);
+    network.ports.clear();
+    netfw::check(&network).unwrap();
+}
+
+#[test]
+fn a_reload_leaves_the_base_chains_where_they_are() {
+    let Some(lab) = Lab::new("b") else { return };
+    lab.apply();
+    let handles = || {
+        let listing = netfw::nft::list(&lab.ns("port1"), "netfw").unwrap().unwrap();
+        let objects = listing["nftables"].as_array().unwrap().clone();
+        let chains = objects.iter().filter_map(|object| object.get("chain"));
+        let base = chains.filter(|chain| !chain["hook"].is_null());
+        base.map(|chain| (chain["name"].to_string(), chain["handle"].to_string()))
+            .collect::<Vec<_>>()
+    };
+    let before = handles();
+    assert!(before.len() >= 4, "{before:?}");
+    let mut network = lab.network();
+    network.ports[0].services.clear();
+    let report = netfw::apply_on(&lab.machine, &network).unwrap();
+    assert_eq!(report.changes, ["port1: load table netfw"]);
+    assert_eq!(handles(), before);
+    // One that was tampered with is not relied upon: it is replaced whole.
+    let port1 = lab.ns("port1");
+    let delete = || {
+        Command::new("nft")
+            .args(["delete", "chain", "inet", "netfw", "forward"])
+            .status()
+    };
+    let flush = || {
+        Command::new("nft")
+            .args(["flush", "chain", "inet", "netfw", "forward"])
+            .status()
+    };
+    assert!(port1.run(flush).unwrap().unwrap().success() && port1.run(delete).unwrap().unwrap().success());
+    netfw::apply_on(&lab.machine, &network).unwrap();
+    assert_eq!(handles().len(), before.len());
+    assert_ne!(handles(), before);
+}

@@ -211,6 +211,22 @@ fn a_crash_goes_on_with_the_trial_and_with_its_time() {
 }
 
 #[test]
+fn a_trial_whose_time_is_over_before_netd_is_there_again_is_not_gone_on_with() {
+    let Some(mut lab) = lab("l", Duration::from_secs(2)) else {
+        return;
+    };
+    try_site(&lab, &moved());
+    lab.kill_netd();
+    // Time that has to pass, and nothing to wait for: netd is not there.
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(file(&lab, "site.toml").unwrap(), moved());
+    lab.start_netd();
+    let status = at(&mut lab, "10.9.0.2/24");
+    assert_eq!(last_trial(&status)["ended"]["why"], "not confirmed within 2 s");
+    assert_eq!(file(&lab, "site.toml").unwrap(), SITE);
+}
+
+#[test]
 fn a_restart_of_the_box_undoes_the_trial() {
     let Some(mut lab) = lab("b", LONG) else { return };
     try_site(&lab, &moved());

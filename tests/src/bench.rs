@@ -92,7 +92,7 @@ impl Figure {
             .value
             .as_str()
             .map_or_else(|| self.value.to_string(), str::to_owned);
-        let mut line = format!("{:<42} {value:>10} {}", self.figure, self.unit);
+        let mut line = format!("{:<52} {value:>10} {}", self.figure, self.unit);
         if let (Some(peer), Some(peer_value)) = (&self.peer, self.peer_value) {
             line += &format!("   ({peer}: {peer_value})");
         }

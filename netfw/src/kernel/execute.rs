@@ -5,29 +5,21 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
-use ipnet::IpNet;
-use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::LinkUnspec;
 use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, AddressProtocol};
-use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkMessage};
-use rtnetlink::packet_route::neighbour::{
-    NeighbourAddress, NeighbourAttribute, NeighbourHeader, NeighbourMessage, NeighbourState,
-};
-use rtnetlink::packet_route::route::{RouteMessage, RouteType};
-use rtnetlink::{AddressMessageBuilder, LinkUnspec, LinkVeth, LinkVlan, RouteMessageBuilder};
+use rtnetlink::packet_route::link::LinkMessage;
 use rustix::io::Errno;
 
+use super::message;
 use super::netlink::{Family, Socket};
-use super::observe::{self, OURS};
 use super::replace::replacement;
 use super::seen::{Link, Place};
 use super::step::{Action, Step};
-use super::{Error, Machine, tables};
-use crate::model::{Mac, Nic};
+use super::{Error, Machine, observe, tables};
+use crate::model::Nic;
 use crate::netns::Namespace;
 use crate::nft;
 use crate::plan::Sysctl;
@@ -83,7 +75,7 @@ impl<'a> Executor<'a> {
         let home = self.machine.place(place).open()?;
         Ok(match action {
             Action::Bring { nic, name } => {
-                let bring = |link: &Link| bring_message(link, name, home.as_raw_fd());
+                let bring = |link: &Link| message::bring(link, name, home.as_raw_fd());
                 match self.card(place, nic)? {
                     Some((from, link)) => self.socket(&from)?.change(&bring(&link)),
                     None => return Err(Error::Missing { nic: nic.clone() }),
@@ -99,16 +91,16 @@ impl<'a> Executor<'a> {
                 None => Ok(()),
             },
             Action::MakeVlan { link, below, id } => match self.link(place, below)? {
-                Some(below) => there(self.socket(place)?.add(&vlan_message(link, below.index, *id))),
+                Some(below) => there(self.socket(place)?.add(&message::vlan(link, below.index, *id))),
                 None => Err(Errno::NODEV.into()),
             },
             Action::MakePair { link, inner, port } => {
                 let there = self.machine.place(port).open()?;
                 self.socket(place)?
-                    .add(&pair_message(link, inner, there.as_raw_fd()))
+                    .add(&message::pair(link, inner, there.as_raw_fd()))
             }
             Action::Delete { link } => match self.link(place, link)? {
-                Some(link) => gone(self.socket(place)?.change(&delete_message(&link))),
+                Some(link) => gone(self.socket(place)?.change(&message::delete(&link))),
                 None => Ok(()),
             },
             other => match (self.link(place, link_of(other))?, other) {
@@ -151,7 +143,7 @@ impl<'a> Executor<'a> {
 
 fn make(namespace: &Namespace, tables: &[Table]) -> Result<(), Error> {
     let transaction = nft::transaction(tables);
-    namespace.create_prepared(|| Ok(nft::load_here(namespace.name(), &transaction)?))
+    namespace.create(|| Ok(nft::load_here(namespace.name(), &transaction)?))
 }
 
 fn load(namespace: &Namespace, tables: &[Table]) -> Result<(), Error> {
@@ -213,42 +205,31 @@ fn change_one(socket: &mut Socket, link: &Link, action: &Action) -> io::Result<(
         Action::SwitchOn { .. } => socket.change(&set(unspecific().up().build())),
         Action::SetMtu { mtu, .. } => socket.change(&set(unspecific().mtu(*mtu).build())),
         Action::RemoveAddress { address, .. } => {
-            let message = RouteNetlinkMessage::DelAddress(address_message(index, *address));
+            let message = RouteNetlinkMessage::DelAddress(message::address(index, *address));
             gone(socket.change(&message))
         }
         Action::AddAddress { address, .. } => {
-            let message = RouteNetlinkMessage::NewAddress(address_message(index, *address));
+            let message = RouteNetlinkMessage::NewAddress(message::address(index, *address));
             there(socket.add(&message))
         }
         Action::RemoveGateway { gateway, .. } => {
-            let message = RouteNetlinkMessage::DelRoute(route_message(index, *gateway, true));
+            let message = RouteNetlinkMessage::DelRoute(message::route(index, *gateway, true));
             gone(socket.change(&message))
         }
         Action::AddGateway { gateway, .. } => {
-            let message = RouteNetlinkMessage::NewRoute(route_message(index, *gateway, false));
+            let message = RouteNetlinkMessage::NewRoute(message::route(index, *gateway, false));
             there(socket.add(&message))
         }
         Action::Pin { address, mac, .. } => {
-            let message = RouteNetlinkMessage::NewNeighbour(neighbour_message(index, *address, Some(*mac)));
+            let message = RouteNetlinkMessage::NewNeighbour(message::neighbour(index, *address, Some(*mac)));
             socket.replace(&message)
         }
         Action::Unpin { address, .. } => {
-            let message = RouteNetlinkMessage::DelNeighbour(neighbour_message(index, *address, None));
+            let message = RouteNetlinkMessage::DelNeighbour(message::neighbour(index, *address, None));
             gone(socket.change(&message))
         }
         _ => Ok(()),
     }
-}
-
-/// Moves and renames in one request, and writes the former name where people and [`release`] find it.
-fn bring_message(link: &Link, name: &str, home: i32) -> RouteNetlinkMessage {
-    let mut message = LinkUnspec::new_with_index(link.index)
-        .setns_by_fd(home)
-        .name(name);
-    if link.alias.is_none() {
-        message = message.alias(link.name.as_str());
-    }
-    RouteNetlinkMessage::SetLink(message.build())
 }
 
 /// To the root namespace under the former name; under one that the kernel chooses when that is taken.
@@ -267,83 +248,6 @@ fn release(socket: &mut Socket, link: &Link, root: i32, at_home: bool) -> io::Re
         Err(error) if is(&error, &[Errno::EXIST, Errno::INVAL]) => socket.change(&go(NAMELESS)),
         other => other,
     }
-}
-
-fn vlan_message(name: &str, below: u32, id: u16) -> RouteNetlinkMessage {
-    RouteNetlinkMessage::NewLink(LinkVlan::new(name, below, id).build())
-}
-
-/// The other end is made in its namespace, so that it never is anywhere else.
-fn pair_message(name: &str, inner: &str, there: i32) -> RouteNetlinkMessage {
-    let peer = LinkUnspec::new_with_name(inner).setns_by_fd(there).build();
-    let pair = LinkVeth::new(name, inner).set_info_data(InfoData::Veth(InfoVeth::Peer(peer)));
-    RouteNetlinkMessage::NewLink(pair.build())
-}
-
-fn delete_message(link: &Link) -> RouteNetlinkMessage {
-    RouteNetlinkMessage::DelLink(LinkUnspec::new_with_index(link.index).build())
-}
-
-fn address_message(index: u32, address: IpNet) -> AddressMessage {
-    let length = address.prefix_len();
-    let mut message = match address.addr() {
-        IpAddr::V4(address) => AddressMessageBuilder::<Ipv4Addr>::new()
-            .index(index)
-            .address(address, length)
-            .build(),
-        IpAddr::V6(address) => AddressMessageBuilder::<Ipv6Addr>::new()
-            .index(index)
-            .address(address, length)
-            .build(),
-    };
-    // On a pair of addresses (RFC 3021) one is the other end's and not a broadcast.
-    let broadcast = |attribute: &AddressAttribute| matches!(attribute, AddressAttribute::Broadcast(_));
-    if length >= 31 {
-        message.attributes.retain(|attribute| !broadcast(attribute));
-    }
-    let ours = AddressAttribute::Protocol(AddressProtocol::Other(OURS));
-    message.attributes.push(ours);
-    message
-}
-
-/// To remove one it must not be named by who it is from: that is a condition for the kernel.
-fn route_message(index: u32, gateway: IpAddr, any_origin: bool) -> RouteMessage {
-    let mut message = match gateway {
-        IpAddr::V4(gateway) => RouteMessageBuilder::<Ipv4Addr>::new()
-            .output_interface(index)
-            .gateway(gateway)
-            .build(),
-        IpAddr::V6(gateway) => RouteMessageBuilder::<Ipv6Addr>::new()
-            .output_interface(index)
-            .gateway(gateway)
-            .build(),
-    };
-    if any_origin {
-        message.header.protocol = rtnetlink::packet_route::route::RouteProtocol::Unspec;
-    }
-    message
-}
-
-fn neighbour_message(index: u32, address: IpAddr, mac: Option<Mac>) -> NeighbourMessage {
-    let (family, destination) = match address {
-        IpAddr::V4(address) => (AddressFamily::Inet, NeighbourAddress::Inet(address)),
-        IpAddr::V6(address) => (AddressFamily::Inet6, NeighbourAddress::Inet6(address)),
-    };
-    let mut message = NeighbourMessage::default();
-    message.header = NeighbourHeader {
-        family,
-        ifindex: index,
-        state: NeighbourState::Permanent,
-        kind: RouteType::Unspec,
-        ..NeighbourHeader::default()
-    };
-    message
-        .attributes
-        .push(NeighbourAttribute::Destination(destination));
-    message
-        .attributes
-        .extend(mac.map(|mac| NeighbourAttribute::LinkLayerAddress(mac.bytes().to_vec())));
-    message
 }
 
 /// Making what is there already is done.

@@ -24,7 +24,7 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use super::diff::sysctls_of;
 use super::netlink::{Family, Socket};
 use super::seen::{Address, Gateway, Kind, Link, Neighbour, Origin, Place, Seen, SeenPlace};
-use super::{Error, Machine, tables};
+use super::{Error, Machine, parallel, tables};
 use crate::model::{PciPath, PortName};
 use crate::netns::{self, Namespace};
 use crate::plan::{NetPlan, Sysctl};
@@ -39,26 +39,25 @@ pub(super) const OURS: u8 = 0x6e;
 /// # Errors
 /// When the root namespace cannot be looked into. Other namespaces that cannot are listed as blind.
 pub fn observe(machine: &Machine, plan: &NetPlan) -> Result<Seen, Error> {
-    let mut seen = Seen::default();
-    seen.places
-        .insert(Place::Root, look(machine, plan, &Place::Root)?);
-    for port in &plan.ports {
-        let place = Place::Port(port.name.clone());
-        if machine.place(&place).exists() {
-            let found = look(machine, plan, &place);
-            seen.take(place, found);
-        }
-    }
-    for name in others(machine, plan) {
+    let planned = plan.ports.iter().map(|port| Place::Port(port.name.clone()));
+    let planned = planned.filter(|place| machine.place(place).exists());
+    let others = others(machine, plan).into_iter().filter_map(|name| {
         let place = Place::Port(name);
-        let namespace = machine.place(&place);
-        match marked(&namespace) {
-            Ok(true) => {
-                let found = look(machine, plan, &place);
-                seen.take(place, found);
+        match marked(&machine.place(&place)) {
+            Ok(marked) => marked.then_some(place),
+            Err(error) => {
+                log::debug!("cannot tell whether {place} is ours: {error}");
+                None
             }
-            Ok(false) => {}
-            Err(error) => log::debug!("cannot tell whether {} is ours: {error}", namespace.name()),
+        }
+    });
+    let places: Vec<_> = [Place::Root].into_iter().chain(planned).chain(others).collect();
+    let mut seen = Seen::default();
+    let looks = parallel::map(&places, |place| look(machine, plan, place));
+    for (place, looked) in places.into_iter().zip(looks) {
+        match looked {
+            Err(error) if place == Place::Root => return Err(error),
+            looked => seen.take(place, looked),
         }
     }
     Ok(seen)

@@ -41,6 +41,8 @@ pub struct Failures(pub Vec<Error>);
 pub(super) struct Outcome {
     pub(super) changes: Vec<String>,
     pub(super) failures: Vec<(Place, Error)>,
+    /// Whether something that closes a namespace failed.
+    pub(super) open: bool,
 }
 
 impl Report {

@@ -48,11 +48,7 @@ impl Daemon<'_> {
         }
         let seconds = self.place.trial.as_secs();
         log::info!("a new site is on trial: it is undone in {seconds} s unless it is confirmed");
-        if let Err(error) = self.enforce() {
-            let why = format!("it cannot be applied: {error:#}");
-            if let Err(error) = self.undo(&why)? {
-                log::error!("{:#}", anyhow::Error::from(error));
-            }
+        if let Some(why) = self.enforce_or_undo()? {
             return Ok(Answer::Refused(format!(
                 "{why}; the last good site is in force again"
             )));
@@ -60,6 +56,39 @@ impl Daemon<'_> {
         Ok(Answer::Done(
             json!({ "seconds": seconds, "problems": self.last().problems }),
         ))
+    }
+
+    /// What netd does first: the site in force is enforced, the one on trial only while it has time left.
+    ///
+    /// # Errors
+    /// When the last good site cannot be applied.
+    pub(super) fn begin_again(&mut self) -> anyhow::Result<()> {
+        let now = self.now()?;
+        let running = self.trials.running().ok().flatten();
+        if running.is_some_and(|running| running.left(&now).is_zero()) {
+            let why = self.late(None);
+            log::warn!("the new site is undone: {why}");
+            // What the disk does not take is said, and the last good site is enforced below.
+            if let Err(error) = self.trials.undo(&why, &now) {
+                log::error!("{:#}", anyhow::Error::from(error));
+            }
+        }
+        self.enforce_or_undo().map(drop)
+    }
+
+    /// Enforces the site in force; one on trial that cannot be applied is undone, and said why.
+    fn enforce_or_undo(&mut self) -> anyhow::Result<Option<String>> {
+        let Err(error) = self.enforce() else {
+            return Ok(None);
+        };
+        if self.running.is_none() {
+            return Err(error);
+        }
+        let why = format!("it cannot be applied: {error:#}");
+        if let Err(error) = self.undo(&why)? {
+            log::error!("{:#}", anyhow::Error::from(error));
+        }
+        Ok(Some(why))
     }
 
     /// Whether `new` can be applied here at all: the kernel would take its tables, and its uplink's card exists.
@@ -116,7 +145,10 @@ impl Daemon<'_> {
             .as_ref()
             .is_some_and(|exchange| confirms(exchange, running))
         {
-            self.confirm("the box spoke TLS with its service centre");
+            let kept = self.confirm("the box spoke TLS with its service centre");
+            if let Answer::Refused(why) = kept {
+                log::error!("the new site cannot be kept: {why}");
+            }
         } else if running.left(&self.now()?).is_zero() {
             let why = self.late(exchange.as_ref());
             if let Err(error) = self.undo(&why)? {

@@ -77,7 +77,7 @@ impl<'a> Daemon<'a> {
             Ok(Some(ending)) => log::warn!("the new site was {}: {}", ending.outcome, ending.why),
             Err(error) => log::error!("{:#}", anyhow::Error::from(error)),
         }
-        daemon.enforce()?;
+        daemon.begin_again()?;
         let asked = daemon.wake.events.clone();
         control::start(&place.control, move |request| ask_loop(&asked, request))?;
         Ok(daemon)
@@ -122,18 +122,26 @@ impl<'a> Daemon<'a> {
     /// # Errors
     /// When the root namespace cannot be closed.
     pub(super) fn enforce(&mut self) -> anyhow::Result<()> {
-        self.running = self.trials.running()?;
-        let text = self.trials.in_force()?;
+        let running = self.trials.running();
+        let read = running.and_then(|running| Ok((running, self.trials.in_force()?)));
         // Ends the helpers of the site that was in force.
         self.current = Err(String::new());
-        self.current = match &text {
-            Some(text) => InForce::read(text, Path::new(paths::SITE)).map_err(|error| format!("{error:#}")),
-            None => Err(format!("there is no site: {} is missing", paths::SITE)),
+        let mut published = None;
+        (self.running, self.current) = match read {
+            Ok((running, Some(text))) => {
+                let read = InForce::read(&text, Path::new(paths::SITE)).map_err(|error| format!("{error:#}"));
+                published = Some(text).filter(|_| read.is_ok());
+                (running, read)
+            }
+            Ok((running, None)) => (
+                running,
+                Err(format!("there is no site: {} is missing", paths::SITE)),
+            ),
+            Err(error) => (None, Err(format!("{:#}", anyhow::Error::from(error)))),
         };
-        let published = text.filter(|_| self.current.is_ok());
-        if publish(&self.place.in_force, published.as_deref())? {
+        publish(&self.place.in_force, published.as_deref(), || {
             self.notifier.reloading();
-        }
+        })?;
         self.take_lease();
         self.apply()?;
         match &mut self.current {

@@ -91,15 +91,17 @@ impl Wake {
     }
 }
 
-/// Publishes `text` at `path`, or that there is no site; says whether that is news.
+/// Publishes `text` at `path`, or that there is no site. Where that is news, `news` is called before: who reads the file
+/// is told even when this process ends in between.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub(super) fn publish(path: &Path, text: Option<&[u8]>) -> anyhow::Result<bool> {
+pub(super) fn publish(path: &Path, text: Option<&[u8]>, news: impl FnOnce()) -> anyhow::Result<()> {
     let before = std::fs::read(path).ok();
     if before.as_deref() == text {
-        return Ok(false);
+        return Ok(());
     }
+    news();
     let replaced = match (text, path.parent(), path.file_name()) {
         (Some(text), Some(folder), Some(name)) => {
             let temporary = folder.join(format!(".{}", name.to_string_lossy()));
@@ -107,25 +109,30 @@ pub(super) fn publish(path: &Path, text: Option<&[u8]>) -> anyhow::Result<bool> 
         }
         _ => std::fs::remove_file(path),
     };
-    replaced
-        .map(|()| true)
-        .with_context(|| format!("cannot publish the site in force at {}", path.display()))
+    replaced.with_context(|| format!("cannot publish the site in force at {}", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn what_is_published_is_news_once() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("site.toml");
-        assert!(!publish(&path, None).unwrap());
-        assert!(publish(&path, Some(b"one")).unwrap());
-        assert!(!publish(&path, Some(b"one")).unwrap());
-        assert!(publish(&path, Some(b"two")).unwrap());
-        assert_eq!(std::fs::read(&path).unwrap(), b"two");
-        assert!(publish(&path, None).unwrap());
-        assert!(!path.exists());
+        let publish = |text: Option<&[u8]>| {
+            let before = std::fs::read(&path).ok();
+            let mut news = false;
+            super::publish(&path, text, || {
+                assert_eq!(std::fs::read(&path).ok(), before, "told before it is there");
+                news = true;
+            })
+            .unwrap();
+            assert_eq!(std::fs::read(&path).ok().as_deref(), text);
+            news
+        };
+        assert!(!publish(None));
+        assert!(publish(Some(b"one")));
+        assert!(!publish(Some(b"one")));
+        assert!(publish(Some(b"two")));
+        assert!(publish(None));
     }
 }

@@ -4,7 +4,7 @@
 //! init to keep, answers DHCP on the ports that want it, runs the DHCP client of the uplink, and looks again whenever a
 //! link changes. A port that cannot be had is a line in the status; the others work.
 //!
-//! Which site is in force is decided here, too: a new one is on trial until it is confirmed ([`trial`]). What is in
+//! Which site is in force is decided here, too: a new one is on trial until it is confirmed (`trial`). What is in
 //! force is published for the other services before netd says that it is ready.
 //!
 //! Invariant: what is right already is not touched, so restarting netd interrupts no connection.

@@ -49,3 +49,37 @@ pub(super) fn replace(directory: &Path, name: &str, content: &[u8]) -> anyhow::R
         .and_then(|()| std::fs::rename(&temporary, directory.join(name)))
         .with_context(|| format!("cannot write {}", directory.join(name).display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::site::{EXAMPLE, Site};
+
+    fn network(text: &str) -> Network {
+        let site = Site::parse(text, Path::new("site.toml")).unwrap();
+        site.network().unwrap()
+    }
+
+    #[test]
+    fn the_sites_servers_come_before_the_leases_and_the_domains_follow() {
+        let lease = Lease {
+            nic: String::new(),
+            address: "10.9.0.2/24".parse().unwrap(),
+            gateway: None,
+            dns: vec![[10, 9, 0, 77].into()],
+            mtu: None,
+            until: None,
+        };
+        let search = "search hospital.example\n";
+        let own = network(EXAMPLE);
+        assert_eq!(text(&own, Some(&lease)), format!("nameserver 10.9.0.1\n{search}"));
+        let none = network(&EXAMPLE.replace("dns = [\"10.9.0.1\"]\n", ""));
+        assert_eq!(
+            text(&none, Some(&lease)),
+            format!("nameserver 10.9.0.77\n{search}")
+        );
+        assert_eq!(text(&none, None), search);
+    }
+}

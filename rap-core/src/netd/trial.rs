@@ -15,7 +15,8 @@
 //! * A trial belongs to one boot of the kernel. Found in the same boot it goes on (netd was restarted); found in another
 //!   one it is undone (the power was cut, the box hung or was restarted).
 //! * Its deadline is a time since boot that goes on in suspend (`CLOCK_BOOTTIME`): no wall clock moves it.
-//! * Nothing is held in memory: what is decided follows from what is on the disk, so a crash is no special case.
+//! * Nothing is held in memory but a trial that the disk would not let go of: what is decided follows from what is on the
+//!   disk, so a crash is no special case.
 
 mod facts;
 mod folder;
@@ -104,11 +105,17 @@ pub(super) struct Trials<F> {
     folder: F,
     /// How long a trial may go unconfirmed.
     limit: Duration,
+    /// The [`fingerprint`] of a site that was undone and whose file could not be removed.
+    abandoned: Option<String>,
 }
 
 impl<F: Folder> Trials<F> {
     pub(super) fn new(folder: F, limit: Duration) -> Self {
-        Self { folder, limit }
+        Self {
+            folder,
+            limit,
+            abandoned: None,
+        }
     }
 
     /// Finishes what a crash or a power cut left; to be called first. Says the trial that it ended, if any.
@@ -169,28 +176,38 @@ impl<F: Folder> Trials<F> {
     pub(super) fn keep(&mut self, why: &str, now: &Moment) -> Result<(), TrialError> {
         let facts = self.facts()?;
         let records = facts.closed(Outcome::Kept, why, now)?;
-        // The rename decides; a record that is missing after it is written by `recover`.
-        self.perform(vec![Step::Keep, Step::Remember(records)])
+        self.perform(vec![Step::Keep])?;
+        // The rename has decided; a record that is missing after it is written by `recover`.
+        if let Err(error) = self.perform(vec![Step::Remember(records)]) {
+            log::warn!("{:#}", anyhow::Error::from(error));
+        }
+        Ok(())
     }
 
     /// Goes back to the last good site.
     ///
     /// # Errors
-    /// [`TrialError::NotRunning`]; the disk's: then the next boot undoes the trial.
+    /// [`TrialError::NotRunning`]; the disk's: the trial is over all the same, and the next boot tidies up.
     pub(super) fn undo(&mut self, why: &str, now: &Moment) -> Result<(), TrialError> {
         let facts = self.facts()?;
         let records = facts.closed(Outcome::Undone, why, now)?;
         // What cannot be written down is undone all the same: a full disk must not keep a bad site in force.
         let remembered = self.perform(vec![Step::Remember(records)]);
-        self.perform(vec![Step::Discard])?;
-        remembered
+        let discarded = self.perform(vec![Step::Discard]);
+        if discarded.is_err() {
+            self.abandoned = facts.trial;
+        }
+        discarded.and(remembered)
     }
 
     fn facts(&self) -> Result<Facts, TrialError> {
         let records = self.read(RECORDS)?.unwrap_or_default();
         Ok(Facts {
             good: self.read(SITE)?.map(|text| fingerprint(&text)),
-            trial: self.read(TRIAL)?.map(|text| fingerprint(&text)),
+            trial: self
+                .read(TRIAL)?
+                .map(|text| fingerprint(&text))
+                .filter(|trial| Some(trial) != self.abandoned.as_ref()),
             // Damaged words are no reason for a box without a network.
             records: serde_json::from_slice(&records).unwrap_or_default(),
         })

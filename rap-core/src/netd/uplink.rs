@@ -170,12 +170,21 @@ impl Client {
     }
 }
 
+/// Ends the client, by force when it does not go by itself.
 fn end(child: &mut Child) -> std::io::Result<()> {
     if let Some(pid) = Pid::from_raw(child.id().cast_signed()) {
         // It may have gone in this moment.
         let _ = kill_process(pid, Signal::TERM);
     }
-    child.wait().map(|_| ())
+    let asked = Instant::now();
+    while child.try_wait()?.is_none() {
+        if asked.elapsed() >= PAUSE {
+            child.kill()?;
+            return child.wait().map(drop);
+        }
+        std::thread::sleep(LOOK / 5);
+    }
+    Ok(())
 }
 
 fn command() -> Command {

@@ -18,6 +18,7 @@ mod path;
 mod power;
 mod proxy;
 mod random;
+mod site;
 mod stranger;
 mod trust;
 

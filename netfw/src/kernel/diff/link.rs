@@ -143,7 +143,7 @@ impl<'a> Steps<'a> {
             return;
         }
         link.addresses
-            .retain(|found| !unwelcome(found) && !(v4(found) && found.secondary));
+            .retain(|found| !(unwelcome(found) || v4(found) && found.secondary));
         if !link.addresses.iter().any(v4) {
             link.gateways.retain(|gateway| gateway.router.is_ipv6());
         }

@@ -115,6 +115,25 @@ fn a_good_lease_is_used_and_renewing_it_is_no_news() {
 }
 
 #[test]
+fn a_leases_mtu_is_used_where_the_site_has_none_and_it_makes_sense() {
+    let with = |network: &Network, mtu| {
+        let mut hold = Leasehold::default();
+        let lease = Lease {
+            mtu: Some(mtu),
+            ..lease("10.9.0.2/24")
+        };
+        hold.take(Some(lease), network, at(1));
+        hold.plan(network).root.link.mtu.map(|mtu| mtu.bytes())
+    };
+    let configured = network();
+    let mut open = configured.clone();
+    open.uplink.mtu = None;
+    assert_eq!(with(&configured, 1400), Some(1500));
+    assert_eq!(with(&open, 1400), Some(1400));
+    assert_eq!(with(&open, 68), None);
+}
+
+#[test]
 fn a_lease_has_its_end_even_when_nobody_says_so() {
     let network = network();
     let mut hold = Leasehold::default();

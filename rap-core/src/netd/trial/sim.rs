@@ -23,6 +23,8 @@ pub(super) struct Disk {
     files: Vec<File>,
     /// Operations until the power fails; then every operation fails.
     pub(super) power: Option<usize>,
+    /// Nothing can be written, but names can be changed.
+    pub(super) full: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -115,6 +117,9 @@ impl Folder for Sim {
     fn write(&mut self, name: &str, content: &[u8]) -> io::Result<()> {
         let mut disk = self.0.borrow_mut();
         disk.spend()?;
+        if disk.full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let file = disk.files.len();
         disk.files.push(File {
             content: content.to_vec(),

@@ -118,6 +118,45 @@ fn damaged_records_undo_a_trial_and_keep_the_site() {
 }
 
 #[test]
+fn a_full_disk_keeps_and_undoes_what_was_on_trial_and_tries_nothing_new() {
+    for keep in [true, false] {
+        let sim = Sim::with(SITE, b"old");
+        let mut trials = trials(&sim);
+        trials.begin(b"new", &at(1, 10)).unwrap();
+        sim.0.borrow_mut().full = true;
+        let (ended, expected) = if keep {
+            (trials.keep("yes", &at(1, 11)), "new")
+        } else {
+            (trials.undo("no", &at(1, 11)), "old")
+        };
+        assert_eq!(ended.is_ok(), keep);
+        assert_eq!(trials.running().unwrap(), None);
+        assert_eq!(in_force(&sim), expected);
+        assert!(trials.begin(b"newer", &at(1, 12)).is_err());
+        assert_eq!(in_force(&sim), expected);
+
+        sim.0.borrow_mut().full = false;
+        trials.recover(&at(1, 13)).unwrap();
+        let outcome = if keep { Outcome::Kept } else { Outcome::Undone };
+        assert_eq!(last_ending(&sim).0, outcome);
+    }
+}
+
+#[test]
+fn a_disk_that_takes_nothing_cannot_hold_the_box_in_a_trial() {
+    let sim = Sim::with(SITE, b"old");
+    let mut trials = trials(&sim);
+    trials.begin(b"new", &at(1, 10)).unwrap();
+    sim.0.borrow_mut().power = Some(0);
+    assert!(trials.undo("no", &at(1, 11)).is_err());
+    assert_eq!(trials.running().unwrap(), None);
+    assert_eq!(trials.in_force().unwrap().unwrap(), b"old");
+    sim.crash();
+    self::trials(&sim).recover(&at(2, 1)).unwrap();
+    assert_eq!(sim.read(TRIAL).unwrap(), None);
+}
+
+#[test]
 fn a_box_without_a_site_can_try_one() {
     let sim = Sim::with("other", b"");
     assert_eq!(trials(&sim).in_force().unwrap(), None);

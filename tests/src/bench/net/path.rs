@@ -34,16 +34,16 @@ pub(super) fn measure() -> anyhow::Result<Vec<Figure>> {
     let (session, plain) = (Row::session()?, Row::plain()?);
     let mut figures = Vec::new();
     for (direction, to_instrument) in [("to the instrument", true), ("from the instrument", false)] {
-        let (mut with, mut without) = (Vec::new(), Vec::new());
+        let mut rounds = Vec::new();
         for _ in 0..ROUNDS {
-            with.push(session.throughput(SERVICE, to_instrument)?);
-            without.push(plain.throughput(INSTRUMENT, to_instrument)?);
+            let through = session.throughput(SERVICE, to_instrument)?;
+            rounds.push((through, plain.throughput(INSTRUMENT, to_instrument)?));
         }
-        let (with, without) = (median(with), median(without));
+        let (with, without) = rounds.iter().copied().unzip();
+        let ratio = median(rounds.iter().map(|(with, without)| with / without).collect());
         let name = format!("TCP through a session, {direction}");
-        figures.push(Figure::number(name, with, "Gbit/s").beside("no rules", without));
-        let name = format!("{direction}, over no rules");
-        figures.push(Figure::number(name, with / without, "×").at_least(GOAL));
+        figures.push(Figure::number(&name, median(with), "Gbit/s").beside("no rules", median(without)));
+        figures.push(Figure::number(format!("{name}, over no rules"), ratio, "×").at_least(GOAL));
     }
     Ok(figures)
 }
@@ -97,7 +97,7 @@ impl Row {
     /// The same hosts and cables, and forwarding.
     fn plain() -> anyhow::Result<Self> {
         let row = Self::new("p")?;
-        row.ns("port1").create()?;
+        row.make("port1")?;
         let hosts = ["engineer", "root", "port1", "instrument"];
         for (nth, pair) in hosts.windows(2).enumerate() {
             let (near, far) = (row.full(pair[0]), row.full(pair[1]));
@@ -135,9 +135,13 @@ impl Row {
             prefix: format!("bench{}{kind}-", std::process::id()),
         };
         for host in ["engineer", "root", "instrument"] {
-            row.ns(host).create()?;
+            row.make(host)?;
         }
         Ok(row)
+    }
+
+    fn make(&self, host: &str) -> Result<(), netfw::netns::Error> {
+        self.ns(host).create(|| Ok(()))
     }
 
     fn full(&self, host: &str) -> String {
