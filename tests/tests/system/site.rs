@@ -53,10 +53,10 @@ fn a_site_is_kept_once_the_centre_answers_and_undone_by_a_power_cut_before() {
 
 /// Tries the site in force, changed by `script`.
 fn try_site(system: &System, script: &str) {
-    let answer = shell(
-        system,
-        &format!("busybox sed '{script}' /run/rap/site.toml >/run/new.toml; rapctl net try /run/new.toml"),
-    );
+    let edit = format!("busybox sed '{script}' /run/rap/site.toml >/run/new.toml");
+    let answer = system
+        .shell(&format!("{edit}; rapctl net try /run/new.toml"))
+        .unwrap();
     assert!(answer.contains("applied; undone in 120 s"), "{answer}");
 }
 
