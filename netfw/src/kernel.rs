@@ -8,6 +8,7 @@ mod diff;
 mod execute;
 mod netlink;
 mod observe;
+mod replace;
 mod report;
 mod seen;
 mod step;

@@ -65,12 +65,23 @@ impl Namespace {
         }
     }
 
+    /// Makes a named namespace; says whether there was anything to do.
+    ///
+    /// # Errors
+    /// [`Error::Create`].
+    pub fn create(&self) -> Result<bool, Error> {
+        if self.exists() {
+            return Ok(false);
+        }
+        self.create_prepared(|| Ok::<(), Error>(())).map(|()| true)
+    }
+
     /// Makes a named namespace, and does `prepare` inside before anybody can find it by its name; so nobody ever sees
     /// one that is not prepared, whatever happens in between.
     ///
     /// # Errors
     /// [`Error::Create`], and those of `prepare`.
-    pub fn create<E: From<Error> + Send>(
+    pub fn create_prepared<E: From<Error> + Send>(
         &self,
         prepare: impl FnOnce() -> Result<(), E> + Send,
     ) -> Result<(), E> {

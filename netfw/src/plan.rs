@@ -111,7 +111,7 @@ fn root_plan(network: &Network) -> NamespacePlan {
     NamespacePlan {
         name: "root".to_owned(),
         table: ruleset::root_table(network),
-        sysctls: sysctl::of_namespace(),
+        sysctls: sysctl::of_root(uplink.ipv6),
         link: LinkPlan {
             name: UPLINK.to_owned(),
             nic: uplink.nic.clone(),

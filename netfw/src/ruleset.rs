@@ -2,7 +2,8 @@
 //!
 //! Invariants: a table is replaced as a whole in one transaction (`add table; delete table; add table …`), so it can
 //! be loaded any number of times and a broken one leaves the old in force; every rule counts and carries in its
-//! comment where in the description it comes from; every base chain drops what no rule accepts.
+//! comment where in the description it comes from; every base chain of [`TABLE`] drops what no rule accepts, and tells
+//! `nfnetlink_log` of some of it with a reason; those of [`SESSION_TABLE`] accept nothing, they mark and translate.
 
 mod part;
 mod port;

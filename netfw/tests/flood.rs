@@ -152,6 +152,29 @@ impl Watch {
                         && let Ok(now) = namespace.run(counters)
                     {
                         let mut kept = kept.lock().unwrap();
+                        if now != (0, 0, 0)
+                            && !kept.contains_key(&format!("said {name}"))
+                            && std::env::var_os("DEBUG_FLOOD").is_some()
+                        {
+                            kept.insert(format!("said {name}"), (0, 0, 0));
+                            let out = namespace.run(|| {
+                                let n = std::process::Command::new("nft")
+                                    .args(["list", "ruleset"])
+                                    .output()
+                                    .unwrap();
+                                let i = std::process::Command::new("ip")
+                                    .args(["-d", "addr"])
+                                    .output()
+                                    .unwrap();
+                                let s = std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
+                                format!(
+                                    "{}\n{}\n{s}",
+                                    String::from_utf8_lossy(&n.stdout),
+                                    String::from_utf8_lossy(&i.stdout)
+                                )
+                            });
+                            eprintln!("LEAK in {name} {now:?}\n{}", out.unwrap_or_default());
+                        }
                         let most = kept.entry(name.clone()).or_insert(now);
                         *most = (most.0.max(now.0), most.1.max(now.1), most.2.max(now.2));
                     }
@@ -181,6 +204,9 @@ fn nothing_forbidden_passes_at_any_moment_of_boot_change_reload_or_crash() {
     }
     // Crashes: from nothing, and from one description to another.
     for k in (0..30).step_by(4) {
+        if std::env::var_os("DEBUG_FLOOD").is_some() {
+            eprintln!("phase crash {k}");
+        }
         for name in ["a", "b"] {
             let mut child = Killed::start(&lab, name, Some(k));
             assert_eq!(child.wait(), "begun");
@@ -198,6 +224,9 @@ fn nothing_forbidden_passes_at_any_moment_of_boot_change_reload_or_crash() {
     lab.apply(&a);
     lab.wait_for_carrier(&["lan", "i1", "i2"]);
     for nth in 0..4_u16 {
+        if std::env::var_os("DEBUG_FLOOD").is_some() {
+            eprintln!("phase reload {nth}");
+        }
         let mut reloaded = a.clone();
         for port in &mut reloaded.ports {
             port.services.push(Service {

@@ -128,7 +128,13 @@ impl<'a> Steps<'a> {
                 None => found.ipv6 || !setting.path.starts_with("net/ipv6/"),
             })
         };
-        let settings: Vec<_> = planned.iter().filter(differs).cloned().collect();
+        // A change of one for all links changes each link's (`Documentation/networking/ip-sysctl.rst`).
+        let reset = |setting: &Sysctl| {
+            let of_all = setting.of_all_links();
+            planned.iter().any(|all| Some(&all.path) == of_all.as_ref() && differs(&all))
+        };
+        let settings = planned.iter().filter(|setting| differs(setting) || reset(setting));
+        let settings: Vec<_> = settings.cloned().collect();
         if !settings.is_empty() {
             let link = link.map(str::to_owned);
             self.push(place, Action::Set { link, settings });
@@ -206,3 +212,6 @@ impl<'a> Steps<'a> {
 fn ours(table: &str) -> bool {
     [TABLE, SESSION_TABLE].contains(&table)
 }
+
+#[cfg(test)]
+mod tests;

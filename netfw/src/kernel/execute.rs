@@ -23,9 +23,10 @@ use rustix::io::Errno;
 
 use super::netlink::{Family, Socket};
 use super::observe::{self, OURS};
+use super::replace::replacement;
 use super::seen::{Link, Place};
 use super::step::{Action, Step};
-use super::{Error, Machine};
+use super::{Error, Machine, tables};
 use crate::model::{Mac, Nic};
 use crate::netns::Namespace;
 use crate::nft;
@@ -58,7 +59,7 @@ impl<'a> Executor<'a> {
         let namespace = self.machine.place(place);
         match &step.action {
             Action::Make { tables } => make(&namespace, tables),
-            Action::Load { tables } => Ok(nft::load(&namespace, &nft::transaction(tables))?),
+            Action::Load { tables } => load(&namespace, tables),
             Action::Unload { table } => unload(&namespace, table),
             Action::Set { settings, .. } => write_settings(&namespace, settings),
             Action::Remove => {
@@ -150,7 +151,17 @@ impl<'a> Executor<'a> {
 
 fn make(namespace: &Namespace, tables: &[Table]) -> Result<(), Error> {
     let transaction = nft::transaction(tables);
-    namespace.create(|| Ok(nft::load_here(namespace.name(), &transaction)?))
+    namespace.create_prepared(|| Ok(nft::load_here(namespace.name(), &transaction)?))
+}
+
+fn load(namespace: &Namespace, tables: &[Table]) -> Result<(), Error> {
+    let mut socket = Socket::open(namespace, Family::Netfilter)?;
+    let mut transactions = Vec::new();
+    for table in tables {
+        let existing = tables::existing(&mut socket, table.name).map_err(Error::read("tables", namespace))?;
+        transactions.push(replacement(table, existing.as_ref()));
+    }
+    Ok(nft::load(namespace, &nft::joined(transactions))?)
 }
 
 fn unload(namespace: &Namespace, table: &str) -> Result<(), Error> {

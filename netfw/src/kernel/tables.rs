@@ -12,15 +12,20 @@ use super::netlink::{Message, Socket};
 const SUBSYSTEM: u16 = 10 << 8;
 const GET_CHAIN: u16 = SUBSYSTEM | 4;
 const GET_RULE: u16 = SUBSYSTEM | 7;
+const GET_SET: u16 = SUBSYSTEM | 10;
 /// `struct nfgenmsg`: family, version, resource.
 const GENERIC: usize = 4;
 /// `NFPROTO_INET`.
 const INET: u8 = 1;
 
-/// `NFTA_CHAIN_TABLE` and `NFTA_RULE_TABLE`.
+/// `NFTA_CHAIN_TABLE`, `NFTA_RULE_TABLE` and `NFTA_SET_TABLE`.
 const TABLE: u16 = 1;
 const CHAIN_NAME: u16 = 3;
 const CHAIN_POLICY: u16 = 5;
+const SET_NAME: u16 = 2;
+const SET_FLAGS: u16 = 3;
+/// `NFT_SET_ANONYMOUS`: a set within a rule, which comes and goes with it.
+const ANONYMOUS: u32 = 1;
 const RULE_CHAIN: u16 = 2;
 const RULE_USER_DATA: u16 = 7;
 /// `NFTNL_UDATA_RULE_COMMENT`.
@@ -45,6 +50,47 @@ pub(super) fn tables(socket: &mut Socket) -> io::Result<BTreeMap<String, Vec<Str
         lines.sort_by_key(|line| line.split(':').next().map(str::to_owned));
     }
     Ok(tables)
+}
+
+/// What a table in force is made of, besides its rules.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Existing {
+    /// Names and policies of the chains that packets come to by themselves, in order.
+    pub(super) base_chains: Vec<String>,
+    /// Names of the others.
+    pub(super) other_chains: Vec<String>,
+    /// Names of the sets.
+    pub(super) sets: Vec<String>,
+}
+
+/// The table `inet name` in the socket's namespace; none where it has no chain.
+pub(super) fn existing(socket: &mut Socket, name: &str) -> io::Result<Option<Existing>> {
+    let question = [INET, 0, 0, 0];
+    let mut found = Existing::default();
+    let chains = socket.dump_raw(GET_CHAIN, &question)?;
+    for (_, line) in chains.iter().filter_map(chain).filter(|(table, _)| table == name) {
+        let chain = line.trim_start_matches("chain ").to_owned();
+        let chains = if chain.contains(' ') {
+            &mut found.base_chains
+        } else {
+            &mut found.other_chains
+        };
+        chains.push(chain);
+    }
+    let sets = socket.dump_raw(GET_SET, &question)?;
+    let sets = sets.iter().filter_map(set).filter(|(table, _)| table == name);
+    found.sets.extend(sets.map(|(_, set)| set));
+    found.base_chains.sort_unstable();
+    let any = !found.base_chains.is_empty() || !found.other_chains.is_empty();
+    Ok(any.then_some(found))
+}
+
+fn set((_, body): &Message) -> Option<(String, String)> {
+    let attributes = inet_attributes(body)?;
+    let flags = attributes.get(&SET_FLAGS).and_then(|flags| flags.first_chunk());
+    let anonymous = flags.is_some_and(|flags| u32::from_be_bytes(*flags) & ANONYMOUS != 0);
+    (!anonymous).then_some(())?;
+    Some((text(attributes.get(&TABLE)?), text(attributes.get(&SET_NAME)?)))
 }
 
 fn chain((_, body): &Message) -> Option<(String, String)> {

@@ -22,6 +22,13 @@ impl Sysctl {
         }
     }
 
+    /// The path of the same setting for all links at once; none when it is not one of a link.
+    pub(crate) fn of_all_links(&self) -> Option<String> {
+        let (family, rest) = self.path.split_once("/conf/")?;
+        let (_, key) = rest.split_once('/')?;
+        Some(format!("{family}/conf/all/{key}"))
+    }
+
     /// Whether packets that come in by `link` may be forwarded. The setting of all links at once (`ip_forward`) is
     /// never touched while the box runs: a change of it resets others, and would let the uplink forward.
     pub(super) fn forwarding(link: &str, on: bool) -> Self {
@@ -45,6 +52,14 @@ pub(super) fn of_namespace() -> Vec<Sysctl> {
     // What a link gets when it comes, and what holds for all of them whatever each says.
     settings.extend(of_link("default"));
     settings.extend(of_link("all"));
+    settings
+}
+
+/// As any namespace. Where IPv6 is on, loopback speaks it too: refusals go to the program that is refused that way.
+pub(super) fn of_root(ipv6: Ipv6) -> Vec<Sysctl> {
+    let mut settings = of_namespace();
+    let off = if ipv6 == Ipv6::Off { "1" } else { "0" };
+    settings.push(Sysctl::new("net/ipv6/conf/lo/disable_ipv6", off));
     settings
 }
 

@@ -50,7 +50,7 @@ const SETTINGS: [&str; 6] = [
 ];
 
 /// The root namespace and those of ports, whatever is there.
-pub fn dump(lab: &Lab) -> String {
+pub(crate) fn dump(lab: &Lab) -> String {
     let mut places: Vec<_> = fs::read_dir(netns::DIRECTORY)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -156,7 +156,7 @@ fn settings(path: &Path) -> String {
 }
 
 /// The first lines in which two dumps differ.
-pub fn differences(before: &str, after: &str) -> String {
+pub(crate) fn differences(before: &str, after: &str) -> String {
     let only = |these: &str, those: &str, sign: &str| {
         let lines = these
             .lines()

@@ -11,14 +11,14 @@ use netfw::plan::NetPlan;
 use super::{Lab, machine, network, random};
 
 /// The process, as its parent sees it.
-pub struct Killed {
+pub(crate) struct Killed {
     child: Child,
     output: BufReader<ChildStdout>,
 }
 
 impl Killed {
     /// Towards network `name`; after `steps` steps it waits to be killed.
-    pub fn start(lab: &Lab, name: &str, steps: Option<usize>) -> Self {
+    pub(crate) fn start(lab: &Lab, name: &str, steps: Option<usize>) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
@@ -41,7 +41,7 @@ impl Killed {
     }
 
     /// What it says next.
-    pub fn wait(&mut self) -> String {
+    pub(crate) fn wait(&mut self) -> String {
         loop {
             let mut line = String::new();
             let read = self.output.read_line(&mut line).unwrap();
@@ -54,7 +54,7 @@ impl Killed {
     }
 
     /// Kills it, and an nft that it runs, with SIGKILL.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let group = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
         self.child.wait().unwrap();
@@ -62,7 +62,7 @@ impl Killed {
 }
 
 /// What the process does; nothing in a test program that was started by somebody else.
-pub fn child() {
+pub(crate) fn child() {
     let Ok(order) = std::env::var("NETFW_CHILD") else {
         return;
     };

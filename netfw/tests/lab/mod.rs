@@ -8,9 +8,9 @@
     reason = "in a test a panic is the message"
 )]
 
-pub mod dump;
-pub mod killed;
-pub mod random;
+pub(crate) mod dump;
+pub(crate) mod killed;
+pub(crate) mod random;
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
@@ -24,26 +24,26 @@ use netfw::model::{
 use netfw::netns::Namespace;
 
 /// The box's address at every port.
-pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
+pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
 /// Every instrument's.
-pub const INSTRUMENT: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 50);
+pub(crate) const INSTRUMENT: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 50);
 /// The box's in the hospital.
-pub const UPLINK: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
+pub(crate) const UPLINK: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
 /// The service centre's.
-pub const CENTRE: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 10);
+pub(crate) const CENTRE: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 10);
 
 /// The machine and the hosts around it: `root`, `lan`, and `i1` and so on, one an instrument.
-pub struct Lab {
+pub(crate) struct Lab {
     /// Before the names of all its namespaces.
-    pub prefix: String,
+    pub(crate) prefix: String,
     /// What networks are applied on.
-    pub machine: Machine,
+    pub(crate) machine: Machine,
     instruments: u8,
 }
 
 impl Lab {
     /// With `instruments` port cards `eth1` and so on. None, and says so, where it cannot be built.
-    pub fn new(test: &str, instruments: u8) -> Option<Self> {
+    pub(crate) fn new(test: &str, instruments: u8) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             assert!(std::env::var_os("CI").is_none(), "needs root");
             println!("skipped: needs root");
@@ -66,7 +66,7 @@ impl Lab {
     }
 
     /// Plugs in card and instrument `number`.
-    pub fn plug(&self, number: u8) {
+    pub(crate) fn plug(&self, number: u8) {
         let (card, instrument) = (format!("eth{number}"), format!("i{number}"));
         self.cable(&card, &card_mac(number), &instrument, &["192.168.1.50/24"]);
     }
@@ -80,17 +80,17 @@ impl Lab {
     }
 
     /// The namespace's full name.
-    pub fn full(&self, name: &str) -> String {
+    pub(crate) fn full(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 
     /// The namespace.
-    pub fn ns(&self, name: &str) -> Namespace {
+    pub(crate) fn ns(&self, name: &str) -> Namespace {
         Namespace::Named(self.full(name))
     }
 
     /// A cable from a card of the machine to `eth0` of another host.
-    pub fn cable(&self, end: &str, mac: &str, other: &str, addresses: &[&str]) {
+    pub(crate) fn cable(&self, end: &str, mac: &str, other: &str, addresses: &[&str]) {
         let (root, other) = (self.full("root"), self.full(other));
         ip(&format!(
             "link add {end} netns {root} address {mac} type veth peer name eth0 netns {other} address 06{}",
@@ -104,7 +104,7 @@ impl Lab {
     }
 
     /// Applies `network`, with every link as planned; says what was changed.
-    pub fn apply(&self, network: &Network) -> Vec<String> {
+    pub(crate) fn apply(&self, network: &Network) -> Vec<String> {
         let report = netfw::apply_on(&self.machine, network).unwrap();
         for link in report.ports.iter().chain([&report.uplink]) {
             if let Err(error) = &link.link {
@@ -117,7 +117,7 @@ impl Lab {
 
     /// The kernel takes up to a second to let packets through a link whose other end has come up
     /// (`net/core/link_watch.c`).
-    pub fn wait_for_carrier(&self, names: &[&str]) {
+    pub(crate) fn wait_for_carrier(&self, names: &[&str]) {
         let deadline = Instant::now() + Duration::from_secs(10);
         for name in names {
             while !shown(&format!("-n {} link show eth0", self.full(name))).contains("state UP") {
@@ -128,7 +128,7 @@ impl Lab {
     }
 
     /// Opens a listener that answers every connection with its own name.
-    pub fn listen(&self, place: &str, address: Ipv4Addr, port: u16) {
+    pub(crate) fn listen(&self, place: &str, address: Ipv4Addr, port: u16) {
         let answer = self.full(place);
         let bind = || TcpListener::bind((address, port)).unwrap();
         let listener = self.ns(place).run(bind).unwrap();
@@ -140,7 +140,7 @@ impl Lab {
     }
 
     /// Who answers there, seen from `place`.
-    pub fn connect(&self, place: &str, address: Ipv4Addr, port: u16) -> std::io::Result<String> {
+    pub(crate) fn connect(&self, place: &str, address: Ipv4Addr, port: u16) -> std::io::Result<String> {
         let target = SocketAddrV4::new(address, port).into();
         let talk = || {
             let mut stream = TcpStream::connect_timeout(&target, Duration::from_millis(700))?;
@@ -164,7 +164,7 @@ impl Drop for Lab {
 }
 
 /// The machine of the lab with this prefix.
-pub fn machine(prefix: &str) -> Machine {
+pub(crate) fn machine(prefix: &str) -> Machine {
     Machine {
         root: Namespace::Named(format!("{prefix}root")),
         prefix: prefix.to_owned(),
@@ -172,15 +172,15 @@ pub fn machine(prefix: &str) -> Machine {
 }
 
 /// The uplink card's address.
-pub const UPLINK_MAC: &str = "02:00:00:00:00:01";
+pub(crate) const UPLINK_MAC: &str = "02:00:00:00:00:01";
 
 /// The address of port card `number`.
-pub fn card_mac(number: u8) -> String {
+pub(crate) fn card_mac(number: u8) -> String {
     format!("02:00:00:00:00:1{number}")
 }
 
 /// `port1` and so on with `eth1` and so on, the first pinned; a static uplink; a service centre.
-pub fn network(ports: u8) -> Network {
+pub(crate) fn network(ports: u8) -> Network {
     let ports = (1..=ports).map(|number| port(number, number)).collect();
     Network::new(
         uplink(),
@@ -192,7 +192,7 @@ pub fn network(ports: u8) -> Network {
 }
 
 /// Port `number` on card `card`.
-pub fn port(number: u8, card: u8) -> Port {
+pub(crate) fn port(number: u8, card: u8) -> Port {
     Port {
         name: format!("port{number}").parse().unwrap(),
         nic: format!("mac:{}", card_mac(card)).parse().unwrap(),
@@ -211,7 +211,7 @@ pub fn port(number: u8, card: u8) -> Port {
 }
 
 /// A TCP port of an instrument.
-pub fn tcp(port: u16) -> Opening {
+pub(crate) fn tcp(port: u16) -> Opening {
     Opening {
         protocol: Protocol::Tcp,
         port,
@@ -219,7 +219,7 @@ pub fn tcp(port: u16) -> Opening {
 }
 
 /// The static uplink.
-pub fn uplink() -> Uplink {
+pub(crate) fn uplink() -> Uplink {
     Uplink {
         nic: format!("mac:{UPLINK_MAC}").parse().unwrap(),
         addressing: Addressing::Static {
@@ -235,7 +235,7 @@ pub fn uplink() -> Uplink {
 }
 
 /// The service centre.
-pub fn centre() -> Endpoint {
+pub(crate) fn centre() -> Endpoint {
     Endpoint {
         name: "centre".to_owned(),
         host: Host::Ip(CENTRE.into()),
@@ -245,12 +245,12 @@ pub fn centre() -> Endpoint {
 }
 
 /// Runs `ip`, which has to succeed.
-pub fn ip(arguments: &str) {
+pub(crate) fn ip(arguments: &str) {
     shown(arguments);
 }
 
 /// What `ip` prints.
-pub fn shown(arguments: &str) -> String {
+pub(crate) fn shown(arguments: &str) -> String {
     let output = Command::new("ip")
         .args(arguments.split_whitespace())
         .output()

@@ -8,7 +8,7 @@ use netfw::model::{Addressing, Ipv6, Mtu, Network, Port, VlanId};
 use super::{card_mac, centre, ip, port, tcp, uplink};
 
 /// Some of ports 1 to 4, on any of four cards.
-pub fn network(seed: u64) -> Network {
+pub(crate) fn network(seed: u64) -> Network {
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut cards = vec![1, 2, 3, 4];
     let mut ports = Vec::new();
@@ -63,7 +63,7 @@ fn any_port(dice: &mut Dice, number: u8, card: u8) -> Port {
 
 /// `network` on other cards: the first port has the last one's, the uplink a VLAN
 /// if there are any, and the second port is gone.
-pub fn moved(network: &Network) -> Network {
+pub(crate) fn moved(network: &Network) -> Network {
     let mut moved = network.clone();
     let cards: Vec<_> = moved.ports.iter().map(|port| port.nic.clone()).rev().collect();
     for (port, card) in moved.ports.iter_mut().zip(cards) {
@@ -77,7 +77,7 @@ pub fn moved(network: &Network) -> Network {
 
 /// Whether this kernel was built with VLANs; some of virtual machines are not. Where it is not, the whole-system tests
 /// show them on the appliance's own.
-pub fn kernel_has_vlans() -> bool {
+pub(crate) fn kernel_has_vlans() -> bool {
     static KNOWN: LazyLock<bool> = LazyLock::new(|| {
         let name = format!("nfk{}vlans", std::process::id());
         ip(&format!("netns add {name}"));
@@ -91,17 +91,17 @@ pub fn kernel_has_vlans() -> bool {
 }
 
 /// The VLAN of this number.
-pub fn vlan(number: u16) -> VlanId {
+pub(crate) fn vlan(number: u16) -> VlanId {
     VlanId::try_from(number).unwrap()
 }
 
 /// An MTU of so many bytes.
-pub fn mtu(bytes: u32) -> Mtu {
+pub(crate) fn mtu(bytes: u32) -> Mtu {
     Mtu::try_from(bytes).unwrap()
 }
 
 /// A configured address and router.
-pub fn ipv6() -> Ipv6 {
+pub(crate) fn ipv6() -> Ipv6 {
     Ipv6::Static {
         address: "2001:db8::2/64".parse().unwrap(),
         gateway: Some("2001:db8::1".parse().unwrap()),

@@ -43,14 +43,13 @@ pub(crate) enum From {
 pub(crate) enum Setup {
     /// Nothing.
     Nothing,
-    /// The sender has opened the connection that the packet is part of, if it can.
-    Connected,
-    /// The box has sent this from one of its namespaces, and the packet is about it.
-    Asked {
-        inside: usize,
-        via: IpAddr,
-        packet: Box<Packet>,
-    },
+    /// Nothing; but nobody hangs up a connection that the packet opens.
+    Keep,
+    /// Somebody has sent this. When the box sent it, nobody but the case's packet answers; when somebody on a wire did,
+    /// it opened a connection if the box took it, and the case's packet is part of that, or about it.
+    Before(From, Box<Packet>),
+    /// The same; and then every session has been closed.
+    Over(From, Box<Packet>),
 }
 
 /// What was seen of a case.
@@ -84,6 +83,8 @@ pub(crate) enum Word {
     Echo,
     /// A datagram from the program that listens.
     Datagram,
+    /// The kernel itself: there is no way (ENETUNREACH and the like).
+    NoWay,
     /// An ICMP or ICMPv6 message of this type and code.
     Icmp(u8, u8),
 }
@@ -98,8 +99,17 @@ impl Case {
         }
     }
 
-    pub(crate) fn after(mut self, setup: Setup) -> Self {
-        self.setup = setup;
+    /// What went before, if somebody sent something.
+    pub(crate) fn before(&self) -> Option<(&From, &Packet)> {
+        match &self.setup {
+            Setup::Nothing | Setup::Keep => None,
+            Setup::Before(from, packet) | Setup::Over(from, packet) => Some((from, packet)),
+        }
+    }
+
+    /// The same, once `from` has sent `packet`.
+    pub(crate) fn after(mut self, from: From, packet: Packet) -> Self {
+        self.setup = Setup::Before(from, Box::new(packet));
         self
     }
 }
@@ -107,32 +117,19 @@ impl Case {
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.from {
-            From::Wire {
-                wire,
-                name,
-                station,
-                to,
-                astray,
-            } => {
+            From::Wire { wire, name, station, to, astray } => {
                 let mac = |station: &Station| station.map(|byte| format!("{byte:02x}")).join(":");
                 let astray = if *astray { ", in the wrong VLAN" } else { "" };
-                write!(
-                    f,
-                    "{}: {name} on wire {wire} ({} > {}{astray}): ",
-                    self.what,
-                    mac(station),
-                    mac(to)
-                )?;
+                write!(f, "{}: {name} on wire {wire} ({} > {}{astray}): ", self.what, mac(station), mac(to))?;
             }
-            From::Inside { inside, via } => {
-                write!(f, "{}: the box in namespace {inside} (way to {via}): ", self.what)?
-            }
+            From::Inside { inside, via } => write!(f, "{}: the box in namespace {inside} (way to {via}): ", self.what)?,
         }
         self.packet.fmt(f)?;
         match &self.setup {
-            Setup::Nothing => Ok(()),
-            Setup::Connected => f.write_str(", in a connection"),
-            Setup::Asked { packet, .. } => write!(f, ", after the box sent {packet}"),
+            Setup::Nothing | Setup::Keep => Ok(()),
+            Setup::Before(From::Inside { .. }, packet) => write!(f, ", after the box sent {packet}"),
+            Setup::Before(From::Wire { name, .. }, packet) => write!(f, ", after {name} sent {packet}"),
+            Setup::Over(_, packet) => write!(f, ", after {packet} and the end of the session"),
         }
     }
 }

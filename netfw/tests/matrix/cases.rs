@@ -25,6 +25,7 @@ pub(crate) fn all(site: &Site) -> Vec<Case> {
     hospital::add(&mut cases, site);
     ipv6::from_hospital(&mut cases, site);
     inside::from_root(&mut cases, site);
+    ipv6::from_root(&mut cases, site);
     session::add(&mut cases, site);
     cases.list
 }
@@ -78,8 +79,14 @@ impl Cases {
         self.list.push(Case::new(what, from.clone(), packet));
     }
 
-    fn push_after(&mut self, what: &'static str, from: &From, setup: Setup, packet: Packet) {
-        self.list.push(Case::new(what, from.clone(), packet).after(setup));
+    fn push_after(&mut self, what: &'static str, before: (&From, Packet), from: &From, packet: Packet) {
+        self.list.push(Case::new(what, from.clone(), packet).after(before.0.clone(), before.1));
+    }
+
+    fn push_over(&mut self, what: &'static str, before: (&From, Packet), from: &From, packet: Packet) {
+        let mut case = Case::new(what, from.clone(), packet);
+        case.setup = Setup::Over(before.0.clone(), Box::new(before.1));
+        self.list.push(case);
     }
 
     /// Sends each of `probes` from `source` to `destination`.
@@ -113,12 +120,7 @@ impl Cases {
 fn everything() -> Vec<Probe> {
     let tcp = LISTENED.iter().map(|port| Probe::Tcp(*port, SYN));
     let udp = LISTENED.iter().map(|port| Probe::Udp(*port));
-    let others = [
-        Probe::Tcp(9, SYN),
-        Probe::Udp(9),
-        Probe::Echo,
-        Probe::Protocol(47),
-    ];
+    let others = [Probe::Tcp(9, SYN), Probe::Udp(9), Probe::Echo, Probe::Protocol(47)];
     tcp.chain(udp).chain(others).collect()
 }
 
@@ -181,4 +183,15 @@ fn unasked(kind: u8, code: u8, source: Ipv4Addr, destination: Ipv4Addr, port: u1
             about: Box::new(about),
         },
     )
+}
+
+/// What a router says of a packet that does not fit its next link (RFC 1191 §4); said by `router`.
+fn too_large(about: &Packet, router: Ipv4Addr) -> Packet {
+    let body = Body::Error {
+        kind: 3,
+        code: 4,
+        rest: [0, 0, 5, 0],
+        about: Box::new(about.clone()),
+    };
+    Packet::new(router, about.source, body)
 }

@@ -15,7 +15,7 @@ use rustix::net::{
     socket_with, sockopt,
 };
 
-use crate::conntrack;
+use crate::netfilter::Netfilter;
 use crate::packet::{self, Heard, Live};
 
 /// Room for whatever a batch can make.
@@ -27,8 +27,7 @@ pub(crate) struct Inside {
     pub(crate) name: String,
     pub(crate) namespace: Namespace,
     mouths: [OwnedFd; 2],
-    /// For talking to the namespace's netfilter.
-    netlink: OwnedFd,
+    pub(crate) netfilter: Netfilter,
     ears: Vec<Ear>,
     /// Programs that listen: their answers have to get out as well.
     tcp: Vec<OwnedFd>,
@@ -52,14 +51,14 @@ impl Inside {
             sockopt::set_socket_broadcast(&mouths[0], true).unwrap();
             let tcp: Vec<_> = ports.iter().map(|port| tcp_listener(*port)).collect();
             let udp: Vec<_> = ports.iter().map(|port| udp_listener(*port)).collect();
-            (mouths, ears(), tcp, udp, conntrack::open())
+            (mouths, ears(), tcp, udp, Netfilter::open())
         });
-        let (mouths, ears, tcp, udp, netlink) = opened.unwrap();
+        let (mouths, ears, tcp, udp, netfilter) = opened.unwrap();
         Self {
             name: name.into(),
             namespace,
             mouths,
-            netlink,
+            netfilter,
             ears,
             tcp,
             udp,
@@ -81,13 +80,9 @@ impl Inside {
                 heard.extend(match (ear.ipv6, source) {
                     (false, _) => packet::read(&packet, live),
                     // Without its header: to whom it was sent is not said.
-                    (true, source) => packet::read_transport(
-                        source,
-                        Ipv6Addr::UNSPECIFIED.into(),
-                        ear.protocol,
-                        &packet,
-                        live,
-                    ),
+                    (true, source) => {
+                        packet::read_transport(source, Ipv6Addr::UNSPECIFIED.into(), ear.protocol, &packet, live)
+                    }
                 });
             }
         }
@@ -115,11 +110,6 @@ impl Inside {
             }
         }
         heard
-    }
-
-    /// Empties the namespace's table of connections.
-    pub(crate) fn forget_connections(&self) {
-        conntrack::flush(&self.netlink);
     }
 
     /// Forgets connections that were accepted.

@@ -3,7 +3,6 @@
 //! `root` stands in for the box's root namespace; netfw makes the ports' itself. Everything runs on one processor and
 //! in one thread, so that packets are taken in in the order in which they were sent.
 
-use std::collections::HashSet;
 use std::net::Ipv4Addr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,17 +10,19 @@ use std::time::{Duration, Instant};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netfw::Machine;
-use netfw::model::{Addressing, Ipv6};
+use netfw::model::{Addressing, Ipv6, Opening, PortName};
 use netfw::netns::Namespace;
 use netfw::plan::{NetPlan, TUNNEL, UPLINK};
 use netfw::policy::Moment;
-use netfw::ruleset::{ENDPOINTS, Element, Key};
+use netfw::ruleset::{self, ENDPOINTS, Element, Key, SESSION_TABLE};
+use rustix::io::Errno;
 
+use crate::case::{From, Word};
 use crate::inside::Inside;
 use crate::packet::{Heard, Live};
 use crate::site::{self, ENGINEER, Site, TUNNEL_END, link_local};
 use crate::sys::{self, Cable};
-use crate::wire::{Arrival, EVERYBODY, Host, Wire};
+use crate::wire::{Arrival, EVERYBODY, Host, Moods, Wire};
 
 /// Every port number somebody listens on, in every namespace of the box, whether the description has it or not.
 pub(crate) const LISTENED: [u16; 13] = [22, 53, 67, 68, 80, 123, 161, 443, 514, 1194, 3389, 5900, 8443];
@@ -42,6 +43,8 @@ pub(crate) struct Lab {
     pub(crate) wires: Vec<Wire>,
     /// The root namespace, then the ports' in their order.
     pub(crate) insides: Vec<Inside>,
+    /// What is open to remote sessions.
+    open: Vec<(PortName, Opening)>,
     next: u16,
 }
 
@@ -69,10 +72,7 @@ pub(crate) fn possible() -> bool {
 /// Whether this kernel can put a link into a VLAN (its module 8021q); says so if not.
 pub(crate) fn has_vlans() -> bool {
     let script = "ip link add name card type dummy && ip link add link card name vlan type vlan id 7";
-    let output = Command::new("unshare")
-        .args(["--net", "sh", "-c", script])
-        .output()
-        .unwrap();
+    let output = Command::new("unshare").args(["--net", "sh", "-c", script]).output().unwrap();
     if !output.status.success() {
         println!("this kernel has no VLANs: no site has one");
     }
@@ -98,6 +98,7 @@ impl Lab {
             plan: NetPlan::new(&site.network),
             wires: Vec::new(),
             insides: Vec::new(),
+            open: site.open().collect(),
             next: 1,
         };
         // Nobody else has the box's addresses; there is no second to wait until that is certain (RFC 4862 §5.4).
@@ -127,15 +128,7 @@ impl Lab {
             addresses: vec![ENGINEER.into()],
             routes: false,
         };
-        self.wires.push(Wire::new(
-            TUNNEL,
-            tunnel,
-            Cable::Packets,
-            None,
-            [0; 6],
-            None,
-            vec![engineer],
-        ));
+        self.wires.push(Wire::new(TUNNEL, tunnel, Cable::Packets, None, [0; 6], None, vec![engineer]));
     }
 
     fn wire(&self, name: &str, number: usize, vlan: Option<u16>, hosts: Vec<Host>, own: Ipv4Addr) -> Wire {
@@ -171,14 +164,12 @@ impl Lab {
             let port = &site.network.ports[*nth];
             netfw::session::open(&self.machine, &site.network, &port.name, &port.remote, OPEN_FOR).unwrap();
         }
-        self.insides
-            .push(Inside::new("root", self.machine.root.clone(), &LISTENED));
+        self.insides.push(Inside::new("root", self.machine.root.clone(), &LISTENED));
         for port in &site.network.ports {
             let namespace = self.machine.port(port.name.as_str());
-            self.insides
-                .push(Inside::new(port.name.as_str(), namespace, &LISTENED));
+            self.insides.push(Inside::new(port.name.as_str(), namespace, &LISTENED));
         }
-        self.settle(&(0..0), &HashSet::new());
+        self.settle(&(0..0), &Moods::new());
         if site.network.uplink.ipv6 == Ipv6::Slaac {
             self.advertise(site);
         }
@@ -190,14 +181,9 @@ impl Lab {
         for bytes in site.advertisement().bytes(0) {
             self.wires[0].send(router.station, [0x33, 0x33, 0, 0, 0, 1], &bytes);
         }
-        self.settle(&(0..0), &HashSet::new());
+        self.settle(&(0..0), &Moods::new());
         let shown = self.in_root(|| std::fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap());
-        let wanted: String = site
-            .own6()
-            .octets()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let wanted: String = site.own6().octets().iter().map(|byte| format!("{byte:02x}")).collect();
         assert!(shown.contains(&wanted), "no address from the router: {shown}");
     }
 
@@ -206,30 +192,22 @@ impl Lab {
         let report = netfw::apply_on(&self.machine, &site.network).unwrap();
         for link in report.ports.iter().chain([&report.uplink]) {
             if let Err(error) = &link.link {
-                panic!(
-                    "{}: {error:?}\nafter {:#?}\nseed {}",
-                    link.name, report.changes, site
-                );
+                panic!("{}: {error:?}\nafter {:#?}\nseed {}", link.name, report.changes, site);
             }
         }
     }
 
     /// Everything that came anywhere, until nothing more comes.
-    pub(crate) fn hear(&mut self, live: &Live, quiet: &HashSet<u16>) -> Vec<Event> {
+    pub(crate) fn hear(&mut self, live: &Live, moods: &Moods) -> Vec<Event> {
         let mut events = Vec::new();
         loop {
             let before = events.len();
             for (nth, wire) in self.wires.iter_mut().enumerate() {
-                let came = wire.take(live, |case| quiet.contains(&case));
+                let came = wire.take(live, moods);
                 events.extend(came.into_iter().map(|arrival| Event::Wire(nth, arrival)));
             }
             for (nth, inside) in self.insides.iter_mut().enumerate() {
-                events.extend(
-                    inside
-                        .hear(live)
-                        .into_iter()
-                        .map(|heard| Event::Inside(nth, heard)),
-                );
+                events.extend(inside.hear(live).into_iter().map(|heard| Event::Inside(nth, heard)));
             }
             if events.len() == before {
                 return events;
@@ -239,8 +217,8 @@ impl Lab {
 
     /// The same, and then silence is certain: the last packet on each wire is a question that the box answers whatever
     /// its rules are (ARP for its own address), and what was sent before it has been taken in before it.
-    pub(crate) fn settle(&mut self, live: &Live, quiet: &HashSet<u16>) -> Vec<Event> {
-        let mut events = self.hear(live, quiet);
+    pub(crate) fn settle(&mut self, live: &Live, moods: &Moods) -> Vec<Event> {
+        let mut events = self.hear(live, moods);
         let deadline = Instant::now() + PATIENCE;
         let mut asked = Vec::new();
         for (nth, wire) in self.wires.iter_mut().enumerate() {
@@ -251,14 +229,33 @@ impl Lab {
             asked.push((nth, own));
         }
         loop {
-            events.extend(self.hear(live, quiet));
+            events.extend(self.hear(live, moods));
             asked.retain(|(nth, own)| !self.wires[*nth].arp.iter().any(|(address, _)| address == own));
             if asked.is_empty() {
                 return events;
             }
             assert!(Instant::now() < deadline, "no answer from the box on {asked:?}");
-            std::thread::yield_now();
+            // The kernel may want the processor for what is on its way.
+            std::thread::sleep(Duration::from_micros(100));
         }
+    }
+
+    /// Sends packets as they are; says what the sender is told at once.
+    pub(crate) fn emit(&self, from: &From, packets: &[Vec<u8>]) -> Option<Word> {
+        let mut told = None;
+        for bytes in packets {
+            match from {
+                From::Wire { wire, station, to, astray: false, .. } => self.wires[*wire].send(*station, *to, bytes),
+                From::Wire { wire, station, to, .. } => self.wires[*wire].send_astray(*station, *to, bytes),
+                From::Inside { inside, via } => match self.insides[*inside].speak(*via, bytes) {
+                    // That the rules forbid it (EPERM) is no answer yet.
+                    Ok(()) | Err(Errno::PERM) => {}
+                    Err(Errno::NETUNREACH | Errno::ADDRNOTAVAIL | Errno::HOSTUNREACH) => told = Some(Word::NoWay),
+                    Err(error) => panic!("{from:?}: cannot send: {error}"),
+                },
+            }
+        }
+        told
     }
 
     /// Numbers for this many cases that no packet on its way has.
@@ -280,24 +277,66 @@ impl Lab {
         }
         self.fill(site);
         for inside in &self.insides {
-            inside.forget_connections();
+            inside.netfilter.forget_connections();
         }
     }
 
-    fn fill(&self, site: &Site) {
-        let elements: Vec<_> = site
-            .resolved
-            .iter()
-            .map(|(nth, address)| {
-                let endpoint = &site.network.endpoints[*nth];
-                Element {
-                    key: Key::Service(*address, endpoint.protocol, endpoint.port),
-                    timeout: Some(Duration::from_secs(600)),
-                    comment: format!("endpoints.{}", endpoint.name),
-                }
-            })
-            .collect();
+    /// Gives the names of endpoints what they resolve to.
+    pub(crate) fn fill(&self, site: &Site) {
+        let elements: Vec<_> = site.resolved.iter().map(|(nth, address)| {
+            let endpoint = &site.network.endpoints[*nth];
+            Element {
+                key: Key::Service(*address, endpoint.protocol, endpoint.port),
+                timeout: Some(Duration::from_secs(600)),
+                comment: format!("endpoints.{}", endpoint.name),
+            }
+        }).collect();
         netfw::fill(&self.machine, &site.network, ENDPOINTS, &elements).unwrap();
+    }
+
+    /// The session tables as planned, and open what is open.
+    pub(crate) fn renew_sessions(&self) {
+        let sessions = self.plan.sessions.as_ref().unwrap();
+        netfw::nft::load(&self.machine.root, &sessions.root_table.json()).unwrap();
+        for session in &sessions.ports {
+            netfw::nft::load(&self.machine.port(session.port.as_str()), &session.table.json()).unwrap();
+        }
+        self.fill_sessions();
+    }
+
+    /// Puts what is open into the session tables, which lost it when they were loaded.
+    pub(crate) fn fill_sessions(&self) {
+        self.each_open(|namespace, set, elements| {
+            netfw::nft::load(namespace, &ruleset::refill(SESSION_TABLE, set, elements)).unwrap();
+        });
+    }
+
+    /// Takes it out again; links stay, as in the moment between an end and what tidies up after it.
+    pub(crate) fn close_sessions(&self) {
+        self.each_open(|namespace, set, elements| {
+            let keys: Vec<_> = elements.iter().map(|element| element.key).collect();
+            netfw::nft::load(namespace, &ruleset::clear(SESSION_TABLE, set, &keys)).unwrap();
+        });
+    }
+
+    fn each_open(&self, change: impl Fn(&Namespace, &str, &[Element])) {
+        let sessions = self.plan.sessions.iter().flat_map(|sessions| &sessions.ports);
+        for session in sessions {
+            let openings = self.open.iter().filter(|(port, _)| *port == session.port);
+            let openings: Vec<_> = openings.map(|(_, opening)| *opening).collect();
+            if openings.is_empty() {
+                continue;
+            }
+            let sides = [
+                (self.machine.root.clone(), session.root_elements(&openings, OPEN_FOR)),
+                (self.machine.port(session.port.as_str()), session.port_elements(&openings, OPEN_FOR)),
+            ];
+            for (namespace, sets) in sides {
+                for (set, elements) in sets {
+                    change(&namespace, set, &elements);
+                }
+            }
+        }
     }
 
     /// What is true besides the description.
@@ -336,11 +375,7 @@ impl Lab {
             .args(arguments.split_whitespace())
             .output()
             .unwrap();
-        assert!(
-            output.status.success(),
-            "ip {arguments}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
 

@@ -11,14 +11,17 @@
 
 mod case;
 mod cases;
-mod conntrack;
+mod flood;
 mod inside;
 mod lab;
+mod mutation;
+mod netfilter;
 mod oracle;
 mod packet;
 mod run;
 mod site;
 mod sys;
+mod typical;
 mod verdict;
 mod wire;
 
@@ -54,15 +57,35 @@ fn every_packet_fares_as_the_policy_says() {
         wrong.extend(differences);
     }
     println!("{tried} packets tried");
-    assert!(
-        wrong.is_empty(),
-        "{} of {tried} packets fared otherwise, see above",
-        wrong.len()
-    );
-    assert!(
-        given.is_some() || tried >= ENOUGH,
-        "only {tried} packets were tried"
-    );
+    assert!(wrong.is_empty(), "{} of {tried} packets fared otherwise, see above", wrong.len());
+    assert!(given.is_some() || tried >= ENOUGH, "only {tried} packets were tried");
+}
+
+#[test]
+fn every_rule_has_a_packet_that_depends_on_it() {
+    if lab::possible() {
+        demand_witnesses(mutation::Part::Rule);
+    }
+}
+
+/// Fails with the list of those that nobody would miss.
+fn demand_witnesses(part: mutation::Part) {
+    let mut idle = Vec::new();
+    let mut tried = 0;
+    for site in typical::sites() {
+        let start = Instant::now();
+        for outcome in mutation::all(&site, part) {
+            tried += 1;
+            match outcome.witness {
+                Some(witness) => println!("{}: {}", outcome.rule, witness.lines().next().unwrap_or("")),
+                None => idle.push(outcome.rule),
+            }
+        }
+        println!("site {}: {:?}", site.seed, start.elapsed());
+    }
+    println!("{tried} rules taken out, {} without a witness", idle.len());
+    assert!(idle.is_empty(), "no packet depends on:\n  {}", idle.join("\n  "));
+    assert!(tried > 50, "only {tried} rules were found");
 }
 
 /// The sites of this run: the ordinary ones, the one that is given, or one after the other for some minutes.
@@ -79,8 +102,5 @@ fn seeds(given: Option<u64>, minutes: Option<u64>) -> Box<dyn Iterator<Item = u6
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{variable} is \"{text}\", expected a number")),
-    )
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is \"{text}\", expected a number")))
 }

@@ -26,6 +26,13 @@ pub(crate) fn expected(site: &Site, moment: &Moment, case: &Case) -> Answer {
         station,
         kind: kind(site, moment, case),
     };
+    if let Setup::Over(..) = case.setup {
+        let over = Moment {
+            open: Vec::new(),
+            ..moment.clone()
+        };
+        return site.network.verdict(&over, &asked);
+    }
     site.network.verdict(moment, &asked)
 }
 
@@ -60,16 +67,9 @@ fn origin(site: &Site, case: &Case) -> (Zone, Option<Mac>) {
     match case.from {
         From::Inside { inside: 0, .. } => (Zone::Box, None),
         From::Inside { inside, .. } => (Zone::BoxAt(port(inside)), None),
-        From::Wire {
-            wire,
-            station,
-            astray,
-            ..
-        } => {
+        From::Wire { wire, station, astray, .. } => {
             // A group's, which no sender has, is somebody else's for sure.
-            let mac = crate::site::text(station)
-                .parse()
-                .unwrap_or_else(|_| "02:ff:ff:ff:ff:ff".parse().unwrap());
+            let mac = crate::site::text(station).parse().unwrap_or_else(|_| "02:ff:ff:ff:ff:ff".parse().unwrap());
             let mac = Some(mac);
             match wire {
                 UPLINK if astray => (Zone::Trunk, mac),
@@ -88,22 +88,16 @@ fn kind(site: &Site, moment: &Moment, case: &Case) -> Kind {
         _ => false,
     };
     let state = match &case.setup {
-        Setup::Nothing if stray => State::Stray,
-        Setup::Nothing | Setup::Connected => State::Opens,
-        Setup::Asked { inside, via, packet } => {
-            let before = Case::new(
-                "",
-                From::Inside {
-                    inside: *inside,
-                    via: *via,
-                },
-                (**packet).clone(),
-            );
-            match expected(site, moment, &before).verdict {
-                Verdict::Delivered if answers(&case.packet, packet) => State::Answers,
+        Setup::Nothing | Setup::Keep if stray => State::Stray,
+        Setup::Nothing | Setup::Keep => State::Opens,
+        Setup::Before(from, packet) | Setup::Over(from, packet) => {
+            let before = Case::new("", from.clone(), (**packet).clone());
+            let known = expected(site, moment, &before).verdict == Verdict::Delivered;
+            match relation(&case.packet, packet, &site.translated(packet)) {
+                Some(state) if known => state,
                 // A datagram that answers nothing is like any other.
                 _ if matches!(case.packet.body, Body::Udp { .. }) => State::Opens,
-                Verdict::Delivered | Verdict::Refused | Verdict::Silent => State::Stray,
+                _ => State::Stray,
             }
         }
     };
@@ -111,6 +105,8 @@ fn kind(site: &Site, moment: &Moment, case: &Case) -> Kind {
         Body::Tcp { from, to, .. } => transport(Protocol::Tcp, *from, *to, state),
         Body::Udp { from, to } => transport(Protocol::Udp, *from, *to, state),
         Body::Echo => Kind::Echo,
+        // What is over nobody has.
+        Body::Error { .. } if matches!(case.setup, Setup::Over(..)) => Kind::Unasked,
         Body::Error { .. } if state == State::Answers => Kind::Error,
         _ if fits_no_question(case) => Kind::Unasked,
         Body::Icmp { kind, .. } if case.packet.source.is_ipv6() => match kind {
@@ -126,27 +122,23 @@ fn kind(site: &Site, moment: &Moment, case: &Case) -> Kind {
     }
 }
 
-/// Whether `packet` comes back to who sent `asked`, or tells about it.
-fn answers(packet: &Packet, asked: &Packet) -> bool {
-    let back = (packet.source, packet.destination) == (asked.destination, asked.source);
-    match (&packet.body, &asked.body) {
-        (
-            Body::Tcp { from, to, .. },
-            Body::Tcp {
-                from: source,
-                to: port,
-                ..
-            },
-        )
-        | (
-            Body::Udp { from, to },
-            Body::Udp {
-                from: source,
-                to: port,
-            },
-        ) => back && (from, to) == (port, source),
-        (Body::Error { about, .. }, _) => **about == *asked,
-        _ => false,
+/// What `packet` is to the connection that `first` began: its next, or an answer. None: nothing. `beyond` is the same
+/// first packet as the other side of a session sees it.
+fn relation(packet: &Packet, first: &Packet, beyond: &Packet) -> Option<State> {
+    let ports = |packet: &Packet| match packet.body {
+        Body::Tcp { from, to, .. } => Some((6, from, to)),
+        Body::Udp { from, to } => Some((17, from, to)),
+        _ => None,
+    };
+    let tuple = |packet: &Packet| ports(packet).map(|ports| (packet.source, packet.destination, ports));
+    match &packet.body {
+        // Whichever way the packet went that it is about.
+        Body::Error { about, .. } => {
+            let known = [first, &first.reversed(), beyond].map(tuple);
+            known.contains(&tuple(about)).then_some(State::Answers)
+        }
+        _ if tuple(packet) == tuple(first) => Some(State::Opens),
+        _ => (tuple(packet) == tuple(&first.reversed())).then_some(State::Answers),
     }
 }
 

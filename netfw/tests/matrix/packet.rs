@@ -133,6 +133,16 @@ impl Packet {
         self
     }
 
+    /// What whoever gets this packet answers, in addresses and ports.
+    pub(crate) fn reversed(&self) -> Self {
+        let body = match &self.body {
+            Body::Tcp { from, to, .. } => Body::Tcp { from: *to, to: *from, flags: SYN | ACK },
+            Body::Udp { from, to } => Body::Udp { from: *to, to: *from },
+            other => other.clone(),
+        };
+        Self::new(self.destination, self.source, body)
+    }
+
     /// The IP packets of case `number`, in the order they are sent.
     pub(crate) fn bytes(&self, number: u16) -> Vec<Vec<u8>> {
         self.encode(number, None, false)
@@ -152,25 +162,13 @@ impl Packet {
     pub(crate) fn answer(heard: &Heard) -> Option<Vec<Vec<u8>>> {
         let reply = |body| Self::new(heard.destination, heard.source, body);
         match heard.sound {
-            Sound::Tcp {
-                from,
-                to,
-                flags,
-                sequence,
-                ..
-            } if flags & (SYN | ACK | RST) == SYN => {
-                let body = Body::Tcp {
-                    from: to,
-                    to: from,
-                    flags: SYN | ACK,
-                };
+            Sound::Tcp { from, to, flags, sequence, .. } if flags & (SYN | ACK | RST) == SYN => {
+                let body = Body::Tcp { from: to, to: from, flags: SYN | ACK };
                 Some(reply(body).segment(heard.case, (tag(heard.case) + 8, sequence.wrapping_add(1))))
             }
-            Sound::Udp {
-                from,
-                to,
-                answer: false,
-            } => Some(reply(Body::Udp { from: to, to: from }).encode(heard.case, None, true)),
+            Sound::Udp { from, to, answer: false } => {
+                Some(reply(Body::Udp { from: to, to: from }).encode(heard.case, None, true))
+            }
             Sound::Echo => Some(reply(Body::EchoReply).bytes(heard.case)),
             _ => None,
         }
@@ -178,23 +176,13 @@ impl Packet {
 
     /// The reset of a host that never asked for the connection `heard` accepts.
     pub(crate) fn hang_up(heard: &Heard) -> Option<Vec<Vec<u8>>> {
-        let Sound::Tcp {
-            from,
-            to,
-            flags,
-            acknowledged,
-            ..
-        } = heard.sound
-        else {
+        let Sound::Tcp { from, to, flags, acknowledged, .. } = heard.sound else {
             return None;
         };
-        let body = Body::Tcp {
-            from: to,
-            to: from,
-            flags: RST,
-        };
-        (flags & (SYN | ACK) == SYN | ACK)
-            .then(|| Self::new(heard.destination, heard.source, body).segment(heard.case, (acknowledged, 0)))
+        let body = Body::Tcp { from: to, to: from, flags: RST };
+        (flags & (SYN | ACK) == SYN | ACK).then(|| {
+            Self::new(heard.destination, heard.source, body).segment(heard.case, (acknowledged, 0))
+        })
     }
 
     fn encode(&self, number: u16, numbers: Option<(u32, u32)>, answer: bool) -> Vec<Vec<u8>> {
@@ -215,13 +203,13 @@ impl Packet {
         let icmp = if self.source.is_ipv4() { 1 } else { 58 };
         let (protocol, mut bytes, checksum) = match &self.body {
             Body::Tcp { from, to, flags } => {
-                let (sequence, acknowledged) =
-                    numbers.unwrap_or((tag, if flags & ACK == 0 { 0 } else { tag }));
+                let (sequence, acknowledged) = numbers.unwrap_or((tag, if flags & ACK == 0 { 0 } else { tag }));
                 let mut bytes = [from.to_be_bytes(), to.to_be_bytes()].concat();
                 bytes.extend([sequence.to_be_bytes(), acknowledged.to_be_bytes()].concat());
                 bytes.extend([0x50, *flags, 0x20, 0, 0, 0, 0, 0]);
                 if numbers.is_some() && flags & (SYN | RST) == 0 && !answer {
-                    bytes.extend(payload);
+                    // Short, so that what acknowledges it still names the case.
+                    bytes.extend(&payload[..8]);
                 }
                 (6, bytes, Some(16))
             }
@@ -243,12 +231,7 @@ impl Packet {
                 bytes.extend(payload);
                 (icmp, bytes, Some(2))
             }
-            Body::Icmp {
-                kind,
-                code,
-                rest,
-                payload,
-            } => {
+            Body::Icmp { kind, code, rest, payload } => {
                 let mut bytes = vec![*kind, *code, 0, 0];
                 bytes.extend(rest);
                 bytes.extend(payload);
@@ -258,12 +241,7 @@ impl Packet {
                 bytes.extend([0, 0]);
                 (icmp, bytes, Some(2))
             }
-            Body::Error {
-                kind,
-                code,
-                rest,
-                about,
-            } => {
+            Body::Error { kind, code, rest, about } => {
                 let mut bytes = vec![*kind, *code, 0, 0];
                 bytes.extend(rest);
                 bytes.extend(&about.bytes(number)[0]);
@@ -274,10 +252,7 @@ impl Packet {
         if let Some(at) = checksum {
             let sum = match self.source {
                 IpAddr::V4(_) if protocol == 1 => sum_of(&bytes, 0),
-                _ => sum_of(
-                    &bytes,
-                    pseudo_header(self.source, self.destination, protocol, bytes.len()),
-                ),
+                _ => sum_of(&bytes, pseudo_header(self.source, self.destination, protocol, bytes.len())),
             };
             bytes[at..at + 2].copy_from_slice(&sum.to_be_bytes());
         }
@@ -347,9 +322,7 @@ fn pseudo_header(source: IpAddr, destination: IpAddr, protocol: u8, length: usiz
             IpAddr::V6(address) => bytes.extend(address.octets()),
         }
     }
-    let words = bytes
-        .chunks(2)
-        .map(|word| u32::from(word[0]) << 8 | u32::from(word[1]));
+    let words = bytes.chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1]));
     words.sum::<u32>() + u32::from(protocol) + u32::try_from(length).unwrap()
 }
 
@@ -385,13 +358,7 @@ pub(crate) fn read(bytes: &[u8], live: &Live) -> Option<Heard> {
 }
 
 /// Reads what an IP packet carries.
-pub(crate) fn read_transport(
-    source: IpAddr,
-    destination: IpAddr,
-    protocol: u8,
-    body: &[u8],
-    live: &Live,
-) -> Option<Heard> {
+pub(crate) fn read_transport(source: IpAddr, destination: IpAddr, protocol: u8, body: &[u8], live: &Live) -> Option<Heard> {
     let short = |at: usize| Some(u16::from_be_bytes(body.get(at..at + 2)?.try_into().ok()?));
     let long = |at: usize| Some(u32::from_be_bytes(body.get(at..at + 4)?.try_into().ok()?));
     let anywhere = |from: usize| (from..body.len()).find_map(|at| case_of(long(at)?, live));
@@ -405,80 +372,42 @@ pub(crate) fn read_transport(
                 sequence,
                 acknowledged,
             };
-            (
-                case_of(acknowledged, live).or_else(|| case_of(sequence, live))?,
-                sound,
-            )
+            (case_of(acknowledged, live).or_else(|| case_of(sequence, live))?, sound)
         }
         17 => {
             let answer = body.get(12) == Some(&ANSWER);
-            (
-                anywhere(8)?,
-                Sound::Udp {
-                    from: short(0)?,
-                    to: short(2)?,
-                    answer,
-                },
-            )
+            (anywhere(8)?, Sound::Udp { from: short(0)?, to: short(2)?, answer })
         }
         1 | 58 => {
             let sound = match (protocol, body.first()?) {
                 (1, 8) | (58, 128) => Sound::Echo,
                 (1, 0) | (58, 129) => Sound::EchoReply,
-                (_, kind) => Sound::Icmp {
-                    kind: *kind,
-                    code: *body.get(1)?,
-                },
+                (_, kind) => Sound::Icmp { kind: *kind, code: *body.get(1)? },
             };
             // An error names the case in what it quotes, whose header may hold a tag by chance.
-            let quoted = body
-                .get(8..)
-                .and_then(|quoted| read(quoted, live))
-                .map(|quoted| quoted.case);
+            let quoted = body.get(8..).and_then(|quoted| read(quoted, live)).map(|quoted| quoted.case);
             (quoted.or_else(|| anywhere(4))?, sound)
         }
         other => (anywhere(0)?, Sound::Other(other)),
     };
-    Some(Heard {
-        case,
-        source,
-        destination,
-        sound,
-    })
+    Some(Heard { case, source, destination, sound })
 }
 
 impl fmt::Display for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (from, to) = (self.source, self.destination);
         match &self.body {
-            Body::Tcp {
-                from: sport,
-                to: dport,
-                flags,
-            } => {
+            Body::Tcp { from: sport, to: dport, flags } => {
                 let names = [(SYN, "SYN"), (ACK, "ACK"), (FIN, "FIN"), (RST, "RST")];
-                let set: Vec<_> = names
-                    .iter()
-                    .filter(|(bit, _)| flags & bit != 0)
-                    .map(|(_, name)| *name)
-                    .collect();
-                let set = if set.is_empty() {
-                    "no flags".to_owned()
-                } else {
-                    set.join("+")
-                };
+                let set: Vec<_> = names.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, name)| *name).collect();
+                let set = if set.is_empty() { "no flags".to_owned() } else { set.join("+") };
                 write!(f, "TCP {set} {from}:{sport} > {to}:{dport}")?;
             }
-            Body::Udp {
-                from: sport,
-                to: dport,
-            } => write!(f, "UDP {from}:{sport} > {to}:{dport}")?,
+            Body::Udp { from: sport, to: dport } => write!(f, "UDP {from}:{sport} > {to}:{dport}")?,
             Body::Echo => write!(f, "echo request {from} > {to}")?,
             Body::EchoReply => write!(f, "echo reply {from} > {to}")?,
             Body::Icmp { kind, code, .. } => write!(f, "ICMP {kind}/{code} {from} > {to}")?,
-            Body::Error {
-                kind, code, about, ..
-            } => write!(f, "ICMP {kind}/{code} {from} > {to} about {about}")?,
+            Body::Error { kind, code, about, .. } => write!(f, "ICMP {kind}/{code} {from} > {to} about {about}")?,
             Body::Other(protocol) => write!(f, "protocol {protocol} {from} > {to}")?,
         }
         match self.shape {

@@ -4,12 +4,13 @@
 //! ones before: rate limits are full, and nothing is established. Within a batch the expected verdicts say how many
 //! cases may draw on the same limit.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use netfw::policy::{Answer, Moment, Verdict};
 
 use crate::case::{Case, From, Seen, Setup, Spot, Word};
 use crate::lab::{Event, Lab};
+use crate::wire::{Mood, Moods};
 use crate::packet::{ACK, Body, Heard, Live, Packet, RST, SYN, Sound, tag};
 use crate::site::Site;
 use crate::{oracle, verdict};
@@ -47,8 +48,10 @@ fn batches<'a>(site: &Site, moment: &Moment, cases: &'a [Case]) -> Vec<Vec<(Answ
             Verdict::Refused => 4 * SHARE,
             Verdict::Delivered => SHARE,
         };
+        let over = |case: &Case| matches!(case.setup, Setup::Over(..));
         let fits = |(counts, list): &(HashMap<String, usize>, Vec<_>)| {
-            list.len() < BATCH && counts.get(&expected.reason).is_none_or(|count| *count < share)
+            let alike = list.iter().all(|(_, other): &(Answer, &Case)| over(other) == over(case));
+            alike && list.len() < BATCH && counts.get(&expected.reason).is_none_or(|count| *count < share)
         };
         let at = batches.iter().position(fits).unwrap_or_else(|| {
             batches.push((HashMap::new(), Vec::new()));
@@ -63,83 +66,73 @@ fn batches<'a>(site: &Site, moment: &Moment, cases: &'a [Case]) -> Vec<Vec<(Answ
 /// Runs `cases` at once and says what was seen of each, in their order.
 pub(crate) fn batch(lab: &mut Lab, cases: &[&Case]) -> Vec<Seen> {
     let live = lab.number(cases.len());
-    let mut quiet = HashSet::new();
-    for (number, case) in live.clone().zip(cases) {
-        if !matches!(case.setup, Setup::Nothing) {
-            quiet.insert(number);
-        }
+    let numbers = set_up(lab, cases, &live);
+    let over = cases.iter().any(|case| matches!(case.setup, Setup::Over(..)));
+    if over {
+        lab.close_sessions();
     }
-    let numbers = set_up(lab, cases, &live, &quiet);
-    let quiet = HashSet::new();
+    let kept = live.clone().zip(cases).filter(|(_, case)| matches!(case.setup, Setup::Keep));
+    let moods: Moods = kept.map(|(number, _)| (number, Mood::HangsNothingUp)).collect();
     let mut seen = vec![Seen::default(); cases.len()];
-    for (at, case) in cases.iter().enumerate() {
-        let number = live.start + u16::try_from(at).unwrap();
-        send(lab, case, number, numbers.get(&number).copied());
+    for (at, (number, case)) in live.clone().zip(cases).enumerate() {
+        let packets = match (&case.packet.body, numbers.get(&number)) {
+            (Body::Tcp { .. }, Some(numbers)) => case.packet.segment(number, *numbers),
+            _ => case.packet.bytes(number),
+        };
+        seen[at].words.extend(lab.emit(&case.from, &packets));
         if at % BREATH == BREATH - 1 {
-            let events = lab.hear(&live, &quiet);
+            let events = lab.hear(&live, &moods);
             note(&events, cases, &live, &mut seen);
         }
     }
-    let events = lab.settle(&live, &quiet);
+    let events = lab.settle(&live, &moods);
     note(&events, cases, &live, &mut seen);
     for inside in &mut lab.insides {
         inside.hang_up();
     }
+    if over {
+        lab.fill_sessions();
+    }
     seen
 }
 
-/// Does what goes before the packets; returns the sequence numbers that a packet within a connection needs.
-fn set_up(lab: &mut Lab, cases: &[&Case], live: &Live, quiet: &HashSet<u16>) -> HashMap<u16, (u32, u32)> {
-    if quiet.is_empty() {
+/// Does what goes before the packets; returns the sequence numbers that a segment within a connection needs.
+fn set_up(lab: &mut Lab, cases: &[&Case], live: &Live) -> HashMap<u16, (u32, u32)> {
+    let before: Vec<_> = live
+        .clone()
+        .zip(cases)
+        .filter_map(|(number, case)| case.before().map(|(from, packet)| (number, from, packet)))
+        .collect();
+    if before.is_empty() {
         return HashMap::new();
     }
-    let each = || live.clone().zip(cases);
-    for (number, case) in each() {
-        match &case.setup {
-            Setup::Nothing => {}
-            Setup::Connected => emit(lab, case, opening(&case.packet).bytes(number)),
-            Setup::Asked { inside, via, packet } => {
-                for bytes in packet.bytes(number) {
-                    let _ = lab.insides[*inside].speak(*via, &bytes);
-                }
-            }
-        }
+    let mood = |from: &From| match from {
+        From::Inside { .. } => Mood::AnswersNothing,
+        From::Wire { .. } => Mood::HangsNothingUp,
+    };
+    let moods: Moods = before.iter().map(|(number, from, _)| (*number, mood(from))).collect();
+    for (number, from, packet) in &before {
+        lab.emit(from, &packet.bytes(*number));
     }
-    let events = lab.settle(live, quiet);
+    let events = lab.settle(live, &moods);
     let mut numbers = HashMap::new();
-    for (number, case) in each() {
-        match case.setup {
-            Setup::Nothing => {}
-            // What the box accepts is acknowledged; then the packet is the next.
-            Setup::Connected => {
-                if let Some((sequence, acknowledged)) = accepted(&events, number) {
-                    let next = (acknowledged, sequence.wrapping_add(1));
-                    let mut third = opening(&case.packet);
-                    if let Body::Tcp { flags, .. } = &mut third.body {
-                        *flags = ACK;
-                    }
-                    let bytes = third.bare_segment(number, next);
-                    emit(lab, case, bytes);
-                    numbers.insert(number, next);
-                }
+    for (number, from, packet) in before {
+        if let From::Inside { .. } = from {
+            // An answer to what the box asked acknowledges the box's first number.
+            numbers.insert(number, (tag(number) + 8, tag(number) + 1));
+        } else if let Some((sequence, acknowledged)) = accepted(&events, number) {
+            // What is accepted is acknowledged; the case's packet is the next.
+            let next = (acknowledged, sequence.wrapping_add(1));
+            let mut third = packet.clone();
+            if let Body::Tcp { flags, .. } = &mut third.body {
+                *flags = ACK;
             }
-            // An answer to what the box asked: it acknowledges the box's first number.
-            Setup::Asked { .. } => {
-                numbers.insert(number, (tag(number) + 8, tag(number) + 1));
-            }
+            lab.emit(from, &third.bare_segment(number, next));
+            numbers.insert(number, next);
         }
     }
-    lab.settle(live, quiet);
+    lab.settle(live, &moods);
     numbers
-}
-
-/// The first segment of the connection that `packet` is part of.
-fn opening(packet: &Packet) -> Packet {
-    let mut opening = packet.clone();
-    if let Body::Tcp { flags, .. } = &mut opening.body {
-        *flags = SYN;
-    }
-    opening
 }
 
 fn accepted(events: &[Event], number: u16) -> Option<(u32, u32)> {
@@ -147,50 +140,12 @@ fn accepted(events: &[Event], number: u16) -> Option<(u32, u32)> {
         Event::Wire(_, arrival) => Some(&arrival.heard),
         Event::Inside(..) => None,
     });
-    heard
-        .filter(|heard| heard.case == number)
-        .find_map(|heard| match heard.sound {
-            Sound::Tcp {
-                flags,
-                sequence,
-                acknowledged,
-                ..
-            } if flags & (SYN | ACK) == SYN | ACK => Some((sequence, acknowledged)),
-            _ => None,
-        })
-}
-
-fn send(lab: &Lab, case: &Case, number: u16, numbers: Option<(u32, u32)>) {
-    let bytes = match (&case.packet.body, numbers) {
-        (Body::Tcp { .. }, Some(numbers)) => case.packet.segment(number, numbers),
-        _ => case.packet.bytes(number),
-    };
-    emit(lab, case, bytes);
-}
-
-fn emit(lab: &Lab, case: &Case, packets: Vec<Vec<u8>>) {
-    for bytes in packets {
-        match &case.from {
-            From::Wire {
-                wire,
-                station,
-                to,
-                astray: false,
-                ..
-            } => lab.wires[*wire].send(*station, *to, &bytes),
-            From::Wire {
-                wire,
-                station,
-                to,
-                astray: true,
-                ..
-            } => lab.wires[*wire].send_astray(*station, *to, &bytes),
-            // The kernel tells whoever sends that the rules forbid it (EPERM); silence on the wire is what counts.
-            From::Inside { inside, via } => {
-                let _ = lab.insides[*inside].speak(*via, &bytes);
-            }
+    heard.filter(|heard| heard.case == number).find_map(|heard| match heard.sound {
+        Sound::Tcp { flags, sequence, acknowledged, .. } if flags & (SYN | ACK) == SYN | ACK => {
+            Some((sequence, acknowledged))
         }
-    }
+        _ => None,
+    })
 }
 
 fn note(events: &[Event], cases: &[&Case], live: &Live, seen: &mut [Seen]) {
@@ -225,15 +180,9 @@ fn to_sender(case: &Case, heard: &Heard) -> bool {
 /// Whether this is the packet of the case, and not an answer to it or what followed.
 fn itself(case: &Case, heard: &Heard) -> bool {
     match (&case.packet.body, &heard.sound) {
-        (
-            Body::Tcp { from, to, flags },
-            Sound::Tcp {
-                from: source,
-                to: port,
-                flags: came,
-                ..
-            },
-        ) => (from, to, flags) == (source, port, came),
+        (Body::Tcp { from, to, flags }, Sound::Tcp { from: source, to: port, flags: came, .. }) => {
+            (from, to, flags) == (source, port, came)
+        }
         (Body::Udp { .. }, Sound::Udp { answer, .. }) => !answer,
         (Body::Echo, Sound::Echo) | (Body::EchoReply, Sound::EchoReply) => true,
         (Body::Icmp { kind, .. } | Body::Error { kind, .. }, Sound::Icmp { kind: came, .. }) => kind == came,

@@ -7,8 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use netfw::model::{
-    Addressing, Endpoint, Host as Name, Ipv6, Limits, Network, Opening, Port, PortName, Protocol, Service,
-    Uplink,
+    Addressing, Endpoint, Host as Name, Ipv6, Limits, Network, Opening, Port, PortName, Protocol, Service, Uplink,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -65,6 +64,20 @@ impl Site {
         ports.flat_map(|port| port.remote.iter().map(|opening| (port.name.clone(), *opening)))
     }
 
+    /// A packet to a service address as the instrument sees it; any other as it is.
+    pub(crate) fn translated(&self, packet: &Packet) -> Packet {
+        let mut packet = packet.clone();
+        for (nth, port) in self.network.ports.iter().enumerate() {
+            let pair = self.network.session_pair(nth);
+            if pair.is_some_and(|(_, inner)| packet.destination == inner.addr()) {
+                packet.source = port.address.addr().into();
+                packet.destination = port.instrument.into();
+                return packet;
+            }
+        }
+        packet
+    }
+
     /// The nth host's address on the uplink's network.
     pub(crate) fn lan(&self, number: u32) -> Ipv4Addr {
         (u32::from(self.address.network()) + number).into()
@@ -96,12 +109,7 @@ impl Site {
         Packet::new(
             Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1),
             Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1),
-            Body::Icmp {
-                kind: 134,
-                code: 0,
-                rest: [64, 0, 0x07, 0x08],
-                payload,
-            },
+            Body::Icmp { kind: 134, code: 0, rest: [64, 0, 0x07, 0x08], payload },
         )
     }
 
@@ -148,91 +156,60 @@ pub(crate) fn prefix(network: Ipv6Addr) -> Vec<u8> {
 /// The address a card makes of its station (RFC 4291 §2.5.1).
 pub(crate) fn link_local(station: Station) -> Ipv6Addr {
     let [a, b, c, d, e, f] = station.map(u16::from);
-    Ipv6Addr::new(
-        0xfe80,
-        0,
-        0,
-        0,
-        (a ^ 2) << 8 | b,
-        c << 8 | 0xff,
-        0xfe00 | d,
-        e << 8 | f,
-    )
+    Ipv6Addr::new(0xfe80, 0, 0, 0, (a ^ 2) << 8 | b, c << 8 | 0xff, 0xfe00 | d, e << 8 | f)
 }
 
 fn sites(seed: u64, vlans: bool) -> impl Strategy<Value = Site> {
-    let lans = select(vec![
-        "10.9.0.2/24",
-        "172.20.16.2/20",
-        "192.168.7.2/24",
-        "10.64.0.2/10",
-    ]);
-    (
-        lans,
-        any::<bool>(),
-        ipv6(),
-        prop::option::of(2_u16..4094),
-        0..=2_usize,
-    )
+    let lans = select(vec!["10.9.0.2/24", "172.20.16.2/20", "192.168.7.2/24", "10.64.0.2/10"]);
+    (lans, any::<bool>(), ipv6(), prop::option::of(2_u16..4094), 0..=2_usize)
         .prop_flat_map(move |(lan, dhcp, ipv6, vlan, dns)| {
             let address: Ipv4Net = lan.parse().unwrap();
             (
                 Just((address, dhcp, ipv6, vlan, dns)),
                 prop::collection::vec(port(), 1..=4),
-                endpoints(address),
+                endpoints(address, ipv6),
                 prop::option::weighted(0.8, select(vec!["100.64.7.0/24", "198.18.0.0/28"])),
                 any::<u8>(),
             )
         })
-        .prop_map(
-            move |((address, dhcp, ipv6, vlan, dns), ports, endpoints, sessions, open)| {
-                let lan = |number: u32| Ipv4Addr::from(u32::from(address.network()) + number);
-                let uplink = Uplink {
-                    nic: format!("mac:{}", text(card(0))).parse().unwrap(),
-                    vlan: vlan.filter(|_| vlans).map(|number| number.try_into().unwrap()),
-                    mtu: None,
-                    addressing: if dhcp {
-                        Addressing::Dhcp
-                    } else {
-                        Addressing::Static {
-                            address,
-                            gateway: Some(lan(1)),
-                        }
-                    },
-                    ipv6,
-                    dns: [IpAddr::from(lan(3)), IpAddr::from(INTERNET)][..dns].to_vec(),
-                    search: Vec::new(),
-                };
-                let ports = ports.into_iter().enumerate().map(|(nth, mut port)| {
-                    // Nothing can be opened where there are no addresses for it.
-                    port.remote.retain(|_| sessions.is_some());
-                    port.finish(nth + 1)
-                });
-                let ports = ports.collect();
-                let network = Network::new(
-                    uplink,
-                    ports,
-                    endpoints,
-                    sessions.map(|prefix| prefix.parse().unwrap()),
-                )
-                .unwrap();
-                let resolved = network.endpoints.iter().enumerate();
-                let resolved = resolved.filter(|(_, endpoint)| matches!(endpoint.host, Name::Name(_)));
-                let resolved = resolved.map(|(nth, _)| (nth, lan(10).into())).collect();
-                let ports = network.ports.iter().enumerate();
-                let sessions = ports.filter(|(nth, port)| {
-                    network.sessions.is_some() && !port.remote.is_empty() && open & (1 << nth) != 0
-                });
-                let sessions = sessions.map(|(nth, _)| nth).collect();
-                Site {
-                    seed,
-                    address,
-                    resolved,
-                    sessions,
-                    network,
-                }
-            },
-        )
+        .prop_map(move |((address, dhcp, ipv6, vlan, dns), ports, endpoints, sessions, open)| {
+            let lan = |number: u32| Ipv4Addr::from(u32::from(address.network()) + number);
+            let uplink = Uplink {
+                nic: format!("mac:{}", text(card(0))).parse().unwrap(),
+                vlan: vlan.filter(|_| vlans).map(|number| number.try_into().unwrap()),
+                mtu: None,
+                addressing: if dhcp {
+                    Addressing::Dhcp
+                } else {
+                    Addressing::Static { address, gateway: Some(lan(1)) }
+                },
+                ipv6,
+                dns: name_servers(lan(3), ipv6, dns),
+                search: Vec::new(),
+            };
+            let ports = ports.into_iter().enumerate().map(|(nth, mut port)| {
+                // Nothing can be opened where there are no addresses for it.
+                port.remote.retain(|_| sessions.is_some());
+                port.finish(nth + 1)
+            });
+            let ports = ports.collect();
+            let network =
+                Network::new(uplink, ports, endpoints, sessions.map(|prefix| prefix.parse().unwrap())).unwrap();
+            let resolved = network.endpoints.iter().enumerate();
+            let resolved = resolved.filter(|(_, endpoint)| matches!(endpoint.host, Name::Name(_)));
+            let resolved = resolved.map(|(nth, _)| (nth, lan(10).into())).collect();
+            let ports = network.ports.iter().enumerate();
+            let sessions = ports.filter(|(nth, port)| {
+                network.sessions.is_some() && !port.remote.is_empty() && open & (1 << nth) != 0
+            });
+            let sessions = sessions.map(|(nth, _)| nth).collect();
+            Site { seed, address, resolved, sessions, network }
+        })
+}
+
+fn name_servers(first: Ipv4Addr, ipv6: Ipv6, number: usize) -> Vec<IpAddr> {
+    let second = if ipv6 == Ipv6::Off { INTERNET.into() } else { Site::lan6(3).into() };
+    [IpAddr::from(first), second][..number].to_vec()
 }
 
 fn ipv6() -> impl Strategy<Value = Ipv6> {
@@ -247,13 +224,16 @@ fn ipv6() -> impl Strategy<Value = Ipv6> {
     ])
 }
 
-fn endpoints(lan: Ipv4Net) -> impl Strategy<Value = Vec<Endpoint>> {
+fn endpoints(lan: Ipv4Net, ipv6: Ipv6) -> impl Strategy<Value = Vec<Endpoint>> {
     let centre = Ipv4Addr::from(u32::from(lan.network()) + 10);
-    let hosts = vec![
+    let mut hosts = vec![
         Name::Ip(centre.into()),
         Name::Ip(INTERNET.into()),
         Name::Name("centre.example".to_owned()),
     ];
+    if ipv6 != Ipv6::Off {
+        hosts.push(Name::Ip(Site::lan6(10).into()));
+    }
     let endpoint = (select(hosts), protocol(), select(vec![443_u16, 8443, 1194, 53]));
     prop::collection::vec(endpoint, 1..=4).prop_map(|endpoints| {
         let mut endpoints: Vec<_> = endpoints
@@ -302,11 +282,7 @@ impl Draft {
                 .into_iter()
                 .map(|(name, protocol, port)| Service { name, protocol, port })
                 .collect(),
-            remote: self
-                .remote
-                .into_iter()
-                .map(|(protocol, port)| Opening { protocol, port })
-                .collect(),
+            remote: self.remote.into_iter().map(|(protocol, port)| Opening { protocol, port }).collect(),
             limits: self.limits,
         }
     }
@@ -321,21 +297,14 @@ fn port() -> impl Strategy<Value = Draft> {
         ("192.168.99.1/29", [192, 168, 99, 6]),
         ("172.31.0.1/16", [172, 31, 200, 7]),
     ]);
-    let services = vec![
-        ("ingest", Tcp, 8443),
-        ("page", Tcp, 443),
-        ("ntp", Udp, 123),
-        ("log", Udp, 514),
-    ];
+    let services = vec![("ingest", Tcp, 8443), ("page", Tcp, 443), ("ntp", Udp, 123), ("log", Udp, 514)];
     let remote = vec![(Tcp, 22), (Tcp, 5900), (Udp, 161), (Udp, 8443)];
     let limits = (20_u32..100, 20_u32..100, 500_u32..5000);
-    let limits = limits.prop_map(
-        |(connections, connections_per_second, packets_per_second)| Limits {
-            connections,
-            connections_per_second,
-            packets_per_second,
-        },
-    );
+    let limits = limits.prop_map(|(connections, connections_per_second, packets_per_second)| Limits {
+        connections,
+        connections_per_second,
+        packets_per_second,
+    });
     (
         places,
         any::<bool>(),
@@ -344,17 +313,15 @@ fn port() -> impl Strategy<Value = Draft> {
         subsequence(remote, 0..=4),
         limits,
     )
-        .prop_map(
-            |((address, instrument), dhcp, pinned, services, remote, limits)| Draft {
-                address,
-                instrument,
-                dhcp,
-                pinned,
-                services,
-                remote,
-                limits,
-            },
-        )
+        .prop_map(|((address, instrument), dhcp, pinned, services, remote, limits)| Draft {
+            address,
+            instrument,
+            dhcp,
+            pinned,
+            services,
+            remote,
+            limits,
+        })
 }
 
 pub(crate) fn text(station: Station) -> String {
@@ -363,45 +330,19 @@ pub(crate) fn text(station: Station) -> String {
 
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Network {
-            uplink,
-            ports,
-            endpoints,
-            ..
-        } = &self.network;
+        let Network { uplink, ports, endpoints, .. } = &self.network;
         write!(f, "MATRIX_SEED={}: uplink {} ", self.seed, self.address)?;
-        f.write_str(if uplink.addressing == Addressing::Dhcp {
-            "by DHCP"
-        } else {
-            "static"
-        })?;
+        f.write_str(if uplink.addressing == Addressing::Dhcp { "by DHCP" } else { "static" })?;
         if let Some(vlan) = uplink.vlan {
             write!(f, ", VLAN {vlan}")?;
         }
-        write!(
-            f,
-            ", IPv6 {:?}, {} name servers, {} endpoints",
-            uplink.ipv6,
-            uplink.dns.len(),
-            endpoints.len()
-        )?;
+        write!(f, ", IPv6 {:?}, {} name servers, {} endpoints", uplink.ipv6, uplink.dns.len(), endpoints.len())?;
         for (nth, port) in ports.iter().enumerate() {
-            let open = if self.sessions.contains(&nth) {
-                ", session open"
-            } else {
-                ""
-            };
+            let open = if self.sessions.contains(&nth) { ", session open" } else { "" };
             let pinned = if port.mac.is_some() { ", pinned" } else { "" };
             let dhcp = if port.dhcp { ", DHCP" } else { "" };
             let services: Vec<_> = port.services.iter().map(|service| service.name).collect();
-            write!(
-                f,
-                "; {} {} for {} ({}{dhcp}{pinned}{open})",
-                port.name,
-                port.address,
-                port.instrument,
-                services.join(" ")
-            )?;
+            write!(f, "; {} {} for {} ({}{dhcp}{pinned}{open})", port.name, port.address, port.instrument, services.join(" "))?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! writer's time (`drivers/net/tun.c`, `tun_get_user`). Hosts answer what real ones would: ARP and neighbour discovery
 //! for their own addresses, connections, datagrams and pings; and they hang up connections they never asked for.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
@@ -50,6 +51,18 @@ pub(crate) struct Wire {
     /// Whose ARP answers came.
     pub(crate) arp: Vec<(Ipv4Addr, Station)>,
 }
+
+/// How hosts behave towards a case, when not as usual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// They answer nothing.
+    AnswersNothing,
+    /// They keep connections they did not ask for.
+    HangsNothingUp,
+}
+
+/// Cases with a mood of their own.
+pub(crate) type Moods = HashMap<u16, Mood>;
 
 /// A packet of a case that came out of the box: to whom, and what.
 #[derive(Debug, Clone)]
@@ -140,15 +153,14 @@ impl Wire {
         }
     }
 
-    /// Takes everything that has come, answers as the hosts would, and returns what belongs to cases. A host is
-    /// quiet to the cases that `quiet` names.
-    pub(crate) fn take(&mut self, live: &Live, quiet: impl Fn(u16) -> bool) -> Vec<Arrival> {
+    /// Takes everything that has come, answers as the hosts would, and returns what belongs to cases.
+    pub(crate) fn take(&mut self, live: &Live, moods: &Moods) -> Vec<Arrival> {
         let mut arrivals = Vec::new();
         let mut buffer = [0; 10_000];
         loop {
             match (&self.file).read(&mut buffer) {
                 Ok(0) => return arrivals,
-                Ok(length) => arrivals.extend(self.frame(&buffer[..length], live, &quiet)),
+                Ok(length) => arrivals.extend(self.frame(&buffer[..length], live, moods)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return arrivals,
                 // A card that is off has nothing to read.
                 Err(error) if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
@@ -159,9 +171,9 @@ impl Wire {
         }
     }
 
-    fn frame(&mut self, frame: &[u8], live: &Live, quiet: impl Fn(u16) -> bool) -> Option<Arrival> {
+    fn frame(&mut self, frame: &[u8], live: &Live, moods: &Moods) -> Option<Arrival> {
         if self.cable == Cable::Packets {
-            return self.ip(self.hosts[0].station, frame, live, quiet);
+            return self.ip(self.hosts[0].station, frame, live, moods);
         }
         let to: Station = frame.get(..6)?.try_into().ok()?;
         let short = |at: usize| Some(u16::from_be_bytes(frame.get(at..at + 2)?.try_into().ok()?));
@@ -170,15 +182,14 @@ impl Wire {
             kind => (None, kind, &frame[14..]),
         };
         if vlan != self.vlan {
-            self.strays
-                .push(format!("a frame of VLAN {vlan:?}, type {kind:04x}"));
+            self.strays.push(format!("a frame of VLAN {vlan:?}, type {kind:04x}"));
             return None;
         }
         match kind {
             ARP => {
                 self.arp_came(content);
             }
-            IPV4 | IPV6 => return self.ip(to, content, live, quiet),
+            IPV4 | IPV6 => return self.ip(to, content, live, moods),
             other => self.strays.push(format!("a frame of type {other:04x}")),
         }
         None
@@ -192,10 +203,7 @@ impl Wire {
         let station: Station = content.get(8..14)?.try_into().ok()?;
         match content.get(7)? {
             1 => {
-                let host = self
-                    .hosts
-                    .iter()
-                    .find(|host| host.addresses.contains(&wanted.into()))?;
+                let host = self.hosts.iter().find(|host| host.addresses.contains(&wanted.into()))?;
                 self.arp((host.station, wanted), (station, sender), true);
             }
             _ => self.arp.push((sender, station)),
@@ -208,7 +216,7 @@ impl Wire {
         to: Station,
         content: &[u8],
         live: &Live,
-        quiet: impl Fn(u16) -> bool,
+        moods: &Moods,
     ) -> Option<Arrival> {
         let Some(heard) = packet::read(content, live) else {
             self.other(content);
@@ -217,9 +225,11 @@ impl Wire {
         let host = self.hosts.iter().find(|host| host.station == to);
         if let Some(host) = host
             && (host.routes || host.addresses.contains(&heard.destination))
-            && !quiet(heard.case)
         {
-            let answers = Packet::answer(&heard).or_else(|| Packet::hang_up(&heard));
+            let mood = moods.get(&heard.case);
+            let answers = (mood != Some(&Mood::AnswersNothing)).then(|| Packet::answer(&heard)).flatten();
+            let hang_ups = || (mood != Some(&Mood::HangsNothingUp)).then(|| Packet::hang_up(&heard)).flatten();
+            let answers = answers.or_else(hang_ups);
             for answer in answers.into_iter().flatten() {
                 self.send(host.station, self.station, &answer);
             }
@@ -237,9 +247,7 @@ impl Wire {
             .flatten()
             .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok())
             .map(|bytes| IpAddr::from(std::net::Ipv6Addr::from(bytes)));
-        let asker = content
-            .get(8..24)
-            .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+        let asker = content.get(8..24).and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
         match (solicited, asker) {
             // From nobody: the box makes sure that its own address is free (RFC 4862 §5.4).
             (Some(_), Some(asker)) if asker == [0; 16] => {}
@@ -262,11 +270,7 @@ impl Wire {
                 }
             }
             _ => {
-                let bytes: Vec<_> = content
-                    .iter()
-                    .take(64)
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect();
+                let bytes: Vec<_> = content.iter().take(64).map(|byte| format!("{byte:02x}")).collect();
                 self.strays.push(format!("packet {}", bytes.concat()));
             }
         }

@@ -4,9 +4,9 @@ use std::net::Ipv4Addr;
 
 use netfw::model::{Host, Protocol};
 
-use super::{Cases, FEW, Probe, STRAY, UNASKED, addressed, everything, to_card, unasked};
-use crate::case::{From, ROOT, Setup, UPLINK};
-use crate::packet::{ACK, Body, FIN, Packet, RST, SYN};
+use super::{Cases, FEW, Probe, STRAY, UNASKED, addressed, everything, to_card, too_large, unasked};
+use crate::case::{From, ROOT, UPLINK};
+use crate::packet::{ACK, Body, Packet, RST, SYN};
 use crate::site::{ENGINEER, INTERNET, Site, TUNNEL_END, station};
 
 pub(super) fn add(cases: &mut Cases, site: &Site) {
@@ -21,13 +21,7 @@ pub(super) fn add(cases: &mut Cases, site: &Site) {
     let stranger = to_card(UPLINK, "stranger", station(0, 20));
     for destination in elsewhere(site) {
         let from = addressed(&stranger, destination, site.address.broadcast());
-        cases.try_all(
-            "the hospital through the box",
-            &from,
-            site.lan(20),
-            destination,
-            &FEW,
-        );
+        cases.try_all("the hospital through the box", &from, site.lan(20), destination, &FEW);
     }
     for source in spoofed(site) {
         cases.try_all("a spoofed source", &stranger, source, own, &FEW);
@@ -48,23 +42,14 @@ pub(super) fn add(cases: &mut Cases, site: &Site) {
         astray: true,
     };
     cases.try_all("another VLAN", &astray, site.lan(20), own, &everything());
-    cases.in_pieces(
-        &stranger,
-        site.lan(20),
-        own,
-        &[Probe::Tcp(8443, SYN), Probe::Udp(514), Probe::Echo],
-    );
+    cases.in_pieces(&stranger, site.lan(20), own, &[Probe::Tcp(8443, SYN), Probe::Udp(514), Probe::Echo]);
     let strays: Vec<_> = STRAY.iter().map(|flags| Probe::Tcp(8443, *flags)).collect();
     cases.try_all("out of nothing", &stranger, site.lan(20), own, &strays);
     for (kind, code) in UNASKED {
         let packet = unasked(kind, code, site.lan(1), own, cases.own_port());
         cases.push("ICMP nobody asked for", &router, packet);
     }
-    cases.push(
-        "ICMP nobody asked for",
-        &router,
-        Packet::new(site.lan(1), own, Body::EchoReply),
-    );
+    cases.push("ICMP nobody asked for", &router, Packet::new(site.lan(1), own, Body::EchoReply));
     dhcp(cases, site);
     answers(cases, site);
 }
@@ -84,10 +69,7 @@ fn elsewhere(site: &Site) -> Vec<Ipv4Addr> {
     for (nth, port) in site.network.ports.iter().enumerate() {
         list.extend([port.address.addr(), port.instrument]);
         let pair = site.network.session_pair(nth);
-        list.extend(
-            pair.into_iter()
-                .flat_map(|(outer, inner)| [outer.addr(), inner.addr()]),
-        );
+        list.extend(pair.into_iter().flat_map(|(outer, inner)| [outer.addr(), inner.addr()]));
     }
     list.sort_unstable();
     list.dedup();
@@ -106,13 +88,9 @@ fn spoofed(site: &Site) -> Vec<Ipv4Addr> {
         TUNNEL_END,
         ENGINEER,
     ];
-    list.extend(
-        site.network
-            .ports
-            .iter()
-            .enumerate()
-            .filter_map(|(nth, _)| site.network.session_pair(nth).map(|(_, inner)| inner.addr())),
-    );
+    list.extend(site.network.ports.iter().enumerate().filter_map(|(nth, _)| {
+        site.network.session_pair(nth).map(|(_, inner)| inner.addr())
+    }));
     list
 }
 
@@ -123,11 +101,7 @@ fn dhcp(cases: &mut Cases, site: &Site) {
         for destination in [own, Ipv4Addr::BROADCAST, site.address.broadcast(), site.lan(21)] {
             for (source, to) in [(67, 68), (68, 67), (67, 67), (68, 68), (4011, 68), (67, 69)] {
                 let from = addressed(&from, destination, site.address.broadcast());
-                let packet = Packet::new(
-                    site.lan(number.into()),
-                    destination,
-                    Body::Udp { from: source, to },
-                );
+                let packet = Packet::new(site.lan(number.into()), destination, Body::Udp { from: source, to });
                 cases.push("DHCP", &from, packet);
             }
         }
@@ -137,25 +111,14 @@ fn dhcp(cases: &mut Cases, site: &Site) {
 /// What comes back when the box has asked, from whom it asked and from others.
 fn answers(cases: &mut Cases, site: &Site) {
     let own = site.address.addr();
-    let endpoints = site
-        .network
-        .endpoints
-        .iter()
-        .enumerate()
-        .filter_map(|(nth, endpoint)| {
-            let resolved = site
-                .resolved
-                .iter()
-                .find(|(at, _)| *at == nth)
-                .map(|(_, address)| *address);
-            match (&endpoint.host, resolved) {
-                (Host::Ip(std::net::IpAddr::V4(address)), _) => {
-                    Some((*address, endpoint.protocol, endpoint.port))
-                }
-                (_, Some(std::net::IpAddr::V4(address))) => Some((address, endpoint.protocol, endpoint.port)),
-                _ => None,
-            }
-        });
+    let endpoints = site.network.endpoints.iter().enumerate().filter_map(|(nth, endpoint)| {
+        let resolved = site.resolved.iter().find(|(at, _)| *at == nth).map(|(_, address)| *address);
+        match (&endpoint.host, resolved) {
+            (Host::Ip(std::net::IpAddr::V4(address)), _) => Some((*address, endpoint.protocol, endpoint.port)),
+            (_, Some(std::net::IpAddr::V4(address))) => Some((address, endpoint.protocol, endpoint.port)),
+            _ => None,
+        }
+    });
     let forbidden = [
         (site.lan(10), Protocol::Tcp, 9),
         (site.lan(20), Protocol::Tcp, 443),
@@ -171,73 +134,38 @@ fn answers(cases: &mut Cases, site: &Site) {
         let from = to_card(UPLINK, "who was asked", station(0, sender));
         let other = to_card(UPLINK, "who was not asked", station(0, 3));
         let router = to_card(UPLINK, "router", station(0, 1));
-        let bodies: Vec<fn(u16, u16) -> Body> = match protocol {
-            Protocol::Tcp => vec![
-                |from, to| Body::Tcp {
-                    from,
-                    to,
-                    flags: SYN | ACK,
-                },
-                |from, to| Body::Tcp {
-                    from,
-                    to,
-                    flags: RST | ACK,
-                },
-                |from, to| Body::Tcp {
-                    from,
-                    to,
-                    flags: FIN | ACK,
-                },
-            ],
-            Protocol::Udp => vec![|from, to| Body::Udp { from, to }],
+        let box_itself = From::Inside { inside: ROOT, via: address.into() };
+        let flags: &[u8] = match protocol {
+            Protocol::Tcp => &[SYN | ACK, RST | ACK],
+            Protocol::Udp => &[0],
         };
-        for (nth, body) in bodies.into_iter().enumerate() {
-            let setup = |cases: &Cases| {
-                (
-                    cases.own_port(),
-                    asked(own, address, protocol, cases.own_port(), port),
-                )
-            };
-            let (ours, before) = setup(cases);
-            let answer = Packet::new(address, own, body(port, ours));
-            // A FIN before the connection is open fits nothing.
-            if nth < 2 {
-                cases.push_after("an answer", &from, before, answer);
+        for flags in flags {
+            let question = question(own, cases.own_port(), address, protocol, port);
+            let mut answer = question.reversed();
+            if let Body::Tcp { flags: of_answer, .. } = &mut answer.body {
+                *of_answer = *flags;
             }
-            let (ours, before) = setup(cases);
-            let answer = Packet::new(site.lan(3), own, body(port, ours));
-            cases.push_after("an answer from another", &other, before, answer);
+            cases.push_after("an answer", (&box_itself, question.clone()), &from, answer.clone());
+            answer.source = site.lan(3).into();
+            cases.push_after("an answer from another", (&box_itself, question), &other, answer);
         }
         for (kind, code) in [(3, 4), (3, 1), (11, 0)] {
-            let ours = cases.own_port();
-            let before = asked(own, address, protocol, ours, port);
-            let Setup::Asked { packet, .. } = &before else {
-                unreachable!()
-            };
-            let body = Body::Error {
-                kind,
-                code,
-                rest: if code == 4 { [0, 0, 5, 0] } else { [0; 4] },
-                about: packet.clone(),
-            };
-            cases.push_after(
-                "an error about a connection",
-                &router,
-                before,
-                Packet::new(site.lan(1), own, body),
-            );
+            let question = question(own, cases.own_port(), address, protocol, port);
+            let mut error = too_large(&question, site.lan(1));
+            if let Body::Error { kind: of_error, code: in_error, rest, .. } = &mut error.body
+                && code != 4
+            {
+                (*of_error, *in_error, *rest) = (kind, code, [0; 4]);
+            }
+            cases.push_after("an error about a connection", (&box_itself, question), &router, error);
         }
     }
 }
 
-fn asked(own: Ipv4Addr, address: Ipv4Addr, protocol: Protocol, from: u16, to: u16) -> Setup {
+fn question(own: Ipv4Addr, from: u16, address: Ipv4Addr, protocol: Protocol, to: u16) -> Packet {
     let body = match protocol {
         Protocol::Tcp => Body::Tcp { from, to, flags: SYN },
         Protocol::Udp => Body::Udp { from, to },
     };
-    Setup::Asked {
-        inside: ROOT,
-        via: address.into(),
-        packet: Box::new(Packet::new(own, address, body)),
-    }
+    Packet::new(own, address, body)
 }

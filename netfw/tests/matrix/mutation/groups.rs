@@ -1,0 +1,102 @@
+//! Cases that try the same, run together with all rules in place, and the rules they touched.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::process::Command;
+
+use netfw::policy::Moment;
+use serde_json::Value;
+
+use super::tables::Key;
+use crate::case::{Case, From};
+use crate::inside::Inside;
+use crate::lab::Lab;
+use crate::site::Site;
+use crate::{oracle, run, verdict};
+
+/// Cases in a group: few enough for every limit.
+const SIZE: usize = 60;
+
+/// Some cases, and the rules whose counters they moved.
+pub(super) struct Group<'a> {
+    pub(super) cases: Vec<&'a Case>,
+    pub(super) touched: HashSet<Key>,
+    /// Which namespaces logged what.
+    pub(super) logged: BTreeSet<(usize, String)>,
+}
+
+impl Group<'_> {
+    /// Whether its packets can come to namespace `inside` at all.
+    pub(super) fn reaches(&self, inside: usize) -> bool {
+        let comes = |from: &From| match from {
+            From::Wire { wire, .. } => *wire == inside,
+            From::Inside { inside: here, .. } => *here == inside,
+        };
+        let case = self.cases[0];
+        let engineer = matches!(case.from, From::Wire { name: "engineer", .. });
+        comes(&case.from) || engineer || case.before().is_some_and(|(from, _)| comes(from))
+    }
+}
+
+/// Runs all cases in groups. With all rules in place each fares as the policy says.
+pub(super) fn groups<'a>(lab: &mut Lab, site: &Site, moment: &Moment, cases: &'a [Case]) -> Vec<Group<'a>> {
+    let mut sorted: BTreeMap<(String, &str), Vec<&Case>> = BTreeMap::new();
+    for case in cases {
+        let place = match &case.from {
+            From::Wire { wire, .. } => format!("wire {wire}"),
+            From::Inside { inside, .. } => format!("namespace {inside}"),
+        };
+        sorted.entry((place, case.what)).or_default().push(case);
+    }
+    let mut groups = Vec::new();
+    for cases in sorted.into_values().flat_map(|cases| cases.chunks(SIZE).map(<[_]>::to_vec).collect::<Vec<_>>()) {
+        lab.refresh(site);
+        self::logged(lab);
+        let before: Vec<_> = lab.insides.iter().map(counters).collect();
+        let seen = run::batch(lab, &cases);
+        for (case, seen) in cases.iter().zip(&seen) {
+            let expected = oracle::expected(site, moment, case);
+            if let Some(fault) = verdict::fault(site, case, &expected, seen) {
+                panic!("with all rules in place: {fault}");
+            }
+        }
+        let mut touched = HashSet::new();
+        for (nth, before) in before.iter().enumerate() {
+            for (rule, count) in counters(&lab.insides[nth]) {
+                if before.get(&rule) != Some(&count) {
+                    touched.insert((nth, rule.0, rule.1));
+                }
+            }
+        }
+        let logged = logged(lab);
+        groups.push(Group { cases, touched, logged });
+    }
+    // The smallest witness first.
+    groups.sort_by_key(|group| group.cases.len());
+    groups
+}
+
+/// What was logged since the last call, and in which namespace.
+pub(super) fn logged(lab: &Lab) -> BTreeSet<(usize, String)> {
+    let insides = lab.insides.iter().enumerate();
+    insides
+        .flat_map(|(nth, inside)| inside.netfilter.logged().into_iter().map(move |prefix| (nth, prefix)))
+        .collect()
+}
+
+/// What each rule of a namespace has counted, by its table and its place among that table's rules.
+fn counters(inside: &Inside) -> BTreeMap<(String, usize), u64> {
+    let listing = inside.namespace.run(|| Command::new("nft").args(["-j", "list", "ruleset"]).output());
+    let listing: Value = serde_json::from_slice(&listing.unwrap().unwrap().stdout).unwrap();
+    let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
+    let mut counters = BTreeMap::new();
+    for object in listing["nftables"].as_array().unwrap() {
+        let rule = &object["rule"];
+        let Some(table) = rule["table"].as_str() else { continue };
+        let nth = numbers.entry(table.to_owned()).or_default();
+        let statements = rule["expr"].as_array().into_iter().flatten();
+        let packets = statements.filter_map(|statement| statement["counter"]["packets"].as_u64()).sum();
+        counters.insert((table.to_owned(), *nth), packets);
+        *nth += 1;
+    }
+    counters
+}
