@@ -8,7 +8,7 @@ use rap_qemu::machine::{Card, Machine};
 
 use crate::random::Random;
 use crate::stranger::Strangers;
-use crate::{booted_with, fixed_uplink};
+use crate::{booted_with, deliver, fixed_uplink};
 
 /// Pulls between two times at which the box must have come to rest; there are 50 in all.
 const PULLS: [usize; 5] = [10; 5];
@@ -49,8 +49,7 @@ fn fifty_pulled_cables_lose_no_report_open_no_door_and_lengthen_no_packet() {
                 system.machine.console().tail(60)
             );
         }
-        let delivered = system.expect_delivered();
-        delivered.unwrap_or_else(|error| panic!("{error:#}"));
+        deliver(&system);
     }
     strangers.expect_nothing();
     let of_the_box = uplink

@@ -11,7 +11,7 @@ use rap_tests::system::System;
 
 use crate::ear::DOOR;
 use crate::stranger::Strangers;
-use crate::{debug_image, system_with};
+use crate::{debug_image, deliver, system_with};
 
 /// How long the box may take to follow.
 const FOLLOW: Duration = Duration::from_secs(60);
@@ -42,8 +42,9 @@ fn a_lease_that_ends_collides_or_moves_opens_nothing_and_is_got_over() {
     };
     system.lab.offer(Some(&PLAIN)).unwrap();
     let strangers = Strangers::around(&system.lab);
+    let before = system.machine.mark();
     system.boot().unwrap_or_else(|error| panic!("{error:#}"));
-    expect(&system, system.machine.mark(), ": up, 10.9.0.2/24");
+    expect(&system, before, ": up, 10.9.0.2/24");
 
     // It ends: nobody renews it.
     let before = system.machine.mark();
@@ -125,9 +126,4 @@ fn post(system: &mut System) {
     for number in 1..=2 {
         assert_eq!(system.agents.post(&system.lab, number, 1).unwrap(), 1);
     }
-}
-
-fn deliver(system: &System) {
-    let delivered = system.expect_delivered();
-    delivered.unwrap_or_else(|error| panic!("{error:#}"));
 }

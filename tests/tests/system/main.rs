@@ -59,6 +59,12 @@ fn booted_with(change: impl FnOnce(&mut Setup)) -> Option<System> {
     Some(system)
 }
 
+/// Waits until every report that was acknowledged is at the centre.
+fn deliver(system: &System) {
+    let delivered = system.expect_delivered();
+    delivered.unwrap_or_else(|error| panic!("{error:#}"));
+}
+
 /// [`SITE`] with the uplink's address fixed, and `more` lines for the uplink.
 fn fixed_uplink(more: &str) -> String {
     let fixed = format!("address = \"10.9.0.2/24\"\ngateway = \"10.9.0.1\"\ndns = [\"10.9.0.1\"]\n{more}");

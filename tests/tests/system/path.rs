@@ -9,7 +9,7 @@ use rap_qemu::lab::probe::Verdict;
 use rap_qemu::lab::{BOX, CENTRE_NAME, Capture, Host, Layout, port_nic};
 use rap_tests::system::System;
 
-use crate::booted_with;
+use crate::{booted_with, deliver};
 
 /// The largest packet the way to the centre carries.
 const NARROW: u16 = 1280;
@@ -100,11 +100,15 @@ fn a_path_that_is_silent_is_got_through(system: &mut System) {
                  add rule ip silence out icmp type destination-unreachable drop",
     );
     let seen = router.capture("lan0").unwrap();
+    let before = system.machine.mark();
     post_much(system);
     deliver(system);
     // Without finding out, the connection would have hung until the forwarder gave it up.
-    let gave_up = system.machine.console().first("not delivering");
-    assert_eq!(gave_up, None);
+    let gave_up = system
+        .machine
+        .console()
+        .wait_for_since(before, "not delivering", Duration::ZERO);
+    assert!(gave_up.is_err(), "{gave_up:?}");
     assert!(!told(&seen, BOX), "the router was not silent");
     assert!(longest(&seen) > NARROW, "nothing was too long to begin with");
     nft(&system.lab.hospital, "delete table ip silence");
@@ -158,11 +162,6 @@ fn forget_connections(system: &mut System) {
 fn post_much(system: &mut System) {
     system.agents.noise = 25_000;
     assert_eq!(system.agents.post(&system.lab, 1, 8).unwrap(), 8);
-}
-
-fn deliver(system: &System) {
-    let delivered = system.expect_delivered();
-    delivered.unwrap_or_else(|error| panic!("{error:#}"));
 }
 
 fn told(seen: &Capture, whom: Ipv4Addr) -> bool {
