@@ -2,7 +2,8 @@
 //!
 //! Invariants: a table is replaced as a whole in one transaction (`add table; delete table; add table …`), so it can
 //! be loaded any number of times and a broken one leaves the old in force; every rule counts and carries in its
-//! comment where in the description it comes from; every base chain drops what no rule accepts.
+//! comment where in the description it comes from; every base chain of [`TABLE`] drops what no rule accepts, and tells
+//! `nfnetlink_log` of some of it with a reason; those of [`SESSION_TABLE`] accept nothing, they mark and translate.
 
 mod part;
 mod port;
@@ -35,11 +36,11 @@ pub struct Table {
     pub name: &'static str,
     /// Its sets.
     pub sets: Vec<Set>,
-    /// Its base chains.
+    /// Its chains.
     pub chains: Vec<Chain>,
 }
 
-/// Where the kernel calls a base chain, and what becomes of a packet that no rule of it decides on.
+/// Where the kernel calls a chain, and what becomes of a packet that no rule of it decides on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hook {
     /// Everything that arrives, before connection tracking (priority raw, −300). Drops.
@@ -56,9 +57,14 @@ pub enum Hook {
     Redirect,
     /// New connections as they leave: whom they come from instead (nat, 100).
     Masquerade,
+    /// No hook: rules send here what is more than a limit allows. It is told of, and dropped: the end of a chain that
+    /// was gone to is the end of the base chain.
+    Limited,
+    /// No hook either: what fits no connection.
+    Stray,
 }
 
-/// A base chain.
+/// A chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
     /// Its hook, which also names it.
@@ -88,25 +94,38 @@ impl Hook {
             Self::Mark => "marking",
             Self::Redirect => "redirecting",
             Self::Masquerade => "masquerading",
+            Self::Limited => "limited",
+            Self::Stray => "stray",
         }
     }
 
-    fn place(self) -> (NfChainType, NfHook, i32) {
+    fn place(self) -> Option<(NfChainType, NfHook, i32)> {
         match self {
-            Self::Arrive => (NfChainType::Filter, NfHook::Prerouting, -300),
-            Self::Input => (NfChainType::Filter, NfHook::Input, 0),
-            Self::Forward => (NfChainType::Filter, NfHook::Forward, 0),
-            Self::Output => (NfChainType::Filter, NfHook::Output, 0),
-            Self::Mark => (NfChainType::Filter, NfHook::Forward, -10),
-            Self::Redirect => (NfChainType::NAT, NfHook::Prerouting, -100),
-            Self::Masquerade => (NfChainType::NAT, NfHook::Postrouting, 100),
+            Self::Arrive => Some((NfChainType::Filter, NfHook::Prerouting, -300)),
+            Self::Input => Some((NfChainType::Filter, NfHook::Input, 0)),
+            Self::Forward => Some((NfChainType::Filter, NfHook::Forward, 0)),
+            Self::Output => Some((NfChainType::Filter, NfHook::Output, 0)),
+            Self::Mark => Some((NfChainType::Filter, NfHook::Forward, -10)),
+            Self::Redirect => Some((NfChainType::NAT, NfHook::Prerouting, -100)),
+            Self::Masquerade => Some((NfChainType::NAT, NfHook::Postrouting, 100)),
+            Self::Limited | Self::Stray => None,
         }
     }
 
-    fn policy(self) -> NfChainPolicy {
+    fn policy(self) -> Option<NfChainPolicy> {
         match self {
-            Self::Arrive | Self::Input | Self::Forward | Self::Output => NfChainPolicy::Drop,
-            Self::Mark | Self::Redirect | Self::Masquerade => NfChainPolicy::Accept,
+            Self::Arrive | Self::Input | Self::Forward | Self::Output => Some(NfChainPolicy::Drop),
+            Self::Mark | Self::Redirect | Self::Masquerade => Some(NfChainPolicy::Accept),
+            Self::Limited | Self::Stray => None,
+        }
+    }
+
+    /// Why a packet is dropped here, for people.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Limited => "more than its share",
+            Self::Stray => "fits no connection",
+            _ => "not allowed",
         }
     }
 }
@@ -135,15 +154,7 @@ impl Table {
             text.push_str(&set.text());
         }
         for chain in &self.chains {
-            let (kind, hook, priority) = chain.hook.place();
-            let _ = writeln!(
-                text,
-                "\tchain {} {{\n\t\ttype {} hook {} priority {priority}; policy {};",
-                chain.hook.name(),
-                word(kind),
-                word(hook),
-                word(chain.hook.policy()),
-            );
+            text.push_str(&chain.head());
             for rule in &chain.rules {
                 let _ = writeln!(text, "\t\t{}", rule.text());
             }
@@ -158,10 +169,11 @@ impl Table {
     pub fn summary(&self) -> Vec<String> {
         let mut lines = vec![format!("chain {}", self.marker())];
         for chain in &self.chains {
+            let policy = chain.hook.policy().map(|policy| format!(" {}", word(policy)));
             lines.push(format!(
-                "chain {} {}",
+                "chain {}{}",
                 chain.hook.name(),
-                word(chain.hook.policy())
+                policy.unwrap_or_default()
             ));
             lines.extend(
                 chain
@@ -233,16 +245,29 @@ pub fn listed_summary(listing: &Value) -> Vec<String> {
 }
 
 impl Chain {
+    /// The beginning of the chain in nft's language, up to its rules.
+    fn head(&self) -> String {
+        let mut text = format!("\tchain {} {{\n", self.hook.name());
+        if let (Some((kind, hook, priority)), Some(policy)) = (self.hook.place(), self.hook.policy()) {
+            let (kind, hook, policy) = (word(kind), word(hook), word(policy));
+            let _ = writeln!(
+                text,
+                "\t\ttype {kind} hook {hook} priority {priority}; policy {policy};"
+            );
+        }
+        text
+    }
+
     fn object(&self, table: &'static str) -> NfListObject<'static> {
-        let (kind, hook, priority) = self.hook.place();
+        let place = self.hook.place();
         NfListObject::Chain(NftChain {
             family: NfFamily::INet,
             table: table.into(),
             name: self.hook.name().into(),
-            _type: Some(kind),
-            hook: Some(hook),
-            prio: Some(priority),
-            policy: Some(self.hook.policy()),
+            _type: place.map(|(kind, ..)| kind),
+            hook: place.map(|(_, hook, _)| hook),
+            prio: place.map(|(.., priority)| priority),
+            policy: self.hook.policy(),
             ..NftChain::default()
         })
     }
@@ -258,8 +283,9 @@ impl Rule {
 
     /// The end of a chain that drops: counts what comes here and tells of some of it.
     pub(crate) fn told(place: &str, hook: Hook) -> Self {
-        let words = format!("netfw {place} {}: not allowed ", hook.name());
-        Self::new("not allowed", vec![Part::Log(words)])
+        let reason = hook.reason();
+        let words = format!("netfw {place} {}: {reason} ", hook.name());
+        Self::new(reason, vec![Part::Log(words)])
     }
 
     /// The rule as one line of nft's language.

@@ -7,19 +7,15 @@
 )]
 
 mod lab;
-mod random;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use lab::dump::{differences, dump};
-use lab::{GATEWAY, Lab, machine, network};
-use netfw::kernel::Executor;
+use lab::killed::Killed;
+use lab::{GATEWAY, Lab, network, random};
 use netfw::model::{Network, Protocol, Service};
-use netfw::plan::NetPlan;
 
 /// Fails with what differs.
 fn assert_same(before: &str, after: &str, what: &str) {
@@ -61,9 +57,10 @@ fn applied_twice_there_is_nothing_to_do_and_back_and_forth_is_exactly_back() {
     }
 }
 
-/// Settings of the root namespace stay closed.
+/// Settings of the root namespace stay closed, and its loopback stays on.
 fn without_settings(dump: &str) -> String {
-    let lines = dump.lines().filter(|line| !line.starts_with("/proc/sys/"));
+    let stays = |line: &&str| line.starts_with("/proc/sys/") || line.contains("\"lo\"");
+    let lines = dump.lines().filter(|line| !stays(line));
     lines.map(|line| format!("{line}\n")).collect()
 }
 
@@ -89,8 +86,8 @@ fn kill_after_each_step(lab: &Lab, name: &str, start: &dyn Fn(), goal: &Network,
     loop {
         start();
         let mut child = Killed::start(lab, name, Some(k));
+        assert_eq!(child.wait(), "begun");
         let announced = child.wait();
-        eprintln!("{name} {k} {announced} {:?}", std::time::SystemTime::now());
         child.kill();
         lab.apply(goal);
         assert_same(exactly, &dump(lab), &format!("{name}, killed after {k} steps"));
@@ -119,79 +116,10 @@ fn killed_at_any_moment_the_next_application_is_exactly_the_plan() {
     }
 }
 
-/// Another process that does steps: this test program, with only [`child_that_is_killed`] to run.
-struct Killed {
-    child: Child,
-    output: BufReader<std::process::ChildStdout>,
-}
-
-impl Killed {
-    /// Towards network `name`; after `steps` steps it waits to be killed.
-    fn start(lab: &Lab, name: &str, steps: Option<usize>) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "child_that_is_killed",
-                "--nocapture",
-                "--test-threads=1",
-            ])
-            .env(
-                "NETFW_CHILD",
-                format!("{} {name} {}", lab.prefix, steps.unwrap_or(usize::MAX)),
-            )
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            // So that an nft it runs at that moment dies with it, as in a container that is killed.
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        Self { child, output }
-    }
-
-    /// What it says next.
-    fn wait(&mut self) -> String {
-        loop {
-            let mut line = String::new();
-            let read = self.output.read_line(&mut line).unwrap();
-            assert!(read > 0, "the child ended by itself");
-            // libtest writes "test NAME ... " before it, without a line's end.
-            if let Some((_, said)) = line.trim().rsplit_once("child: ") {
-                return said.to_owned();
-            }
-        }
-    }
-
-    fn kill(&mut self) {
-        let group = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
 /// Not a test by itself: what [`Killed`] runs.
 #[test]
 fn child_that_is_killed() {
-    let Ok(order) = std::env::var("NETFW_CHILD") else {
-        return;
-    };
-    let mut words = order.split(' ');
-    let machine = machine(words.next().unwrap());
-    let goal = match words.next().unwrap() {
-        "a" => network(2),
-        _ => random::moved(&network(3)),
-    };
-    let steps: usize = words.next().unwrap().parse().unwrap();
-    let plan = NetPlan::new(&goal);
-    println!("child: begun");
-    let all = netfw::diff(&plan, &netfw::observe(&machine, &plan).unwrap());
-    let mut executor = Executor::new(&machine);
-    for step in all.iter().take(steps) {
-        executor.execute(step).unwrap();
-    }
-    println!("child: {}", if all.len() > steps { "more" } else { "done" });
-    // Until it is killed.
-    let _ = std::io::stdin().read(&mut [0]);
+    lab::killed::child();
 }
 
 #[test]

@@ -71,12 +71,11 @@ pub(super) fn of_link(link: &str) -> Vec<Sysctl> {
     settings
 }
 
-/// As any link, with IPv6 as described. Switching it on comes last, so that no advertisement is heard before it is
-/// known what to do with one.
+/// As any link, with IPv6 as described; the same settings whether it is off or on, so that one description leaves
+/// nothing behind for the next. Switching it on comes last, so that no advertisement is heard before it is known what to
+/// do with one.
 pub(super) fn of_uplink(ipv6: Ipv6) -> Vec<Sysctl> {
-    if ipv6 == Ipv6::Off {
-        return of_link(UPLINK);
-    }
+    let disabled = if ipv6 == Ipv6::Off { "1" } else { "0" };
     let advertised = if ipv6 == Ipv6::Slaac { "1" } else { "0" };
     let v6 = |key: &str, value| Sysctl::new(format!("net/ipv6/conf/{UPLINK}/{key}"), value);
     let mut settings = ipv4(UPLINK);
@@ -86,7 +85,7 @@ pub(super) fn of_uplink(ipv6: Ipv6) -> Vec<Sysctl> {
         v6("autoconf", advertised),
         v6("accept_redirects", "0"),
         v6("accept_source_route", "0"),
-        v6("disable_ipv6", "0"),
+        v6("disable_ipv6", disabled),
     ]);
     settings
 }

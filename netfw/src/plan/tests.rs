@@ -65,7 +65,7 @@ proptest! {
             let arrive = planned.table.chains.iter().find(|chain| chain.hook == Hook::Arrive);
             for rule in arrive.into_iter().flat_map(|chain| &chain.rules) {
                 let session = rule.parts.contains(&Part::In(SESSION.to_owned()));
-                if session || matches!(rule.parts.last(), Some(Part::Drop | Part::Log(_))) {
+                if session || matches!(rule.parts.last(), Some(Part::Discard(_) | Part::Log(_))) {
                     prop_assert!(!session || !port.remote.is_empty());
                     continue;
                 }

@@ -4,6 +4,7 @@ mod json;
 
 use std::net::Ipv4Addr;
 
+use super::Hook;
 use crate::model::{Mac, Protocol};
 
 /// What a packet of an open session carries between the chain that knows the sessions and the chain that decides.
@@ -63,8 +64,8 @@ pub enum Part {
     MoreConnections(u32),
     /// Let it pass.
     Accept,
-    /// Throw it away in silence.
-    Drop,
+    /// Throw it away in silence, by way of a chain that tells of it.
+    Discard(Hook),
     /// Answer with a TCP reset.
     Reset,
     /// Answer that an administrator forbids it.
@@ -135,7 +136,7 @@ impl Part {
             Self::Beyond(rate, burst) => format!("limit rate over {rate}/second burst {burst} packets"),
             Self::MoreConnections(count) => format!("ct count over {count}"),
             Self::Accept => "accept".to_owned(),
-            Self::Drop => "drop".to_owned(),
+            Self::Discard(why) => format!("goto {}", why.name()),
             Self::Reset => "reject with tcp reset".to_owned(),
             Self::Prohibited => "reject with icmpx admin-prohibited".to_owned(),
             Self::Mark => format!("meta mark set {SESSION_MARK:#x}"),

@@ -26,6 +26,8 @@ pub(crate) fn port_table(port: &Port, network: &Network) -> Table {
             hook(Hook::Input, input(port)),
             hook(Hook::Forward, forward(port)),
             hook(Hook::Output, output(port)),
+            hook(Hook::Limited, vec![told(port, Hook::Limited)]),
+            hook(Hook::Stray, vec![told(port, Hook::Stray)]),
         ],
     }
 }
@@ -36,10 +38,10 @@ fn arrive(port: &Port, network: &Network) -> Vec<Rule> {
     let station = port.mac.map(Part::FromStation);
     let rate = port.limits.packets_per_second;
     let mut rules = vec![
-        // iifname "port1" limit rate over 5000/second burst 5000 packets counter drop
+        // iifname "port1" limit rate over 5000/second burst 5000 packets counter goto limited
         Rule::new(
             path(port, "limits.packets-per-second"),
-            vec![link(), Part::Beyond(rate, rate), Part::Drop],
+            vec![link(), Part::Beyond(rate, rate), Part::Discard(Hook::Limited)],
         ),
     ];
 
@@ -89,9 +91,12 @@ fn arrive(port: &Port, network: &Network) -> Vec<Rule> {
 fn input(port: &Port) -> Vec<Rule> {
     let link = || Part::In(port.name.to_string());
     let mut rules = vec![
-        // ct state invalid counter drop
+        // ct state invalid counter goto stray
         // Here, because the services accept by port: what fits no connection would reach the kernel's own.
-        Rule::new("invalid", vec![Part::State("invalid"), Part::Drop]),
+        Rule::new(
+            "invalid",
+            vec![Part::State("invalid"), Part::Discard(Hook::Stray)],
+        ),
         // iifname "port1" icmp type destination-unreachable ct state related counter accept
         Rule::new(
             format!("{}: path MTU", path(port, "instrument")),
@@ -131,21 +136,27 @@ fn services(port: &Port) -> Vec<Rule> {
         };
         let opening = || [to(), vec![Part::State("new")]].concat();
         rules.extend([
-            // iifname "port1" tcp dport 8443 ct state new limit rate over 50/second burst 100 packets counter drop
+            // iifname "port1" tcp dport 8443 ct state new limit rate over 50/second burst 100 packets counter goto limited
             Rule::new(
                 format!("{path}: rate"),
                 [
                     opening(),
-                    vec![Part::Beyond(rate, rate.saturating_mul(2)), Part::Drop],
+                    vec![
+                        Part::Beyond(rate, rate.saturating_mul(2)),
+                        Part::Discard(Hook::Limited),
+                    ],
                 ]
                 .concat(),
             ),
-            // iifname "port1" tcp dport 8443 ct state new ct count over 64 counter drop
+            // iifname "port1" tcp dport 8443 ct state new ct count over 64 counter goto limited
             Rule::new(
                 format!("{path}: connections"),
                 [
                     opening(),
-                    vec![Part::MoreConnections(limits.connections), Part::Drop],
+                    vec![
+                        Part::MoreConnections(limits.connections),
+                        Part::Discard(Hook::Limited),
+                    ],
                 ]
                 .concat(),
             ),

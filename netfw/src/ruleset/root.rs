@@ -32,6 +32,7 @@ pub(crate) fn root_table(network: &Network) -> Table {
             hook(Hook::Input, input(network)),
             hook(Hook::Forward, forward(network)),
             hook(Hook::Output, output(network)),
+            hook(Hook::Stray, vec![Rule::told("root", Hook::Stray)]),
         ],
     }
 }
@@ -90,9 +91,12 @@ fn input(network: &Network) -> Vec<Rule> {
     let mut rules = vec![
         // iifname "lo" counter accept
         Rule::new("loopback", vec![Part::In("lo".into()), Part::Accept]),
-        // ct state invalid counter drop
+        // ct state invalid counter goto stray
         // Before the refusals: what is part of nothing is not worth an answer.
-        Rule::new("invalid", vec![Part::State("invalid"), Part::Drop]),
+        Rule::new(
+            "invalid",
+            vec![Part::State("invalid"), Part::Discard(Hook::Stray)],
+        ),
         // ct direction reply ct state established,related counter accept
         Rule::new("replies", vec![Part::Reply, Part::Accept]),
     ];

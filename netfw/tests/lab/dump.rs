@@ -11,8 +11,9 @@ use serde_json::Value;
 use super::Lab;
 
 /// What differs from one moment or one making to the next.
-const FLEETING: [&str; 16] = [
+const FLEETING: [&str; 17] = [
     "handle",
+    "qdisc",
     "packets",
     "bytes",
     "ifindex",
@@ -94,11 +95,25 @@ fn answer(command: &str) -> String {
         },
         _ => Vec::new(),
     };
+    let mut objects: Vec<_> = objects;
+    // Tables come in the order they were last loaded, and within each everything in its own.
+    objects.sort_by_key(table);
     let mut lines: Vec<_> = objects.iter().map(|object| format!("{object}\n")).collect();
     if command.starts_with("ip") {
         lines.sort_unstable();
     }
     lines.concat()
+}
+
+/// The table an object of nft's listing is or belongs to.
+fn table(object: &Value) -> Option<String> {
+    let (kind, object) = object.as_object()?.iter().next()?;
+    let name = if kind == "table" {
+        &object["name"]
+    } else {
+        &object["table"]
+    };
+    name.as_str().map(str::to_owned)
 }
 
 fn strip(value: &mut Value) {
@@ -108,11 +123,20 @@ fn strip(value: &mut Value) {
             object.values_mut().for_each(strip);
         }
         Value::Array(array) => {
+            array.retain(|item| !comes_with_carrier(item));
             array.retain(|item| !item.as_str().is_some_and(|flag| FLAGS.contains(&flag)));
             array.iter_mut().for_each(strip);
         }
         _ => {}
     }
+}
+
+/// What the kernel makes by itself for IPv6 when a cable's other end comes.
+fn comes_with_carrier(item: &Value) -> bool {
+    ["local", "dst"].iter().any(|key| {
+        let text = item[key].as_str().unwrap_or("");
+        text.starts_with("fe80:") || text.starts_with("ff00:")
+    })
 }
 
 fn settings(path: &Path) -> String {

@@ -9,6 +9,8 @@
 )]
 
 pub mod dump;
+pub mod killed;
+pub mod random;
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};

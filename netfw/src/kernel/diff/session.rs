@@ -35,17 +35,11 @@ impl Steps<'_> {
     /// Pairs of links to instruments that are not to be reached, or not at this address, any more. The root's table of
     /// sessions knows instruments by address only, and addresses may mean another instrument now: so it is emptied.
     pub(super) fn end_sessions(&mut self, plan: &NetPlan) {
-        let stale = |(place, found): &(&Place, &SeenPlace)| {
-            let planned = session_of(plan, place).map(|session| session.inner.address.into());
-            let other = |link: &Link| {
-                let mut addresses = link.addresses.iter();
-                addresses.any(|address| Some(address.network) != planned)
-            };
-            found
-                .link(SESSION)
-                .is_some_and(|link| planned.is_none() || other(link))
-        };
-        let stale: Vec<_> = self.seen.ports().filter(stale).collect();
+        let stale: Vec<_> = self
+            .seen
+            .ports()
+            .filter(|(place, found)| is_stale(plan, place, found))
+            .collect();
         if stale.is_empty() {
             return;
         }
@@ -70,7 +64,7 @@ impl Steps<'_> {
         let Some(session) = session_of(plan, place) else {
             return;
         };
-        let open = |found: &SeenPlace| found.link(SESSION).is_some();
+        let open = |found: &SeenPlace| found.link(SESSION).is_some() && !is_stale(plan, place, found);
         if !self.seen.place(place).is_some_and(open) {
             self.set_known(place, session.port.as_str(), &session.link_closed);
         }
@@ -131,4 +125,16 @@ impl Steps<'_> {
         let settings = if open { &sessions.tunnel } else { &closed };
         self.set_known(&Place::Root, TUNNEL, settings);
     }
+}
+
+/// Whether there is a pair of links to the instrument in `place` that is not the plan's.
+fn is_stale(plan: &NetPlan, place: &Place, found: &SeenPlace) -> bool {
+    let planned = session_of(plan, place).map(|session| session.inner.address.into());
+    let other = |link: &Link| {
+        let mut addresses = link.addresses.iter();
+        addresses.any(|address| Some(address.network) != planned)
+    };
+    found
+        .link(SESSION)
+        .is_some_and(|link| planned.is_none() || other(link))
 }

@@ -60,7 +60,7 @@ impl Part {
                 inv: Some(true),
             }))],
             Self::Accept => vec![json!(Statement::Accept(None))],
-            Self::Drop => vec![json!(Statement::Drop(None))],
+            Self::Discard(why) => vec![json!({"goto": {"target": why.name()}})],
             Self::Reset => vec![reject(RejectType::TCPReset, None)],
             Self::Prohibited => vec![reject(RejectType::ICMPX, Some(RejectCode::AdminProhibited))],
             Self::Mark => vec![json!({"mangle": {"key": meta(MetaKey::Mark), "value": SESSION_MARK}})],

@@ -1,13 +1,11 @@
 //! Descriptions of networks for the lab's cards, the same for the same seed.
 
-#![allow(clippy::unwrap_used, reason = "in a test a panic is the message")]
-
 use std::process::Command;
 use std::sync::LazyLock;
 
 use netfw::model::{Addressing, Ipv6, Mtu, Network, Port, VlanId};
 
-use crate::lab::{card_mac, centre, ip, port, tcp, uplink};
+use super::{card_mac, centre, ip, port, tcp, uplink};
 
 /// Some of ports 1 to 4, on any of four cards.
 pub fn network(seed: u64) -> Network {
