@@ -6,6 +6,8 @@
 mod groups;
 mod tables;
 
+use std::collections::BTreeSet;
+
 use netfw::policy::Moment;
 
 use self::groups::{Group, groups};
@@ -33,7 +35,7 @@ pub(crate) fn all(site: &Site, part: Part) -> Vec<Outcome> {
     if part == Part::Match {
         floods.extend(flood::refusals(site));
     }
-    check_floods(&mut lab, site, &floods);
+    let floods = known(&mut lab, site, floods);
     let groups = groups(&mut lab, site, &moment, &cases);
     let mutants = mutants(&lab.plan, part);
     let outcomes = mutants.into_iter().map(|mutant| Outcome {
@@ -43,14 +45,21 @@ pub(crate) fn all(site: &Site, part: Part) -> Vec<Outcome> {
     outcomes.collect()
 }
 
+/// A flood, and what is logged of it with all rules in place.
+type Known = (Flood, BTreeSet<(usize, String)>);
+
 /// With all rules in place no flood gets further than its limit.
-fn check_floods(lab: &mut Lab, site: &Site, floods: &[Flood]) {
-    for flood in floods {
+fn known(lab: &mut Lab, site: &Site, floods: Vec<Flood>) -> Vec<Known> {
+    let logged = floods.into_iter().map(|flood| {
         lab.refresh(site);
+        groups::logged(lab);
         if let Some(fault) = flood.fault(lab) {
             panic!("with all rules in place: {fault}");
         }
-    }
+        let logged = groups::logged(lab);
+        (flood, logged)
+    });
+    logged.collect()
 }
 
 fn witness(
@@ -58,23 +67,23 @@ fn witness(
     site: &Site,
     moment: &Moment,
     groups: &[Group<'_>],
-    floods: &[Flood],
+    floods: &[Known],
     mutant: &Mutant,
 ) -> Option<String> {
     let touched = |group: &&Group| group.touched.contains(&mutant.key);
     let (first, others): (Vec<_>, Vec<_>) = groups.iter().partition(touched);
     let mut near = others;
     near.retain(|group| mutant.widens && group.reaches(mutant.inside));
-    let floods = floods.iter().filter(|flood| mutant.limits && flood.inside == mutant.inside);
+    let floods = floods.iter().filter(|(flood, _)| mutant.limits && flood.inside == mutant.inside);
 
     let mut found = None;
     for group in first {
         found = found.or_else(|| try_group(lab, site, moment, group, mutant));
     }
-    for flood in floods {
+    for (flood, logged) in floods {
         found = found.or_else(|| {
             prepare(lab, site, mutant);
-            flood.fault(lab)
+            flood.fault(lab).or_else(|| otherwise_logged(lab, &flood.name, logged))
         });
     }
     for group in near {
@@ -95,14 +104,15 @@ fn try_group(lab: &mut Lab, site: &Site, moment: &Moment, group: &Group<'_>, mut
         let expected = crate::oracle::expected(site, moment, case);
         verdict::fault(site, case, &expected, seen)
     });
-    let found = faults.next();
-    let logged = groups::logged(lab);
-    let changed = || {
-        let differs = group.logged.symmetric_difference(&logged).next()?;
-        let how = if logged.contains(differs) { "" } else { " not" };
-        Some(format!("{}: \"{}\" is{how} logged", group.cases[0].what, differs.1))
-    };
-    found.or_else(changed)
+    faults.next().or_else(|| otherwise_logged(lab, group.cases[0].what, &group.logged))
+}
+
+/// What is logged and was not, or was and is not.
+fn otherwise_logged(lab: &Lab, what: &str, before: &BTreeSet<(usize, String)>) -> Option<String> {
+    let now = groups::logged(lab);
+    let (_, prefix) = before.symmetric_difference(&now).next()?;
+    let how = if before.iter().any(|(_, known)| known == prefix) { "not " } else { "" };
+    Some(format!("{what}: \"{prefix}\" is {how}logged"))
 }
 
 fn prepare(lab: &mut Lab, site: &Site, mutant: &Mutant) {
