@@ -48,8 +48,17 @@ pub(crate) enum Setup {
     /// Somebody has sent this. When the box sent it, nobody but the case's packet answers; when somebody on a wire did,
     /// it opened a connection if the box took it, and the case's packet is part of that, or about it.
     Before(From, Box<Packet>),
-    /// The same; and then every session has been closed.
-    Over(From, Box<Packet>),
+    /// The same; and then every session has been closed, on this side of the box.
+    Over(From, Box<Packet>, Side),
+}
+
+/// Where a session is closed. Each side alone is enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Side {
+    /// In the root namespace.
+    Root,
+    /// In the port's.
+    Port,
 }
 
 /// What was seen of a case.
@@ -103,7 +112,15 @@ impl Case {
     pub(crate) fn before(&self) -> Option<(&From, &Packet)> {
         match &self.setup {
             Setup::Nothing | Setup::Keep => None,
-            Setup::Before(from, packet) | Setup::Over(from, packet) => Some((from, packet)),
+            Setup::Before(from, packet) | Setup::Over(from, packet, _) => Some((from, packet)),
+        }
+    }
+
+    /// On which side sessions have been closed.
+    pub(crate) fn closed(&self) -> Option<Side> {
+        match self.setup {
+            Setup::Over(_, _, side) => Some(side),
+            Setup::Nothing | Setup::Keep | Setup::Before(..) => None,
         }
     }
 
@@ -129,7 +146,7 @@ impl fmt::Display for Case {
             Setup::Nothing | Setup::Keep => Ok(()),
             Setup::Before(From::Inside { .. }, packet) => write!(f, ", after the box sent {packet}"),
             Setup::Before(From::Wire { name, .. }, packet) => write!(f, ", after {name} sent {packet}"),
-            Setup::Over(_, packet) => write!(f, ", after {packet} and the end of the session"),
+            Setup::Over(_, packet, side) => write!(f, ", after {packet} and the end of the session ({side:?})"),
         }
     }
 }

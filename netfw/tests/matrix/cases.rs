@@ -8,7 +8,7 @@ mod session;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::case::{Case, From, Setup};
+use crate::case::{Case, From, Setup, Side};
 use crate::lab::LISTENED;
 use crate::packet::{ACK, Body, FIN, Packet, RST, SYN, Shape};
 use crate::site::{self, Site};
@@ -83,9 +83,13 @@ impl Cases {
         self.list.push(Case::new(what, from.clone(), packet).after(before.0.clone(), before.1));
     }
 
-    fn push_over(&mut self, what: &'static str, before: (&From, Packet), from: &From, packet: Packet) {
+    fn push_over(&mut self, side: Side, before: (&From, Packet), from: &From, packet: Packet) {
+        let what = match side {
+            Side::Root => "a session that is over in the root namespace",
+            Side::Port => "a session that is over at its port",
+        };
         let mut case = Case::new(what, from.clone(), packet);
-        case.setup = Setup::Over(before.0.clone(), Box::new(before.1));
+        case.setup = Setup::Over(before.0.clone(), Box::new(before.1), side);
         self.list.push(case);
     }
 

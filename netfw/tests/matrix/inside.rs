@@ -7,6 +7,7 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use netfw::netns::Namespace;
 use rustix::io::Errno;
@@ -46,6 +47,8 @@ impl Inside {
     /// Opens ears, and listeners on all of `ports`, in a namespace that is there.
     pub(crate) fn new(name: impl Into<String>, namespace: Namespace, ports: &[u16]) -> Self {
         let opened = namespace.run(|| {
+            // Nobody is asked twice: what comes late would be taken for an answer to something else.
+            std::fs::write("/proc/sys/net/ipv4/tcp_synack_retries", "0").unwrap();
             let mouth = |family| raw(family, ipproto::RAW);
             let mouths = [mouth(AddressFamily::INET), mouth(AddressFamily::INET6)];
             sockopt::set_socket_broadcast(&mouths[0], true).unwrap();
@@ -88,6 +91,8 @@ impl Inside {
         }
         for listener in &self.tcp {
             while let Ok(connection) = rustix::net::accept(listener) {
+                // So that it ends at once and says nothing later.
+                sockopt::set_socket_linger(&connection, Some(Duration::ZERO)).unwrap();
                 self.connections.push(connection);
             }
         }

@@ -17,7 +17,7 @@ use netfw::policy::Moment;
 use netfw::ruleset::{self, ENDPOINTS, Element, Key, SESSION_TABLE};
 use rustix::io::Errno;
 
-use crate::case::{From, Word};
+use crate::case::{From, Side, Word};
 use crate::inside::Inside;
 use crate::packet::{Heard, Live};
 use crate::site::{self, ENGINEER, Site, TUNNEL_END, link_local};
@@ -311,9 +311,12 @@ impl Lab {
         });
     }
 
-    /// Takes it out again; links stay, as in the moment between an end and what tidies up after it.
-    pub(crate) fn close_sessions(&self) {
+    /// Takes it out again on one side; links stay, as in the moment between an end and what tidies up after it.
+    pub(crate) fn close_sessions(&self, side: Side) {
         self.each_open(|namespace, set, elements| {
+            if (*namespace == self.machine.root) != (side == Side::Root) {
+                return;
+            }
             let keys: Vec<_> = elements.iter().map(|element| element.key).collect();
             netfw::nft::load(namespace, &ruleset::clear(SESSION_TABLE, set, &keys)).unwrap();
         });

@@ -11,9 +11,11 @@
 
 mod case;
 mod cases;
+mod counters;
 mod flood;
 mod inside;
 mod lab;
+mod link;
 mod mutation;
 mod netfilter;
 mod oracle;
@@ -42,23 +44,35 @@ fn every_packet_fares_as_the_policy_says() {
     }
     let (given, minutes) = (number("MATRIX_SEED"), number("MATRIX_MINUTES"));
     let vlans = lab::has_vlans();
-    let (mut tried, mut wrong) = (0, Vec::new());
+    let (mut tried, mut wrong) = (0, 0);
     for seed in seeds(given, minutes) {
         let start = Instant::now();
         let site = Site::new(seed, vlans);
-        let mut lab = Lab::new(&site);
-        let cases = cases::all(&site);
-        let differences = run::all(&mut lab, &site, &cases);
-        println!("{site}: {} packets, {:?}", cases.len(), start.elapsed());
+        let (packets, differences) = try_site(&site);
+        println!("{site}: {packets} packets, {:?}", start.elapsed());
         for difference in &differences {
-            println!("{difference}");
+            println!("MATRIX_SEED={seed}: {difference}");
         }
-        tried += cases.len();
-        wrong.extend(differences);
+        tried += packets;
+        wrong += differences.len();
     }
     println!("{tried} packets tried");
-    assert!(wrong.is_empty(), "{} of {tried} packets fared otherwise, see above", wrong.len());
+    assert_eq!(wrong, 0, "of {tried} packets these fared otherwise, see above");
     assert!(given.is_some() || tried >= ENOUGH, "only {tried} packets were tried");
+}
+
+/// Tries everything at one site; returns how many packets that were, and what is wrong.
+fn try_site(site: &Site) -> (usize, Vec<String>) {
+    let mut lab = Lab::new(site);
+    let before = link::state(&lab, site);
+    let cases = cases::all(site);
+    let mut wrong = run::all(&mut lab, site, &cases);
+    let (asked, false_answers) = link::questions(&mut lab, site);
+    let lies = link::lies(&mut lab, site);
+    wrong.extend(false_answers);
+    wrong.extend(link::changes(&before, &link::state(&lab, site)));
+    wrong.extend(link::strays(&lab, site));
+    (cases.len() + asked + lies, wrong)
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub(crate) fn expected(site: &Site, moment: &Moment, case: &Case) -> Answer {
         station,
         kind: kind(site, moment, case),
     };
-    if let Setup::Over(..) = case.setup {
+    if case.closed().is_some() {
         let over = Moment {
             open: Vec::new(),
             ..moment.clone()
@@ -90,7 +90,7 @@ fn kind(site: &Site, moment: &Moment, case: &Case) -> Kind {
     let state = match &case.setup {
         Setup::Nothing | Setup::Keep if stray => State::Stray,
         Setup::Nothing | Setup::Keep => State::Opens,
-        Setup::Before(from, packet) | Setup::Over(from, packet) => {
+        Setup::Before(from, packet) | Setup::Over(from, packet, _) => {
             let before = Case::new("", from.clone(), (**packet).clone());
             let known = expected(site, moment, &before).verdict == Verdict::Delivered;
             match relation(&case.packet, packet, &site.translated(packet)) {
@@ -106,7 +106,7 @@ fn kind(site: &Site, moment: &Moment, case: &Case) -> Kind {
         Body::Udp { from, to } => transport(Protocol::Udp, *from, *to, state),
         Body::Echo => Kind::Echo,
         // What is over nobody has.
-        Body::Error { .. } if matches!(case.setup, Setup::Over(..)) => Kind::Unasked,
+        Body::Error { .. } if case.closed().is_some() => Kind::Unasked,
         Body::Error { .. } if state == State::Answers => Kind::Error,
         _ if fits_no_question(case) => Kind::Unasked,
         Body::Icmp { kind, .. } if case.packet.source.is_ipv6() => match kind {

@@ -47,7 +47,7 @@ pub(crate) struct Wire {
     file: File,
     vlan: Option<u16>,
     /// What came that belongs to no case.
-    pub(crate) strays: Vec<String>,
+    pub(crate) strays: Vec<Stray>,
     /// Whose ARP answers came.
     pub(crate) arp: Vec<(Ipv4Addr, Station)>,
 }
@@ -70,6 +70,15 @@ pub(crate) struct Arrival {
     /// The host's name; none for a broadcast or a station nobody has.
     pub(crate) host: Option<&'static str>,
     pub(crate) heard: Heard,
+}
+
+/// Something the box said that belongs to no case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stray {
+    /// An ICMPv6 message of this type.
+    Icmpv6(u8),
+    /// Anything else.
+    Other(String),
 }
 
 impl Host {
@@ -182,7 +191,7 @@ impl Wire {
             kind => (None, kind, &frame[14..]),
         };
         if vlan != self.vlan {
-            self.strays.push(format!("a frame of VLAN {vlan:?}, type {kind:04x}"));
+            self.strays.push(Stray::Other(format!("a frame of VLAN {vlan:?}, type {kind:04x}")));
             return None;
         }
         match kind {
@@ -190,7 +199,7 @@ impl Wire {
                 self.arp_came(content);
             }
             IPV4 | IPV6 => return self.ip(to, content, live, moods),
-            other => self.strays.push(format!("a frame of type {other:04x}")),
+            other => self.strays.push(Stray::Other(format!("a frame of type {other:04x}"))),
         }
         None
     }
@@ -269,10 +278,25 @@ impl Wire {
                     }
                 }
             }
+            // Late, of a case that is over.
+            _ if packet::read(content, &(0..u16::MAX)).is_some() => {}
             _ => {
                 let bytes: Vec<_> = content.iter().take(64).map(|byte| format!("{byte:02x}")).collect();
-                self.strays.push(format!("packet {}", bytes.concat()));
+                let other = || Stray::Other(format!("packet {}", bytes.concat()));
+                self.strays.push(icmpv6(content).map_or_else(other, Stray::Icmpv6));
             }
         }
+    }
+}
+
+/// The type of an ICMPv6 message, behind an option for routers or not (RFC 2711).
+fn icmpv6(content: &[u8]) -> Option<u8> {
+    if content.first()? >> 4 != 6 {
+        return None;
+    }
+    match (content.get(6)?, content.get(40)?) {
+        (58, kind) => Some(*kind),
+        (0, 58) => content.get(48).copied(),
+        _ => None,
     }
 }

@@ -2,10 +2,10 @@
 
 use std::net::Ipv4Addr;
 
-use netfw::model::Protocol;
+use netfw::model::{Opening, Protocol};
 
 use super::{Cases, FEW, Probe, STRAY, everything, to_card, too_large};
-use crate::case::{From, ROOT};
+use crate::case::{From, ROOT, Side};
 use crate::packet::{ACK, Body, Packet, SYN};
 use crate::site::{ENGINEER, INTERNET, Site, TUNNEL_END};
 
@@ -74,26 +74,27 @@ fn over(cases: &mut Cases, site: &Site, nth: usize, engineer: &From) {
     let Some((_, inner)) = site.network.session_pair(nth).filter(|_| site.sessions.contains(&nth)) else {
         return;
     };
-    let what = "a session that is over";
     let instrument = to_card(nth + 1, "instrument", site.instrument(nth)[0].station);
-    for opening in &port.remote {
-        let (ours, to) = (cases.own_port(), opening.port);
-        let packet = |ours, flags| {
-            let body = match opening.protocol {
-                Protocol::Tcp => Body::Tcp { from: ours, to, flags },
-                Protocol::Udp => Body::Udp { from: ours, to },
-            };
-            Packet::new(ENGINEER, inner.addr(), body)
+    let packet = |opening: &Opening, ours, flags| {
+        let (from, to) = (ours, opening.port);
+        let body = match opening.protocol {
+            Protocol::Tcp => Body::Tcp { from, to, flags },
+            Protocol::Udp => Body::Udp { from, to },
         };
-        cases.push_over(what, (engineer, packet(ours, SYN)), engineer, packet(ours, ACK));
-        let question = packet(cases.own_port(), SYN);
+        Packet::new(ENGINEER, inner.addr(), body)
+    };
+    for (opening, side) in port.remote.iter().flat_map(|opening| [(opening, Side::Root), (opening, Side::Port)]) {
+        let ours = cases.own_port();
+        let next = packet(opening, ours, ACK);
+        cases.push_over(side, (engineer, packet(opening, ours, SYN)), engineer, next);
+        let question = packet(opening, cases.own_port(), SYN);
         let mut answer = site.translated(&question).reversed();
         if let Body::Tcp { flags, .. } = &mut answer.body {
             *flags = ACK;
         }
-        cases.push_over(what, (engineer, question), &instrument, answer);
-        let question = packet(cases.own_port(), SYN);
+        cases.push_over(side, (engineer, question), &instrument, answer);
+        let question = packet(opening, cases.own_port(), SYN);
         let error = too_large(&site.translated(&question), port.instrument);
-        cases.push_over(what, (engineer, question), &instrument, error);
+        cases.push_over(side, (engineer, question), &instrument, error);
     }
 }

@@ -1,17 +1,14 @@
 //! Cases that try the same, run together with all rules in place, and the rules they touched.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::process::Command;
 
 use netfw::policy::Moment;
-use serde_json::Value;
 
 use super::tables::Key;
 use crate::case::{Case, From};
-use crate::inside::Inside;
 use crate::lab::Lab;
 use crate::site::Site;
-use crate::{oracle, run, verdict};
+use crate::{counters, oracle, run, verdict};
 
 /// Cases in a group: few enough for every limit.
 const SIZE: usize = 60;
@@ -51,7 +48,7 @@ pub(super) fn groups<'a>(lab: &mut Lab, site: &Site, moment: &Moment, cases: &'a
     for cases in sorted.into_values().flat_map(|cases| cases.chunks(SIZE).map(<[_]>::to_vec).collect::<Vec<_>>()) {
         lab.refresh(site);
         self::logged(lab);
-        let before: Vec<_> = lab.insides.iter().map(counters).collect();
+        let before = counters::all(lab);
         let seen = run::batch(lab, &cases);
         for (case, seen) in cases.iter().zip(&seen) {
             let expected = oracle::expected(site, moment, case);
@@ -61,9 +58,9 @@ pub(super) fn groups<'a>(lab: &mut Lab, site: &Site, moment: &Moment, cases: &'a
         }
         let mut touched = HashSet::new();
         for (nth, before) in before.iter().enumerate() {
-            for (rule, count) in counters(&lab.insides[nth]) {
-                if before.get(&rule) != Some(&count) {
-                    touched.insert((nth, rule.0, rule.1));
+            for ((table, rule), count) in counters::of(&lab.insides[nth]) {
+                if before.get(&(table.clone(), rule)) != Some(&count) {
+                    touched.insert((nth, table, rule));
                 }
             }
         }
@@ -81,22 +78,4 @@ pub(super) fn logged(lab: &Lab) -> BTreeSet<(usize, String)> {
     insides
         .flat_map(|(nth, inside)| inside.netfilter.logged().into_iter().map(move |prefix| (nth, prefix)))
         .collect()
-}
-
-/// What each rule of a namespace has counted, by its table and its place among that table's rules.
-fn counters(inside: &Inside) -> BTreeMap<(String, usize), u64> {
-    let listing = inside.namespace.run(|| Command::new("nft").args(["-j", "list", "ruleset"]).output());
-    let listing: Value = serde_json::from_slice(&listing.unwrap().unwrap().stdout).unwrap();
-    let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
-    let mut counters = BTreeMap::new();
-    for object in listing["nftables"].as_array().unwrap() {
-        let rule = &object["rule"];
-        let Some(table) = rule["table"].as_str() else { continue };
-        let nth = numbers.entry(table.to_owned()).or_default();
-        let statements = rule["expr"].as_array().into_iter().flatten();
-        let packets = statements.filter_map(|statement| statement["counter"]["packets"].as_u64()).sum();
-        counters.insert((table.to_owned(), *nth), packets);
-        *nth += 1;
-    }
-    counters
 }
