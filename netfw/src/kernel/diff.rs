@@ -131,9 +131,13 @@ impl<'a> Steps<'a> {
         // A change of one for all links changes each link's (`Documentation/networking/ip-sysctl.rst`).
         let reset = |setting: &Sysctl| {
             let of_all = setting.of_all_links();
-            planned.iter().any(|all| Some(&all.path) == of_all.as_ref() && differs(&all))
+            planned
+                .iter()
+                .any(|all| Some(&all.path) == of_all.as_ref() && differs(&all))
         };
-        let settings = planned.iter().filter(|setting| differs(setting) || reset(setting));
+        let settings = planned
+            .iter()
+            .filter(|setting| differs(setting) || reset(setting));
         let settings: Vec<_> = settings.cloned().collect();
         if !settings.is_empty() {
             let link = link.map(str::to_owned);

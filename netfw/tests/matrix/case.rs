@@ -77,6 +77,8 @@ pub(crate) enum Spot {
     Inside(usize),
     /// Out of the box, onto a wire.
     Wire(usize),
+    /// The same, in a frame for somebody who has nothing to do with it.
+    Astray(usize),
 }
 
 /// What a sender can be told.
@@ -134,19 +136,35 @@ impl Case {
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.from {
-            From::Wire { wire, name, station, to, astray } => {
+            From::Wire {
+                wire,
+                name,
+                station,
+                to,
+                astray,
+            } => {
                 let mac = |station: &Station| station.map(|byte| format!("{byte:02x}")).join(":");
                 let astray = if *astray { ", in the wrong VLAN" } else { "" };
-                write!(f, "{}: {name} on wire {wire} ({} > {}{astray}): ", self.what, mac(station), mac(to))?;
+                write!(
+                    f,
+                    "{}: {name} on wire {wire} ({} > {}{astray}): ",
+                    self.what,
+                    mac(station),
+                    mac(to)
+                )?;
             }
-            From::Inside { inside, via } => write!(f, "{}: the box in namespace {inside} (way to {via}): ", self.what)?,
+            From::Inside { inside, via } => {
+                write!(f, "{}: the box in namespace {inside} (way to {via}): ", self.what)?
+            }
         }
         self.packet.fmt(f)?;
         match &self.setup {
             Setup::Nothing | Setup::Keep => Ok(()),
             Setup::Before(From::Inside { .. }, packet) => write!(f, ", after the box sent {packet}"),
             Setup::Before(From::Wire { name, .. }, packet) => write!(f, ", after {name} sent {packet}"),
-            Setup::Over(_, packet, side) => write!(f, ", after {packet} and the end of the session ({side:?})"),
+            Setup::Over(_, packet, side) => {
+                write!(f, ", after {packet} and the end of the session ({side:?})")
+            }
         }
     }
 }

@@ -80,7 +80,8 @@ impl Cases {
     }
 
     fn push_after(&mut self, what: &'static str, before: (&From, Packet), from: &From, packet: Packet) {
-        self.list.push(Case::new(what, from.clone(), packet).after(before.0.clone(), before.1));
+        self.list
+            .push(Case::new(what, from.clone(), packet).after(before.0.clone(), before.1));
     }
 
     fn push_over(&mut self, side: Side, before: (&From, Packet), from: &From, packet: Packet) {
@@ -124,7 +125,12 @@ impl Cases {
 fn everything() -> Vec<Probe> {
     let tcp = LISTENED.iter().map(|port| Probe::Tcp(*port, SYN));
     let udp = LISTENED.iter().map(|port| Probe::Udp(*port));
-    let others = [Probe::Tcp(9, SYN), Probe::Udp(9), Probe::Echo, Probe::Protocol(47)];
+    let others = [
+        Probe::Tcp(9, SYN),
+        Probe::Udp(9),
+        Probe::Echo,
+        Probe::Protocol(47),
+    ];
     tcp.chain(udp).chain(others).collect()
 }
 

@@ -56,7 +56,8 @@ impl Flood {
         let time = u32::try_from(start.elapsed().as_millis()).unwrap();
         let most = self.burst + self.rate * time / 1000 + 1;
         let sent: usize = self.waves.iter().map(Vec::len).sum();
-        let right = (usize::try_from(self.burst).unwrap()..=usize::try_from(most).unwrap()).contains(&through);
+        let right =
+            (usize::try_from(self.burst).unwrap()..=usize::try_from(most).unwrap()).contains(&through);
         (!right).then(|| {
             format!(
                 "{}: {through} of {sent} got through in {time} ms, expected {} to {most}",
@@ -86,9 +87,13 @@ fn at_port(site: &Site, nth: usize, port: &Port) -> Vec<Flood> {
         burst,
         counts: Counts::Delivered,
     };
-    let mut floods = vec![
-        flood("pings", vec![each(site, nth, 40, |_| Body::Echo)], Duration::ZERO, 10, 20),
-    ];
+    let mut floods = vec![flood(
+        "pings",
+        vec![each(site, nth, 40, |_| Body::Echo)],
+        Duration::ZERO,
+        10,
+        20,
+    )];
     for service in &port.services {
         let to = service.port;
         let opening = move |from| match service.protocol {
@@ -98,7 +103,13 @@ fn at_port(site: &Site, nth: usize, port: &Port) -> Vec<Flood> {
         let rate = limits.connections_per_second;
         // New ones, each hung up at once where there is something to hang up.
         let quick = vec![each(site, nth, 3 * rate, opening)];
-        floods.push(flood(&format!("new connections to {}", service.name), quick, Duration::ZERO, rate, 2 * rate));
+        floods.push(flood(
+            &format!("new connections to {}", service.name),
+            quick,
+            Duration::ZERO,
+            rate,
+            2 * rate,
+        ));
         // Kept ones: as many as the rate allows, and more when it allows more.
         let mut first = each(site, nth, 2 * rate, opening);
         let mut second = each(site, nth, rate, move |from| opening(from + 1000));
@@ -114,7 +125,10 @@ fn at_port(site: &Site, nth: usize, port: &Port) -> Vec<Flood> {
             limits.connections,
         ));
     }
-    let udp = port.services.iter().find(|service| service.protocol == Protocol::Udp);
+    let udp = port
+        .services
+        .iter()
+        .find(|service| service.protocol == Protocol::Udp);
     if let Some(service) = udp {
         // One flow, so that no other limit comes first.
         let same = each(site, nth, limits.packets_per_second * 3 / 2, |_| Body::Udp {
@@ -139,7 +153,13 @@ fn each(site: &Site, nth: usize, number: u32, body: impl Fn(u16) -> Body) -> Vec
     };
     let ports = (20_000..).take(usize::try_from(number).unwrap());
     ports
-        .map(|own| Case::new("a flood", from.clone(), Packet::new(port.instrument, port.address.addr(), body(own))))
+        .map(|own| {
+            Case::new(
+                "a flood",
+                from.clone(),
+                Packet::new(port.instrument, port.address.addr(), body(own)),
+            )
+        })
         .collect()
 }
 
@@ -168,7 +188,13 @@ pub(crate) fn refusals(site: &Site) -> Vec<Flood> {
             From::Inside { .. } => (own, site.lan(20)),
         };
         let ports = (20_000..).take(number);
-        let cases = ports.map(|own| Case::new("a flood", from.clone(), Packet::new(source, destination, body(own))));
+        let cases = ports.map(|own| {
+            Case::new(
+                "a flood",
+                from.clone(),
+                Packet::new(source, destination, body(own)),
+            )
+        });
         Flood {
             name: name.to_owned(),
             inside: ROOT,
@@ -181,10 +207,22 @@ pub(crate) fn refusals(site: &Site) -> Vec<Flood> {
     };
     let prohibited = Word::Icmp(3, 13);
     let udp: fn(u16) -> Body = |from| Body::Udp { from, to: 161 };
-    let tcp: fn(u16) -> Body = |from| Body::Tcp { from, to: 22, flags: SYN };
+    let tcp: fn(u16) -> Body = |from| Body::Tcp {
+        from,
+        to: 22,
+        flags: SYN,
+    };
     vec![
         flood("refusals of datagrams", 400, 100, 200, &stranger, prohibited, udp),
-        flood("refusals of connections", 12_000, 2000, 4000, &stranger, Word::Reset, tcp),
+        flood(
+            "refusals of connections",
+            12_000,
+            2000,
+            4000,
+            &stranger,
+            Word::Reset,
+            tcp,
+        ),
         flood("refusals of programs", 400, 100, 200, &program, prohibited, udp),
     ]
 }

@@ -83,9 +83,13 @@ impl Inside {
                 heard.extend(match (ear.ipv6, source) {
                     (false, _) => packet::read(&packet, live),
                     // Without its header: to whom it was sent is not said.
-                    (true, source) => {
-                        packet::read_transport(source, Ipv6Addr::UNSPECIFIED.into(), ear.protocol, &packet, live)
-                    }
+                    (true, source) => packet::read_transport(
+                        source,
+                        Ipv6Addr::UNSPECIFIED.into(),
+                        ear.protocol,
+                        &packet,
+                        live,
+                    ),
                 });
             }
         }

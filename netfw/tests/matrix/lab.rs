@@ -3,6 +3,8 @@
 //! `root` stands in for the box's root namespace; netfw makes the ports' itself. Everything runs on one processor and
 //! in one thread, so that packets are taken in in the order in which they were sent.
 
+mod sessions;
+
 use std::net::Ipv4Addr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,10 +16,10 @@ use netfw::model::{Addressing, Ipv6, Opening, PortName};
 use netfw::netns::Namespace;
 use netfw::plan::{NetPlan, TUNNEL, UPLINK};
 use netfw::policy::Moment;
-use netfw::ruleset::{self, ENDPOINTS, Element, Key, SESSION_TABLE};
+use netfw::ruleset::{ENDPOINTS, Element, Key};
 use rustix::io::Errno;
 
-use crate::case::{From, Side, Word};
+use crate::case::{From, Word};
 use crate::inside::Inside;
 use crate::packet::{Heard, Live};
 use crate::site::{self, ENGINEER, Site, TUNNEL_END, link_local};
@@ -72,7 +74,10 @@ pub(crate) fn possible() -> bool {
 /// Whether this kernel can put a link into a VLAN (its module 8021q); says so if not.
 pub(crate) fn has_vlans() -> bool {
     let script = "ip link add name card type dummy && ip link add link card name vlan type vlan id 7";
-    let output = Command::new("unshare").args(["--net", "sh", "-c", script]).output().unwrap();
+    let output = Command::new("unshare")
+        .args(["--net", "sh", "-c", script])
+        .output()
+        .unwrap();
     if !output.status.success() {
         println!("this kernel has no VLANs: no site has one");
     }
@@ -128,7 +133,15 @@ impl Lab {
             addresses: vec![ENGINEER.into()],
             routes: false,
         };
-        self.wires.push(Wire::new(TUNNEL, tunnel, Cable::Packets, None, [0; 6], None, vec![engineer]));
+        self.wires.push(Wire::new(
+            TUNNEL,
+            tunnel,
+            Cable::Packets,
+            None,
+            [0; 6],
+            None,
+            vec![engineer],
+        ));
     }
 
     fn wire(&self, name: &str, number: usize, vlan: Option<u16>, hosts: Vec<Host>, own: Ipv4Addr) -> Wire {
@@ -164,10 +177,12 @@ impl Lab {
             let port = &site.network.ports[*nth];
             netfw::session::open(&self.machine, &site.network, &port.name, &port.remote, OPEN_FOR).unwrap();
         }
-        self.insides.push(Inside::new("root", self.machine.root.clone(), &LISTENED));
+        self.insides
+            .push(Inside::new("root", self.machine.root.clone(), &LISTENED));
         for port in &site.network.ports {
             let namespace = self.machine.port(port.name.as_str());
-            self.insides.push(Inside::new(port.name.as_str(), namespace, &LISTENED));
+            self.insides
+                .push(Inside::new(port.name.as_str(), namespace, &LISTENED));
         }
         self.settle(&(0..0), &Moods::new());
         if site.network.uplink.ipv6 == Ipv6::Slaac {
@@ -183,7 +198,12 @@ impl Lab {
         }
         self.settle(&(0..0), &Moods::new());
         let shown = self.in_root(|| std::fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap());
-        let wanted: String = site.own6().octets().iter().map(|byte| format!("{byte:02x}")).collect();
+        let wanted: String = site
+            .own6()
+            .octets()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         assert!(shown.contains(&wanted), "no address from the router: {shown}");
     }
 
@@ -192,7 +212,10 @@ impl Lab {
         let report = netfw::apply_on(&self.machine, &site.network).unwrap();
         for link in report.ports.iter().chain([&report.uplink]) {
             if let Err(error) = &link.link {
-                panic!("{}: {error:?}\nafter {:#?}\nseed {}", link.name, report.changes, site);
+                panic!(
+                    "{}: {error:?}\nafter {:#?}\nseed {}",
+                    link.name, report.changes, site
+                );
             }
         }
     }
@@ -207,7 +230,12 @@ impl Lab {
                 events.extend(came.into_iter().map(|arrival| Event::Wire(nth, arrival)));
             }
             for (nth, inside) in self.insides.iter_mut().enumerate() {
-                events.extend(inside.hear(live).into_iter().map(|heard| Event::Inside(nth, heard)));
+                events.extend(
+                    inside
+                        .hear(live)
+                        .into_iter()
+                        .map(|heard| Event::Inside(nth, heard)),
+                );
             }
             if events.len() == before {
                 return events;
@@ -245,12 +273,22 @@ impl Lab {
         let mut told = None;
         for bytes in packets {
             match from {
-                From::Wire { wire, station, to, astray: false, .. } => self.wires[*wire].send(*station, *to, bytes),
-                From::Wire { wire, station, to, .. } => self.wires[*wire].send_astray(*station, *to, bytes),
+                From::Wire {
+                    wire,
+                    station,
+                    to,
+                    astray: false,
+                    ..
+                } => self.wires[*wire].send(*station, *to, bytes),
+                From::Wire {
+                    wire, station, to, ..
+                } => self.wires[*wire].send_astray(*station, *to, bytes),
                 From::Inside { inside, via } => match self.insides[*inside].speak(*via, bytes) {
                     // That the rules forbid it (EPERM) is no answer yet.
                     Ok(()) | Err(Errno::PERM) => {}
-                    Err(Errno::NETUNREACH | Errno::ADDRNOTAVAIL | Errno::HOSTUNREACH) => told = Some(Word::NoWay),
+                    Err(Errno::NETUNREACH | Errno::ADDRNOTAVAIL | Errno::HOSTUNREACH) => {
+                        told = Some(Word::NoWay)
+                    }
                     Err(error) => panic!("{from:?}: cannot send: {error}"),
                 },
             }
@@ -283,63 +321,19 @@ impl Lab {
 
     /// Gives the names of endpoints what they resolve to.
     pub(crate) fn fill(&self, site: &Site) {
-        let elements: Vec<_> = site.resolved.iter().map(|(nth, address)| {
-            let endpoint = &site.network.endpoints[*nth];
-            Element {
-                key: Key::Service(*address, endpoint.protocol, endpoint.port),
-                timeout: Some(Duration::from_secs(600)),
-                comment: format!("endpoints.{}", endpoint.name),
-            }
-        }).collect();
-        netfw::fill(&self.machine, &site.network, ENDPOINTS, &elements).unwrap();
-    }
-
-    /// The session tables as planned, and open what is open.
-    pub(crate) fn renew_sessions(&self) {
-        let sessions = self.plan.sessions.as_ref().unwrap();
-        netfw::nft::load(&self.machine.root, &sessions.root_table.json()).unwrap();
-        for session in &sessions.ports {
-            netfw::nft::load(&self.machine.port(session.port.as_str()), &session.table.json()).unwrap();
-        }
-        self.fill_sessions();
-    }
-
-    /// Puts what is open into the session tables, which lost it when they were loaded.
-    pub(crate) fn fill_sessions(&self) {
-        self.each_open(|namespace, set, elements| {
-            netfw::nft::load(namespace, &ruleset::refill(SESSION_TABLE, set, elements)).unwrap();
-        });
-    }
-
-    /// Takes it out again on one side; links stay, as in the moment between an end and what tidies up after it.
-    pub(crate) fn close_sessions(&self, side: Side) {
-        self.each_open(|namespace, set, elements| {
-            if (*namespace == self.machine.root) != (side == Side::Root) {
-                return;
-            }
-            let keys: Vec<_> = elements.iter().map(|element| element.key).collect();
-            netfw::nft::load(namespace, &ruleset::clear(SESSION_TABLE, set, &keys)).unwrap();
-        });
-    }
-
-    fn each_open(&self, change: impl Fn(&Namespace, &str, &[Element])) {
-        let sessions = self.plan.sessions.iter().flat_map(|sessions| &sessions.ports);
-        for session in sessions {
-            let openings = self.open.iter().filter(|(port, _)| *port == session.port);
-            let openings: Vec<_> = openings.map(|(_, opening)| *opening).collect();
-            if openings.is_empty() {
-                continue;
-            }
-            let sides = [
-                (self.machine.root.clone(), session.root_elements(&openings, OPEN_FOR)),
-                (self.machine.port(session.port.as_str()), session.port_elements(&openings, OPEN_FOR)),
-            ];
-            for (namespace, sets) in sides {
-                for (set, elements) in sets {
-                    change(&namespace, set, &elements);
+        let elements: Vec<_> = site
+            .resolved
+            .iter()
+            .map(|(nth, address)| {
+                let endpoint = &site.network.endpoints[*nth];
+                Element {
+                    key: Key::Service(*address, endpoint.protocol, endpoint.port),
+                    timeout: Some(Duration::from_secs(600)),
+                    comment: format!("endpoints.{}", endpoint.name),
                 }
-            }
-        }
+            })
+            .collect();
+        netfw::fill(&self.machine, &site.network, ENDPOINTS, &elements).unwrap();
     }
 
     /// What is true besides the description.
@@ -378,7 +372,11 @@ impl Lab {
             .args(arguments.split_whitespace())
             .output()
             .unwrap();
-        assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "ip {arguments}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }
 

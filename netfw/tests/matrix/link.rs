@@ -24,7 +24,10 @@ pub(crate) fn questions(lab: &mut Lab, site: &Site) -> (usize, Vec<String>) {
     for wire in 0..=site.network.ports.len() {
         let host = lab.wires[wire].hosts[0].clone();
         let own = lab.wires[wire].own;
-        let addresses: Vec<_> = everywhere(site).into_iter().filter(|address| Some(*address) != own).collect();
+        let addresses: Vec<_> = everywhere(site)
+            .into_iter()
+            .filter(|address| Some(*address) != own)
+            .collect();
         lab.wires[wire].arp.clear();
         for address in &addresses {
             lab.wires[wire].arp((host.station, host.ipv4()), (EVERYBODY, *address), false);
@@ -42,7 +45,13 @@ pub(crate) fn questions(lab: &mut Lab, site: &Site) -> (usize, Vec<String>) {
 /// Somebody else claims to be each pinned instrument; returns how often.
 pub(crate) fn lies(lab: &mut Lab, site: &Site) -> usize {
     let mut told = 0;
-    for (nth, port) in site.network.ports.iter().enumerate().filter(|(_, port)| port.mac.is_some()) {
+    for (nth, port) in site
+        .network
+        .ports
+        .iter()
+        .enumerate()
+        .filter(|(_, port)| port.mac.is_some())
+    {
         let (liar, gateway) = (station(nth + 1, 99), port.address.addr());
         let card = crate::site::card(nth + 1);
         for answer in [true, false] {
@@ -85,9 +94,16 @@ fn everywhere(site: &Site) -> Vec<Ipv4Addr> {
     ];
     for (nth, port) in site.network.ports.iter().enumerate() {
         list.push(port.address.addr());
-        list.extend(port.address.hosts().find(|host| ![port.address.addr(), port.instrument].contains(host)));
+        list.extend(
+            port.address
+                .hosts()
+                .find(|host| ![port.address.addr(), port.instrument].contains(host)),
+        );
         let pair = site.network.session_pair(nth);
-        list.extend(pair.into_iter().flat_map(|(outer, inner)| [outer.addr(), inner.addr()]));
+        list.extend(
+            pair.into_iter()
+                .flat_map(|(outer, inner)| [outer.addr(), inner.addr()]),
+        );
     }
     list.sort_unstable();
     list.dedup();
@@ -99,18 +115,38 @@ pub(crate) fn state(lab: &Lab, site: &Site) -> State {
     let mut state = Vec::new();
     for (nth, inside) in lab.insides.iter().enumerate() {
         let believes = nth == 0 && site.network.uplink.ipv6 == Ipv6::Slaac;
-        let mut questions = vec!["-4 -o address", "-4 route show table all", "neighbour show nud permanent"];
+        let mut questions = vec![
+            "-4 -o address",
+            "-4 route show table all",
+            "neighbour show nud permanent",
+        ];
         if !believes {
             questions.extend(["-6 -o address", "-6 route show table all"]);
         }
         for question in questions {
-            let show = || Command::new("ip").args(question.split(' ')).output().unwrap().stdout;
+            let show = || {
+                Command::new("ip")
+                    .args(question.split(' '))
+                    .output()
+                    .unwrap()
+                    .stdout
+            };
             let text = String::from_utf8(inside.namespace.run(show).unwrap()).unwrap();
             state.push((format!("{}: ip {question}", inside.name), without_times(&text)));
         }
-        let show = || Command::new("ip").args(["route", "show", "cache"]).output().unwrap().stdout;
+        let show = || {
+            Command::new("ip")
+                .args(["route", "show", "cache"])
+                .output()
+                .unwrap()
+                .stdout
+        };
         let cache = String::from_utf8(inside.namespace.run(show).unwrap()).unwrap();
-        let redirected = cache.lines().filter(|line| line.contains("redirect")).collect::<Vec<_>>().join("\n");
+        let redirected = cache
+            .lines()
+            .filter(|line| line.contains("redirect"))
+            .collect::<Vec<_>>()
+            .join("\n");
         state.push((format!("{}: redirects", inside.name), redirected));
     }
     state
@@ -120,14 +156,19 @@ pub(crate) fn state(lab: &Lab, site: &Site) -> State {
 pub(crate) fn changes(before: &State, after: &State) -> Vec<String> {
     let each = before.iter().zip(after);
     let changed = each.filter(|(before, after)| before != after);
-    changed.map(|((what, before), (_, after))| format!("{what}: was\n{before}\nand is\n{after}")).collect()
+    changed
+        .map(|((what, before), (_, after))| format!("{what}: was\n{before}\nand is\n{after}"))
+        .collect()
 }
 
 fn without_times(text: &str) -> String {
     let mut lines: Vec<String> = text
         .lines()
         .map(|line| {
-            let words: Vec<_> = line.split_whitespace().filter(|word| !word.ends_with("sec")).collect();
+            let words: Vec<_> = line
+                .split_whitespace()
+                .filter(|word| !word.ends_with("sec"))
+                .collect();
             words.join(" ")
         })
         .collect();

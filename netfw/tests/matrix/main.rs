@@ -58,7 +58,10 @@ fn every_packet_fares_as_the_policy_says() {
     }
     println!("{tried} packets tried");
     assert_eq!(wrong, 0, "of {tried} packets these fared otherwise, see above");
-    assert!(given.is_some() || tried >= ENOUGH, "only {tried} packets were tried");
+    assert!(
+        given.is_some() || tried >= ENOUGH,
+        "only {tried} packets were tried"
+    );
 }
 
 /// Tries everything at one site; returns how many packets that were, and what is wrong.
@@ -121,5 +124,8 @@ fn seeds(given: Option<u64>, minutes: Option<u64>) -> Box<dyn Iterator<Item = u6
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is \"{text}\", expected a number")))
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable} is \"{text}\", expected a number")),
+    )
 }

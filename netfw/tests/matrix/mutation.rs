@@ -74,7 +74,9 @@ fn witness(
     let (first, others): (Vec<_>, Vec<_>) = groups.iter().partition(touched);
     let mut near = others;
     near.retain(|group| mutant.widens && group.reaches(mutant.inside));
-    let floods = floods.iter().filter(|(flood, _)| mutant.limits && flood.inside == mutant.inside);
+    let floods = floods
+        .iter()
+        .filter(|(flood, _)| mutant.limits && flood.inside == mutant.inside);
 
     let mut found = None;
     for group in first {
@@ -83,7 +85,9 @@ fn witness(
     for (flood, logged) in floods {
         found = found.or_else(|| {
             prepare(lab, site, mutant);
-            flood.fault(lab).or_else(|| otherwise_logged(lab, &flood.name, logged))
+            flood
+                .fault(lab)
+                .or_else(|| otherwise_logged(lab, &flood.name, logged))
         });
     }
     for group in near {
@@ -96,7 +100,13 @@ fn witness(
 }
 
 /// What of `group` goes otherwise with `mutant` in place.
-fn try_group(lab: &mut Lab, site: &Site, moment: &Moment, group: &Group<'_>, mutant: &Mutant) -> Option<String> {
+fn try_group(
+    lab: &mut Lab,
+    site: &Site,
+    moment: &Moment,
+    group: &Group<'_>,
+    mutant: &Mutant,
+) -> Option<String> {
     prepare(lab, site, mutant);
     let seen = run::batch(lab, &group.cases);
     let each = group.cases.iter().zip(&seen);
@@ -104,14 +114,20 @@ fn try_group(lab: &mut Lab, site: &Site, moment: &Moment, group: &Group<'_>, mut
         let expected = crate::oracle::expected(site, moment, case);
         verdict::fault(site, case, &expected, seen)
     });
-    faults.next().or_else(|| otherwise_logged(lab, group.cases[0].what, &group.logged))
+    faults
+        .next()
+        .or_else(|| otherwise_logged(lab, group.cases[0].what, &group.logged))
 }
 
 /// What is logged and was not, or was and is not.
 fn otherwise_logged(lab: &Lab, what: &str, before: &BTreeSet<(usize, String)>) -> Option<String> {
     let now = groups::logged(lab);
     let (_, prefix) = before.symmetric_difference(&now).next()?;
-    let how = if before.iter().any(|(_, known)| known == prefix) { "not " } else { "" };
+    let how = if before.iter().any(|(_, known)| known == prefix) {
+        "not "
+    } else {
+        ""
+    };
     Some(format!("{what}: \"{prefix}\" is {how}logged"))
 }
 

@@ -4,7 +4,9 @@
 
 use std::os::fd::OwnedFd;
 
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with,
+};
 
 const CONNTRACK_DELETE: [u8; 2] = [2, 1];
 const LOG_CONFIG: [u8; 2] = [1, 4];
@@ -26,7 +28,13 @@ impl Netfilter {
     pub(crate) fn open() -> Self {
         let socket = || {
             let flags = SocketFlags::CLOEXEC;
-            socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(netlink::NETFILTER)).unwrap()
+            socket_with(
+                AddressFamily::NETLINK,
+                SocketType::RAW,
+                flags,
+                Some(netlink::NETFILTER),
+            )
+            .unwrap()
         };
         let (requests, log) = (socket(), socket());
         // NFULNL_CFG_CMD_BIND; then: nothing of the packet (NFULNL_COPY_META), and each message at once.
@@ -68,7 +76,8 @@ fn ask(socket: &OwnedFd, kind: [u8; 2], group: u16, content: &[u8]) {
     loop {
         let (length, _) = recv(socket, &mut answer, RecvFlags::empty()).unwrap();
         // NLMSG_ERROR, which an acknowledgement is as well; the log may speak before it.
-        if let Some(error) = messages(&answer[..length]).find(|message| message[4..6] == 2_u16.to_ne_bytes()) {
+        if let Some(error) = messages(&answer[..length]).find(|message| message[4..6] == 2_u16.to_ne_bytes())
+        {
             let code = i32::from_ne_bytes(error[16..20].try_into().unwrap());
             assert_eq!(code, 0, "netfilter refuses {kind:?}");
             return;

@@ -67,9 +67,16 @@ fn origin(site: &Site, case: &Case) -> (Zone, Option<Mac>) {
     match case.from {
         From::Inside { inside: 0, .. } => (Zone::Box, None),
         From::Inside { inside, .. } => (Zone::BoxAt(port(inside)), None),
-        From::Wire { wire, station, astray, .. } => {
+        From::Wire {
+            wire,
+            station,
+            astray,
+            ..
+        } => {
             // A group's, which no sender has, is somebody else's for sure.
-            let mac = crate::site::text(station).parse().unwrap_or_else(|_| "02:ff:ff:ff:ff:ff".parse().unwrap());
+            let mac = crate::site::text(station)
+                .parse()
+                .unwrap_or_else(|_| "02:ff:ff:ff:ff:ff".parse().unwrap());
             let mac = Some(mac);
             match wire {
                 UPLINK if astray => (Zone::Trunk, mac),

@@ -4,8 +4,12 @@
 //! an echo's identifier, at the start of every payload. So an answer, a refusal that quotes the packet and the packet
 //! itself wherever it turns up all name the case they belong to.
 
+mod heard;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub(crate) use heard::{Heard, Sound, read, read_transport};
 
 pub(crate) const FIN: u8 = 0x01;
 pub(crate) const SYN: u8 = 0x02;
@@ -22,11 +26,6 @@ pub(crate) fn tag(number: u16) -> u32 {
 
 /// The cases whose packets are listened for; a number outside is a coincidence, or late.
 pub(crate) type Live = std::ops::Range<u16>;
-
-fn case_of(value: u32, live: &Live) -> Option<u16> {
-    let number = u16::try_from((value >> 4) & 0xffff).ok()?;
-    (value & 0xfff0_0000 == MAGIC && live.contains(&number)).then_some(number)
-}
 
 /// One IP packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,39 +81,6 @@ pub(crate) enum Shape {
     Routed,
 }
 
-/// A packet of a case, heard somewhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Heard {
-    pub(crate) case: u16,
-    pub(crate) source: IpAddr,
-    pub(crate) destination: IpAddr,
-    pub(crate) sound: Sound,
-}
-
-/// What a heard packet is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Sound {
-    Tcp {
-        from: u16,
-        to: u16,
-        flags: u8,
-        sequence: u32,
-        acknowledged: u32,
-    },
-    Udp {
-        from: u16,
-        to: u16,
-        answer: bool,
-    },
-    Echo,
-    EchoReply,
-    Icmp {
-        kind: u8,
-        code: u8,
-    },
-    Other(u8),
-}
-
 /// Stands after the tag in a datagram that answers another.
 pub(crate) const ANSWER: u8 = b'R';
 
@@ -136,7 +102,11 @@ impl Packet {
     /// What whoever gets this packet answers, in addresses and ports.
     pub(crate) fn reversed(&self) -> Self {
         let body = match &self.body {
-            Body::Tcp { from, to, .. } => Body::Tcp { from: *to, to: *from, flags: SYN | ACK },
+            Body::Tcp { from, to, .. } => Body::Tcp {
+                from: *to,
+                to: *from,
+                flags: SYN | ACK,
+            },
             Body::Udp { from, to } => Body::Udp { from: *to, to: *from },
             other => other.clone(),
         };
@@ -162,13 +132,25 @@ impl Packet {
     pub(crate) fn answer(heard: &Heard) -> Option<Vec<Vec<u8>>> {
         let reply = |body| Self::new(heard.destination, heard.source, body);
         match heard.sound {
-            Sound::Tcp { from, to, flags, sequence, .. } if flags & (SYN | ACK | RST) == SYN => {
-                let body = Body::Tcp { from: to, to: from, flags: SYN | ACK };
+            Sound::Tcp {
+                from,
+                to,
+                flags,
+                sequence,
+                ..
+            } if flags & (SYN | ACK | RST) == SYN => {
+                let body = Body::Tcp {
+                    from: to,
+                    to: from,
+                    flags: SYN | ACK,
+                };
                 Some(reply(body).segment(heard.case, (tag(heard.case) + 8, sequence.wrapping_add(1))))
             }
-            Sound::Udp { from, to, answer: false } => {
-                Some(reply(Body::Udp { from: to, to: from }).encode(heard.case, None, true))
-            }
+            Sound::Udp {
+                from,
+                to,
+                answer: false,
+            } => Some(reply(Body::Udp { from: to, to: from }).encode(heard.case, None, true)),
             Sound::Echo => Some(reply(Body::EchoReply).bytes(heard.case)),
             _ => None,
         }
@@ -176,13 +158,23 @@ impl Packet {
 
     /// The reset of a host that never asked for the connection `heard` accepts.
     pub(crate) fn hang_up(heard: &Heard) -> Option<Vec<Vec<u8>>> {
-        let Sound::Tcp { from, to, flags, acknowledged, .. } = heard.sound else {
+        let Sound::Tcp {
+            from,
+            to,
+            flags,
+            acknowledged,
+            ..
+        } = heard.sound
+        else {
             return None;
         };
-        let body = Body::Tcp { from: to, to: from, flags: RST };
-        (flags & (SYN | ACK) == SYN | ACK).then(|| {
-            Self::new(heard.destination, heard.source, body).segment(heard.case, (acknowledged, 0))
-        })
+        let body = Body::Tcp {
+            from: to,
+            to: from,
+            flags: RST,
+        };
+        (flags & (SYN | ACK) == SYN | ACK)
+            .then(|| Self::new(heard.destination, heard.source, body).segment(heard.case, (acknowledged, 0)))
     }
 
     fn encode(&self, number: u16, numbers: Option<(u32, u32)>, answer: bool) -> Vec<Vec<u8>> {
@@ -203,7 +195,8 @@ impl Packet {
         let icmp = if self.source.is_ipv4() { 1 } else { 58 };
         let (protocol, mut bytes, checksum) = match &self.body {
             Body::Tcp { from, to, flags } => {
-                let (sequence, acknowledged) = numbers.unwrap_or((tag, if flags & ACK == 0 { 0 } else { tag }));
+                let (sequence, acknowledged) =
+                    numbers.unwrap_or((tag, if flags & ACK == 0 { 0 } else { tag }));
                 let mut bytes = [from.to_be_bytes(), to.to_be_bytes()].concat();
                 bytes.extend([sequence.to_be_bytes(), acknowledged.to_be_bytes()].concat());
                 bytes.extend([0x50, *flags, 0x20, 0, 0, 0, 0, 0]);
@@ -231,7 +224,12 @@ impl Packet {
                 bytes.extend(payload);
                 (icmp, bytes, Some(2))
             }
-            Body::Icmp { kind, code, rest, payload } => {
+            Body::Icmp {
+                kind,
+                code,
+                rest,
+                payload,
+            } => {
                 let mut bytes = vec![*kind, *code, 0, 0];
                 bytes.extend(rest);
                 bytes.extend(payload);
@@ -241,7 +239,12 @@ impl Packet {
                 bytes.extend([0, 0]);
                 (icmp, bytes, Some(2))
             }
-            Body::Error { kind, code, rest, about } => {
+            Body::Error {
+                kind,
+                code,
+                rest,
+                about,
+            } => {
                 let mut bytes = vec![*kind, *code, 0, 0];
                 bytes.extend(rest);
                 bytes.extend(&about.bytes(number)[0]);
@@ -252,7 +255,10 @@ impl Packet {
         if let Some(at) = checksum {
             let sum = match self.source {
                 IpAddr::V4(_) if protocol == 1 => sum_of(&bytes, 0),
-                _ => sum_of(&bytes, pseudo_header(self.source, self.destination, protocol, bytes.len())),
+                _ => sum_of(
+                    &bytes,
+                    pseudo_header(self.source, self.destination, protocol, bytes.len()),
+                ),
             };
             bytes[at..at + 2].copy_from_slice(&sum.to_be_bytes());
         }
@@ -322,7 +328,9 @@ fn pseudo_header(source: IpAddr, destination: IpAddr, protocol: u8, length: usiz
             IpAddr::V6(address) => bytes.extend(address.octets()),
         }
     }
-    let words = bytes.chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1]));
+    let words = bytes
+        .chunks(2)
+        .map(|word| u32::from(word[0]) << 8 | u32::from(word[1]));
     words.sum::<u32>() + u32::from(protocol) + u32::try_from(length).unwrap()
 }
 
@@ -337,77 +345,38 @@ fn sum_of(bytes: &[u8], mut sum: u32) -> u16 {
     !u16::try_from(sum).unwrap()
 }
 
-/// Reads an IP packet; none if it belongs to no case that is alive.
-pub(crate) fn read(bytes: &[u8], live: &Live) -> Option<Heard> {
-    match bytes.first()? >> 4 {
-        4 => {
-            let header = usize::from(bytes[0] & 15) * 4;
-            let address = |at: usize| -> Option<IpAddr> {
-                Some(Ipv4Addr::from(<[u8; 4]>::try_from(bytes.get(at..at + 4)?).ok()?).into())
-            };
-            read_transport(address(12)?, address(16)?, bytes[9], bytes.get(header..)?, live)
-        }
-        6 => {
-            let address = |at: usize| -> Option<IpAddr> {
-                Some(Ipv6Addr::from(<[u8; 16]>::try_from(bytes.get(at..at + 16)?).ok()?).into())
-            };
-            read_transport(address(8)?, address(24)?, *bytes.get(6)?, bytes.get(40..)?, live)
-        }
-        _ => None,
-    }
-}
-
-/// Reads what an IP packet carries.
-pub(crate) fn read_transport(source: IpAddr, destination: IpAddr, protocol: u8, body: &[u8], live: &Live) -> Option<Heard> {
-    let short = |at: usize| Some(u16::from_be_bytes(body.get(at..at + 2)?.try_into().ok()?));
-    let long = |at: usize| Some(u32::from_be_bytes(body.get(at..at + 4)?.try_into().ok()?));
-    let anywhere = |from: usize| (from..body.len()).find_map(|at| case_of(long(at)?, live));
-    let (case, sound) = match protocol {
-        6 => {
-            let (sequence, acknowledged) = (long(4)?, long(8)?);
-            let sound = Sound::Tcp {
-                from: short(0)?,
-                to: short(2)?,
-                flags: *body.get(13)?,
-                sequence,
-                acknowledged,
-            };
-            (case_of(acknowledged, live).or_else(|| case_of(sequence, live))?, sound)
-        }
-        17 => {
-            let answer = body.get(12) == Some(&ANSWER);
-            (anywhere(8)?, Sound::Udp { from: short(0)?, to: short(2)?, answer })
-        }
-        1 | 58 => {
-            let sound = match (protocol, body.first()?) {
-                (1, 8) | (58, 128) => Sound::Echo,
-                (1, 0) | (58, 129) => Sound::EchoReply,
-                (_, kind) => Sound::Icmp { kind: *kind, code: *body.get(1)? },
-            };
-            // An error names the case in what it quotes, whose header may hold a tag by chance.
-            let quoted = body.get(8..).and_then(|quoted| read(quoted, live)).map(|quoted| quoted.case);
-            (quoted.or_else(|| anywhere(4))?, sound)
-        }
-        other => (anywhere(0)?, Sound::Other(other)),
-    };
-    Some(Heard { case, source, destination, sound })
-}
-
 impl fmt::Display for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (from, to) = (self.source, self.destination);
         match &self.body {
-            Body::Tcp { from: sport, to: dport, flags } => {
+            Body::Tcp {
+                from: sport,
+                to: dport,
+                flags,
+            } => {
                 let names = [(SYN, "SYN"), (ACK, "ACK"), (FIN, "FIN"), (RST, "RST")];
-                let set: Vec<_> = names.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, name)| *name).collect();
-                let set = if set.is_empty() { "no flags".to_owned() } else { set.join("+") };
+                let set: Vec<_> = names
+                    .iter()
+                    .filter(|(bit, _)| flags & bit != 0)
+                    .map(|(_, name)| *name)
+                    .collect();
+                let set = if set.is_empty() {
+                    "no flags".to_owned()
+                } else {
+                    set.join("+")
+                };
                 write!(f, "TCP {set} {from}:{sport} > {to}:{dport}")?;
             }
-            Body::Udp { from: sport, to: dport } => write!(f, "UDP {from}:{sport} > {to}:{dport}")?,
+            Body::Udp {
+                from: sport,
+                to: dport,
+            } => write!(f, "UDP {from}:{sport} > {to}:{dport}")?,
             Body::Echo => write!(f, "echo request {from} > {to}")?,
             Body::EchoReply => write!(f, "echo reply {from} > {to}")?,
             Body::Icmp { kind, code, .. } => write!(f, "ICMP {kind}/{code} {from} > {to}")?,
-            Body::Error { kind, code, about, .. } => write!(f, "ICMP {kind}/{code} {from} > {to} about {about}")?,
+            Body::Error {
+                kind, code, about, ..
+            } => write!(f, "ICMP {kind}/{code} {from} > {to} about {about}")?,
             Body::Other(protocol) => write!(f, "protocol {protocol} {from} > {to}")?,
         }
         match self.shape {

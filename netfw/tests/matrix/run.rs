@@ -10,9 +10,9 @@ use netfw::policy::{Answer, Moment, Verdict};
 
 use crate::case::{Case, From, Seen, Setup, Spot, Word};
 use crate::lab::{Event, Lab};
-use crate::wire::{Mood, Moods};
-use crate::packet::{ACK, Body, Heard, Live, Packet, RST, SYN, Sound, tag};
+use crate::packet::{ACK, Body, Heard, Live, RST, SYN, Sound, tag};
 use crate::site::Site;
+use crate::wire::{Mood, Moods};
 use crate::{counters, oracle, verdict};
 
 /// Sends between two looks at what came: queues hold more.
@@ -44,7 +44,10 @@ pub(crate) fn all(lab: &mut Lab, site: &Site, cases: &[Case]) -> Vec<String> {
             let (alone, moved) = again(lab, site, case);
             let right = verdict::fault(site, case, expected, &alone).is_none();
             if !(unheard && right) {
-                wrong.push(format!("{fault}\n    alone: {alone}, counted by {}", moved.join("; ")));
+                wrong.push(format!(
+                    "{fault}\n    alone: {alone}, counted by {}",
+                    moved.join("; ")
+                ));
             }
         }
     }
@@ -70,7 +73,9 @@ fn batches<'a>(site: &Site, moment: &Moment, cases: &'a [Case]) -> Vec<Vec<(Answ
             Verdict::Delivered => SHARE,
         };
         let fits = |(counts, list): &(HashMap<String, usize>, Vec<_>)| {
-            let alike = list.iter().all(|(_, other): &(Answer, &Case)| other.closed() == case.closed());
+            let alike = list
+                .iter()
+                .all(|(_, other): &(Answer, &Case)| other.closed() == case.closed());
             alike && list.len() < BATCH && counts.get(&expected.reason).is_none_or(|count| *count < share)
         };
         let at = batches.iter().position(fits).unwrap_or_else(|| {
@@ -91,7 +96,10 @@ pub(crate) fn batch(lab: &mut Lab, cases: &[&Case]) -> Vec<Seen> {
     if let Some(side) = closed {
         lab.close_sessions(side);
     }
-    let kept = live.clone().zip(cases).filter(|(_, case)| matches!(case.setup, Setup::Keep));
+    let kept = live
+        .clone()
+        .zip(cases)
+        .filter(|(_, case)| matches!(case.setup, Setup::Keep));
     let moods: Moods = kept.map(|(number, _)| (number, Mood::HangsNothingUp)).collect();
     let mut seen = vec![Seen::default(); cases.len()];
     for (at, (number, case)) in live.clone().zip(cases).enumerate() {
@@ -130,7 +138,10 @@ fn set_up(lab: &mut Lab, cases: &[&Case], live: &Live) -> HashMap<u16, (u32, u32
         From::Inside { .. } => Mood::AnswersNothing,
         From::Wire { .. } => Mood::HangsNothingUp,
     };
-    let moods: Moods = before.iter().map(|(number, from, _)| (*number, mood(from))).collect();
+    let moods: Moods = before
+        .iter()
+        .map(|(number, from, _)| (*number, mood(from)))
+        .collect();
     for (number, from, packet) in &before {
         lab.emit(from, &packet.bytes(*number));
     }
@@ -160,12 +171,17 @@ fn accepted(events: &[Event], number: u16) -> Option<(u32, u32)> {
         Event::Wire(_, arrival) => Some(&arrival.heard),
         Event::Inside(..) => None,
     });
-    heard.filter(|heard| heard.case == number).find_map(|heard| match heard.sound {
-        Sound::Tcp { flags, sequence, acknowledged, .. } if flags & (SYN | ACK) == SYN | ACK => {
-            Some((sequence, acknowledged))
-        }
-        _ => None,
-    })
+    heard
+        .filter(|heard| heard.case == number)
+        .find_map(|heard| match heard.sound {
+            Sound::Tcp {
+                flags,
+                sequence,
+                acknowledged,
+                ..
+            } if flags & (SYN | ACK) == SYN | ACK => Some((sequence, acknowledged)),
+            _ => None,
+        })
 }
 
 fn note(events: &[Event], cases: &[&Case], live: &Live, seen: &mut [Seen]) {
@@ -186,7 +202,11 @@ fn note(events: &[Event], cases: &[&Case], live: &Live, seen: &mut [Seen]) {
         };
         let reflected = matches!((spot, home), (Spot::Wire(_), Spot::Wire(_)));
         if itself(case, heard) && !(spot == home && matches!(home, Spot::Wire(_)) && to_sender(case, heard)) {
-            seen[at].delivered.insert(spot);
+            let astray = matches!(event, Event::Wire(_, arrival) if !arrival.arrives);
+            seen[at].delivered.insert(match spot {
+                Spot::Wire(wire) if astray => Spot::Astray(wire),
+                spot => spot,
+            });
         } else if spot == home || reflected && to_sender(case, heard) {
             seen[at].words.extend(word(&heard.sound));
         }
@@ -200,9 +220,15 @@ fn to_sender(case: &Case, heard: &Heard) -> bool {
 /// Whether this is the packet of the case, and not an answer to it or what followed.
 fn itself(case: &Case, heard: &Heard) -> bool {
     match (&case.packet.body, &heard.sound) {
-        (Body::Tcp { from, to, flags }, Sound::Tcp { from: source, to: port, flags: came, .. }) => {
-            (from, to, flags) == (source, port, came)
-        }
+        (
+            Body::Tcp { from, to, flags },
+            Sound::Tcp {
+                from: source,
+                to: port,
+                flags: came,
+                ..
+            },
+        ) => (from, to, flags) == (source, port, came),
         (Body::Udp { .. }, Sound::Udp { answer, .. }) => !answer,
         (Body::Echo, Sound::Echo) | (Body::EchoReply, Sound::EchoReply) => true,
         (Body::Icmp { kind, .. } | Body::Error { kind, .. }, Sound::Icmp { kind: came, .. }) => kind == came,

@@ -2,16 +2,14 @@
 //!
 //! A site is a function of its seed alone, so a failure is replayed with `MATRIX_SEED`.
 
+mod random;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
-use netfw::model::{
-    Addressing, Endpoint, Host as Name, Ipv6, Limits, Network, Opening, Port, PortName, Protocol, Service, Uplink,
-};
-use proptest::prelude::*;
-use proptest::sample::{select, subsequence};
-use proptest::strategy::ValueTree as _;
+use netfw::model::{Addressing, Ipv6, Network, Opening, PortName};
+use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::packet::{Body, Packet};
@@ -55,7 +53,10 @@ impl Site {
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
         let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-        sites(seed, vlans).new_tree(&mut runner).unwrap().current()
+        random::sites(seed, vlans)
+            .new_tree(&mut runner)
+            .unwrap()
+            .current()
     }
 
     /// What is open to remote sessions.
@@ -109,7 +110,12 @@ impl Site {
         Packet::new(
             Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1),
             Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1),
-            Body::Icmp { kind: 134, code: 0, rest: [64, 0, 0x07, 0x08], payload },
+            Body::Icmp {
+                kind: 134,
+                code: 0,
+                rest: [64, 0, 0x07, 0x08],
+                payload,
+            },
         )
     }
 
@@ -156,172 +162,16 @@ pub(crate) fn prefix(network: Ipv6Addr) -> Vec<u8> {
 /// The address a card makes of its station (RFC 4291 §2.5.1).
 pub(crate) fn link_local(station: Station) -> Ipv6Addr {
     let [a, b, c, d, e, f] = station.map(u16::from);
-    Ipv6Addr::new(0xfe80, 0, 0, 0, (a ^ 2) << 8 | b, c << 8 | 0xff, 0xfe00 | d, e << 8 | f)
-}
-
-fn sites(seed: u64, vlans: bool) -> impl Strategy<Value = Site> {
-    let lans = select(vec!["10.9.0.2/24", "172.20.16.2/20", "192.168.7.2/24", "10.64.0.2/10"]);
-    (lans, any::<bool>(), ipv6(), prop::option::of(2_u16..4094), 0..=2_usize)
-        .prop_flat_map(move |(lan, dhcp, ipv6, vlan, dns)| {
-            let address: Ipv4Net = lan.parse().unwrap();
-            (
-                Just((address, dhcp, ipv6, vlan, dns)),
-                prop::collection::vec(port(), 1..=4),
-                endpoints(address, ipv6),
-                prop::option::weighted(0.8, select(vec!["100.64.7.0/24", "198.18.0.0/28"])),
-                any::<u8>(),
-            )
-        })
-        .prop_map(move |((address, dhcp, ipv6, vlan, dns), ports, endpoints, sessions, open)| {
-            let lan = |number: u32| Ipv4Addr::from(u32::from(address.network()) + number);
-            let uplink = Uplink {
-                nic: format!("mac:{}", text(card(0))).parse().unwrap(),
-                vlan: vlan.filter(|_| vlans).map(|number| number.try_into().unwrap()),
-                mtu: None,
-                addressing: if dhcp {
-                    Addressing::Dhcp
-                } else {
-                    Addressing::Static { address, gateway: Some(lan(1)) }
-                },
-                ipv6,
-                dns: name_servers(lan(3), ipv6, dns),
-                search: Vec::new(),
-            };
-            let ports = ports.into_iter().enumerate().map(|(nth, mut port)| {
-                // Nothing can be opened where there are no addresses for it.
-                port.remote.retain(|_| sessions.is_some());
-                port.finish(nth + 1)
-            });
-            let ports = ports.collect();
-            let network =
-                Network::new(uplink, ports, endpoints, sessions.map(|prefix| prefix.parse().unwrap())).unwrap();
-            let resolved = network.endpoints.iter().enumerate();
-            let resolved = resolved.filter(|(_, endpoint)| matches!(endpoint.host, Name::Name(_)));
-            let resolved = resolved.map(|(nth, _)| (nth, lan(10).into())).collect();
-            let ports = network.ports.iter().enumerate();
-            let sessions = ports.filter(|(nth, port)| {
-                network.sessions.is_some() && !port.remote.is_empty() && open & (1 << nth) != 0
-            });
-            let sessions = sessions.map(|(nth, _)| nth).collect();
-            Site { seed, address, resolved, sessions, network }
-        })
-}
-
-fn name_servers(first: Ipv4Addr, ipv6: Ipv6, number: usize) -> Vec<IpAddr> {
-    let second = if ipv6 == Ipv6::Off { INTERNET.into() } else { Site::lan6(3).into() };
-    [IpAddr::from(first), second][..number].to_vec()
-}
-
-fn ipv6() -> impl Strategy<Value = Ipv6> {
-    select(vec![
-        Ipv6::Off,
-        Ipv6::Off,
-        Ipv6::Slaac,
-        Ipv6::Static {
-            address: "fd00:9::2/64".parse().unwrap(),
-            gateway: Some(Site::lan6(1)),
-        },
-    ])
-}
-
-fn endpoints(lan: Ipv4Net, ipv6: Ipv6) -> impl Strategy<Value = Vec<Endpoint>> {
-    let centre = Ipv4Addr::from(u32::from(lan.network()) + 10);
-    let mut hosts = vec![
-        Name::Ip(centre.into()),
-        Name::Ip(INTERNET.into()),
-        Name::Name("centre.example".to_owned()),
-    ];
-    if ipv6 != Ipv6::Off {
-        hosts.push(Name::Ip(Site::lan6(10).into()));
-    }
-    let endpoint = (select(hosts), protocol(), select(vec![443_u16, 8443, 1194, 53]));
-    prop::collection::vec(endpoint, 1..=4).prop_map(|endpoints| {
-        let mut endpoints: Vec<_> = endpoints
-            .into_iter()
-            .enumerate()
-            .map(|(nth, (host, protocol, port))| Endpoint {
-                name: format!("endpoint{nth}"),
-                host,
-                protocol,
-                port,
-            })
-            .collect();
-        let mut seen = std::collections::HashSet::new();
-        endpoints.retain(|endpoint| seen.insert((endpoint.host.clone(), endpoint.protocol, endpoint.port)));
-        endpoints
-    })
-}
-
-fn protocol() -> impl Strategy<Value = Protocol> {
-    select(vec![Protocol::Tcp, Protocol::Udp])
-}
-
-/// A port before it has its number.
-#[derive(Debug, Clone)]
-struct Draft {
-    address: &'static str,
-    instrument: [u8; 4],
-    dhcp: bool,
-    pinned: bool,
-    services: Vec<(&'static str, Protocol, u16)>,
-    remote: Vec<(Protocol, u16)>,
-    limits: Limits,
-}
-
-impl Draft {
-    fn finish(self, number: usize) -> Port {
-        Port {
-            name: format!("port{number}").parse().unwrap(),
-            nic: format!("mac:{}", text(card(number))).parse().unwrap(),
-            address: self.address.parse().unwrap(),
-            instrument: self.instrument.into(),
-            dhcp: self.dhcp,
-            mac: self.pinned.then(|| text(station(number, 50)).parse().unwrap()),
-            services: self
-                .services
-                .into_iter()
-                .map(|(name, protocol, port)| Service { name, protocol, port })
-                .collect(),
-            remote: self.remote.into_iter().map(|(protocol, port)| Opening { protocol, port }).collect(),
-            limits: self.limits,
-        }
-    }
-}
-
-fn port() -> impl Strategy<Value = Draft> {
-    use Protocol::{Tcp, Udp};
-    let places = select(vec![
-        ("192.168.1.1/24", [192, 168, 1, 50]),
-        ("192.168.1.1/24", [192, 168, 1, 50]),
-        ("192.168.1.254/24", [192, 168, 1, 1]),
-        ("192.168.99.1/29", [192, 168, 99, 6]),
-        ("172.31.0.1/16", [172, 31, 200, 7]),
-    ]);
-    let services = vec![("ingest", Tcp, 8443), ("page", Tcp, 443), ("ntp", Udp, 123), ("log", Udp, 514)];
-    let remote = vec![(Tcp, 22), (Tcp, 5900), (Udp, 161), (Udp, 8443)];
-    let limits = (20_u32..100, 20_u32..100, 500_u32..5000);
-    let limits = limits.prop_map(|(connections, connections_per_second, packets_per_second)| Limits {
-        connections,
-        connections_per_second,
-        packets_per_second,
-    });
-    (
-        places,
-        any::<bool>(),
-        any::<bool>(),
-        subsequence(services, 1..=4),
-        subsequence(remote, 0..=4),
-        limits,
+    Ipv6Addr::new(
+        0xfe80,
+        0,
+        0,
+        0,
+        (a ^ 2) << 8 | b,
+        c << 8 | 0xff,
+        0xfe00 | d,
+        e << 8 | f,
     )
-        .prop_map(|((address, instrument), dhcp, pinned, services, remote, limits)| Draft {
-            address,
-            instrument,
-            dhcp,
-            pinned,
-            services,
-            remote,
-            limits,
-        })
 }
 
 pub(crate) fn text(station: Station) -> String {
@@ -330,19 +180,45 @@ pub(crate) fn text(station: Station) -> String {
 
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Network { uplink, ports, endpoints, .. } = &self.network;
+        let Network {
+            uplink,
+            ports,
+            endpoints,
+            ..
+        } = &self.network;
         write!(f, "MATRIX_SEED={}: uplink {} ", self.seed, self.address)?;
-        f.write_str(if uplink.addressing == Addressing::Dhcp { "by DHCP" } else { "static" })?;
+        f.write_str(if uplink.addressing == Addressing::Dhcp {
+            "by DHCP"
+        } else {
+            "static"
+        })?;
         if let Some(vlan) = uplink.vlan {
             write!(f, ", VLAN {vlan}")?;
         }
-        write!(f, ", IPv6 {:?}, {} name servers, {} endpoints", uplink.ipv6, uplink.dns.len(), endpoints.len())?;
+        write!(
+            f,
+            ", IPv6 {:?}, {} name servers, {} endpoints",
+            uplink.ipv6,
+            uplink.dns.len(),
+            endpoints.len()
+        )?;
         for (nth, port) in ports.iter().enumerate() {
-            let open = if self.sessions.contains(&nth) { ", session open" } else { "" };
+            let open = if self.sessions.contains(&nth) {
+                ", session open"
+            } else {
+                ""
+            };
             let pinned = if port.mac.is_some() { ", pinned" } else { "" };
             let dhcp = if port.dhcp { ", DHCP" } else { "" };
             let services: Vec<_> = port.services.iter().map(|service| service.name).collect();
-            write!(f, "; {} {} for {} ({}{dhcp}{pinned}{open})", port.name, port.address, port.instrument, services.join(" "))?;
+            write!(
+                f,
+                "; {} {} for {} ({}{dhcp}{pinned}{open})",
+                port.name,
+                port.address,
+                port.instrument,
+                services.join(" ")
+            )?;
         }
         Ok(())
     }

@@ -63,7 +63,12 @@ fn leased() -> Site {
         endpoint("centre", Host::Name("centre.example".to_owned())),
         endpoint("centre6", Host::Ip(Site::lan6(10).into())),
     ];
-    let network = Network::new(uplink, vec![first], centres, Some("10.200.0.0/24".parse().unwrap()));
+    let network = Network::new(
+        uplink,
+        vec![first],
+        centres,
+        Some("10.200.0.0/24".parse().unwrap()),
+    );
     Site {
         seed: 1,
         network: network.unwrap(),
@@ -103,7 +108,10 @@ fn port(number: usize) -> Port {
         instrument: [192, 168, 1, 50].into(),
         dhcp: false,
         mac: None,
-        services: vec![service("ingest", Protocol::Tcp, 8443), service("log", Protocol::Udp, 514)],
+        services: vec![
+            service("ingest", Protocol::Tcp, 8443),
+            service("log", Protocol::Udp, 514),
+        ],
         remote: Vec::new(),
         limits: LIMITS,
     }

@@ -32,7 +32,10 @@ fn goal(site: &Site, case: &Case) -> Spot {
 /// What is wrong with `seen`, in words; none when it is as the policy says.
 pub(crate) fn fault(site: &Site, case: &Case, expected: &Answer, seen: &Seen) -> Option<String> {
     // A connection is reset, which every program understands; a program of the box hears it from its own kernel.
-    let resets = matches!((&case.from, &case.packet.body), (From::Wire { .. }, Body::Tcp { .. }));
+    let resets = matches!(
+        (&case.from, &case.packet.body),
+        (From::Wire { .. }, Body::Tcp { .. })
+    );
     let refused = |word: &Word| match word {
         Word::Reset => resets,
         Word::Icmp(3, 13) | Word::Icmp(1, 1) | Word::NoWay => !resets,
@@ -46,8 +49,14 @@ pub(crate) fn fault(site: &Site, case: &Case, expected: &Answer, seen: &Seen) ->
         }
         Verdict::Delivered => {
             let there = seen.delivered.len() == 1 && seen.delivered.contains(&goal(site, case));
-            let answered = seen.words.iter().any(|word| matches!(word, Word::Accepted | Word::Echo | Word::Datagram));
-            let prohibited = seen.words.iter().any(|word| matches!(word, Word::Icmp(3, 13) | Word::Icmp(1, 1)));
+            let answered = seen
+                .words
+                .iter()
+                .any(|word| matches!(word, Word::Accepted | Word::Echo | Word::Datagram));
+            let prohibited = seen
+                .words
+                .iter()
+                .any(|word| matches!(word, Word::Icmp(3, 13) | Word::Icmp(1, 1)));
             there && !prohibited && (answered || !oracle::asks(case) || !answerable(case))
         }
     };
@@ -57,7 +66,10 @@ pub(crate) fn fault(site: &Site, case: &Case, expected: &Answer, seen: &Seen) ->
             Verdict::Refused => "refused in words".to_owned(),
             Verdict::Silent => "silence".to_owned(),
         };
-        format!("{case}\n    expected: {wanted} ({})\n    seen: {seen}", expected.reason)
+        format!(
+            "{case}\n    expected: {wanted} ({})\n    seen: {seen}",
+            expected.reason
+        )
     })
 }
 

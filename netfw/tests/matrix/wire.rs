@@ -64,11 +64,11 @@ pub(crate) enum Mood {
 /// Cases with a mood of their own.
 pub(crate) type Moods = HashMap<u16, Mood>;
 
-/// A packet of a case that came out of the box: to whom, and what.
+/// A packet of a case that came out of the box.
 #[derive(Debug, Clone)]
 pub(crate) struct Arrival {
-    /// The host's name; none for a broadcast or a station nobody has.
-    pub(crate) host: Option<&'static str>,
+    /// Whether its frame was for the host that has its address or routes to it, or for a group.
+    pub(crate) arrives: bool,
     pub(crate) heard: Heard,
 }
 
@@ -191,7 +191,8 @@ impl Wire {
             kind => (None, kind, &frame[14..]),
         };
         if vlan != self.vlan {
-            self.strays.push(Stray::Other(format!("a frame of VLAN {vlan:?}, type {kind:04x}")));
+            self.strays
+                .push(Stray::Other(format!("a frame of VLAN {vlan:?}, type {kind:04x}")));
             return None;
         }
         match kind {
@@ -199,7 +200,9 @@ impl Wire {
                 self.arp_came(content);
             }
             IPV4 | IPV6 => return self.ip(to, content, live, moods),
-            other => self.strays.push(Stray::Other(format!("a frame of type {other:04x}"))),
+            other => self
+                .strays
+                .push(Stray::Other(format!("a frame of type {other:04x}"))),
         }
         None
     }
@@ -212,7 +215,10 @@ impl Wire {
         let station: Station = content.get(8..14)?.try_into().ok()?;
         match content.get(7)? {
             1 => {
-                let host = self.hosts.iter().find(|host| host.addresses.contains(&wanted.into()))?;
+                let host = self
+                    .hosts
+                    .iter()
+                    .find(|host| host.addresses.contains(&wanted.into()))?;
                 self.arp((host.station, wanted), (station, sender), true);
             }
             _ => self.arp.push((sender, station)),
@@ -220,31 +226,31 @@ impl Wire {
         Some(())
     }
 
-    fn ip(
-        &mut self,
-        to: Station,
-        content: &[u8],
-        live: &Live,
-        moods: &Moods,
-    ) -> Option<Arrival> {
+    fn ip(&mut self, to: Station, content: &[u8], live: &Live, moods: &Moods) -> Option<Arrival> {
         let Some(heard) = packet::read(content, live) else {
             self.other(content);
             return None;
         };
-        let host = self.hosts.iter().find(|host| host.station == to);
-        if let Some(host) = host
-            && (host.routes || host.addresses.contains(&heard.destination))
-        {
+        let group = to[0] & 1 != 0;
+        let broadcast = heard.destination == IpAddr::V4(Ipv4Addr::BROADCAST);
+        let takes = |host: &&Host| host.routes || host.addresses.contains(&heard.destination);
+        let host = self.hosts.iter().find(|host| host.station == to).filter(takes);
+        if let Some(host) = host {
             let mood = moods.get(&heard.case);
-            let answers = (mood != Some(&Mood::AnswersNothing)).then(|| Packet::answer(&heard)).flatten();
-            let hang_ups = || (mood != Some(&Mood::HangsNothingUp)).then(|| Packet::hang_up(&heard)).flatten();
-            let answers = answers.or_else(hang_ups);
-            for answer in answers.into_iter().flatten() {
+            let answers = (mood != Some(&Mood::AnswersNothing))
+                .then(|| Packet::answer(&heard))
+                .flatten();
+            let hang_ups = || {
+                (mood != Some(&Mood::HangsNothingUp))
+                    .then(|| Packet::hang_up(&heard))
+                    .flatten()
+            };
+            for answer in answers.or_else(hang_ups).into_iter().flatten() {
                 self.send(host.station, self.station, &answer);
             }
         }
         Some(Arrival {
-            host: host.map(|host| host.name),
+            arrives: group || broadcast || host.is_some(),
             heard,
         })
     }
@@ -256,7 +262,9 @@ impl Wire {
             .flatten()
             .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok())
             .map(|bytes| IpAddr::from(std::net::Ipv6Addr::from(bytes)));
-        let asker = content.get(8..24).and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+        let asker = content
+            .get(8..24)
+            .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
         match (solicited, asker) {
             // From nobody: the box makes sure that its own address is free (RFC 4862 §5.4).
             (Some(_), Some(asker)) if asker == [0; 16] => {}
@@ -281,9 +289,14 @@ impl Wire {
             // Late, of a case that is over.
             _ if packet::read(content, &(0..u16::MAX)).is_some() => {}
             _ => {
-                let bytes: Vec<_> = content.iter().take(64).map(|byte| format!("{byte:02x}")).collect();
+                let bytes: Vec<_> = content
+                    .iter()
+                    .take(64)
+                    .map(|byte| format!("{byte:02x}"))
+                    .collect();
                 let other = || Stray::Other(format!("packet {}", bytes.concat()));
-                self.strays.push(icmpv6(content).map_or_else(other, Stray::Icmpv6));
+                self.strays
+                    .push(icmpv6(content).map_or_else(other, Stray::Icmpv6));
             }
         }
     }

@@ -21,7 +21,13 @@ pub(super) fn add(cases: &mut Cases, site: &Site) {
     let stranger = to_card(UPLINK, "stranger", station(0, 20));
     for destination in elsewhere(site) {
         let from = addressed(&stranger, destination, site.address.broadcast());
-        cases.try_all("the hospital through the box", &from, site.lan(20), destination, &FEW);
+        cases.try_all(
+            "the hospital through the box",
+            &from,
+            site.lan(20),
+            destination,
+            &FEW,
+        );
     }
     for source in spoofed(site) {
         cases.try_all("a spoofed source", &stranger, source, own, &FEW);
@@ -42,14 +48,23 @@ pub(super) fn add(cases: &mut Cases, site: &Site) {
         astray: true,
     };
     cases.try_all("another VLAN", &astray, site.lan(20), own, &everything());
-    cases.in_pieces(&stranger, site.lan(20), own, &[Probe::Tcp(8443, SYN), Probe::Udp(514), Probe::Echo]);
+    cases.in_pieces(
+        &stranger,
+        site.lan(20),
+        own,
+        &[Probe::Tcp(8443, SYN), Probe::Udp(514), Probe::Echo],
+    );
     let strays: Vec<_> = STRAY.iter().map(|flags| Probe::Tcp(8443, *flags)).collect();
     cases.try_all("out of nothing", &stranger, site.lan(20), own, &strays);
     for (kind, code) in UNASKED {
         let packet = unasked(kind, code, site.lan(1), own, cases.own_port());
         cases.push("ICMP nobody asked for", &router, packet);
     }
-    cases.push("ICMP nobody asked for", &router, Packet::new(site.lan(1), own, Body::EchoReply));
+    cases.push(
+        "ICMP nobody asked for",
+        &router,
+        Packet::new(site.lan(1), own, Body::EchoReply),
+    );
     dhcp(cases, site);
     answers(cases, site);
 }
@@ -69,7 +84,10 @@ fn elsewhere(site: &Site) -> Vec<Ipv4Addr> {
     for (nth, port) in site.network.ports.iter().enumerate() {
         list.extend([port.address.addr(), port.instrument]);
         let pair = site.network.session_pair(nth);
-        list.extend(pair.into_iter().flat_map(|(outer, inner)| [outer.addr(), inner.addr()]));
+        list.extend(
+            pair.into_iter()
+                .flat_map(|(outer, inner)| [outer.addr(), inner.addr()]),
+        );
     }
     list.sort_unstable();
     list.dedup();
@@ -88,9 +106,13 @@ fn spoofed(site: &Site) -> Vec<Ipv4Addr> {
         TUNNEL_END,
         ENGINEER,
     ];
-    list.extend(site.network.ports.iter().enumerate().filter_map(|(nth, _)| {
-        site.network.session_pair(nth).map(|(_, inner)| inner.addr())
-    }));
+    list.extend(
+        site.network
+            .ports
+            .iter()
+            .enumerate()
+            .filter_map(|(nth, _)| site.network.session_pair(nth).map(|(_, inner)| inner.addr())),
+    );
     list
 }
 
@@ -101,7 +123,11 @@ fn dhcp(cases: &mut Cases, site: &Site) {
         for destination in [own, Ipv4Addr::BROADCAST, site.address.broadcast(), site.lan(21)] {
             for (source, to) in [(67, 68), (68, 67), (67, 67), (68, 68), (4011, 68), (67, 69)] {
                 let from = addressed(&from, destination, site.address.broadcast());
-                let packet = Packet::new(site.lan(number.into()), destination, Body::Udp { from: source, to });
+                let packet = Packet::new(
+                    site.lan(number.into()),
+                    destination,
+                    Body::Udp { from: source, to },
+                );
                 cases.push("DHCP", &from, packet);
             }
         }
@@ -111,14 +137,25 @@ fn dhcp(cases: &mut Cases, site: &Site) {
 /// What comes back when the box has asked, from whom it asked and from others.
 fn answers(cases: &mut Cases, site: &Site) {
     let own = site.address.addr();
-    let endpoints = site.network.endpoints.iter().enumerate().filter_map(|(nth, endpoint)| {
-        let resolved = site.resolved.iter().find(|(at, _)| *at == nth).map(|(_, address)| *address);
-        match (&endpoint.host, resolved) {
-            (Host::Ip(std::net::IpAddr::V4(address)), _) => Some((*address, endpoint.protocol, endpoint.port)),
-            (_, Some(std::net::IpAddr::V4(address))) => Some((address, endpoint.protocol, endpoint.port)),
-            _ => None,
-        }
-    });
+    let endpoints = site
+        .network
+        .endpoints
+        .iter()
+        .enumerate()
+        .filter_map(|(nth, endpoint)| {
+            let resolved = site
+                .resolved
+                .iter()
+                .find(|(at, _)| *at == nth)
+                .map(|(_, address)| *address);
+            match (&endpoint.host, resolved) {
+                (Host::Ip(std::net::IpAddr::V4(address)), _) => {
+                    Some((*address, endpoint.protocol, endpoint.port))
+                }
+                (_, Some(std::net::IpAddr::V4(address))) => Some((address, endpoint.protocol, endpoint.port)),
+                _ => None,
+            }
+        });
     let forbidden = [
         (site.lan(10), Protocol::Tcp, 9),
         (site.lan(20), Protocol::Tcp, 443),
@@ -134,7 +171,10 @@ fn answers(cases: &mut Cases, site: &Site) {
         let from = to_card(UPLINK, "who was asked", station(0, sender));
         let other = to_card(UPLINK, "who was not asked", station(0, 3));
         let router = to_card(UPLINK, "router", station(0, 1));
-        let box_itself = From::Inside { inside: ROOT, via: address.into() };
+        let box_itself = From::Inside {
+            inside: ROOT,
+            via: address.into(),
+        };
         let flags: &[u8] = match protocol {
             Protocol::Tcp => &[SYN | ACK, RST | ACK],
             Protocol::Udp => &[0],
@@ -145,19 +185,34 @@ fn answers(cases: &mut Cases, site: &Site) {
             if let Body::Tcp { flags: of_answer, .. } = &mut answer.body {
                 *of_answer = *flags;
             }
-            cases.push_after("an answer", (&box_itself, question.clone()), &from, answer.clone());
+            cases.push_after(
+                "an answer",
+                (&box_itself, question.clone()),
+                &from,
+                answer.clone(),
+            );
             answer.source = site.lan(3).into();
             cases.push_after("an answer from another", (&box_itself, question), &other, answer);
         }
         for (kind, code) in [(3, 4), (3, 1), (11, 0)] {
             let question = question(own, cases.own_port(), address, protocol, port);
             let mut error = too_large(&question, site.lan(1));
-            if let Body::Error { kind: of_error, code: in_error, rest, .. } = &mut error.body
+            if let Body::Error {
+                kind: of_error,
+                code: in_error,
+                rest,
+                ..
+            } = &mut error.body
                 && code != 4
             {
                 (*of_error, *in_error, *rest) = (kind, code, [0; 4]);
             }
-            cases.push_after("an error about a connection", (&box_itself, question), &router, error);
+            cases.push_after(
+                "an error about a connection",
+                (&box_itself, question),
+                &router,
+                error,
+            );
         }
     }
 }

@@ -9,13 +9,33 @@ use crate::site::{ENGINEER, INTERNET, Site};
 
 pub(super) fn from_root(cases: &mut Cases, site: &Site) {
     let own = site.address.addr();
-    let inside = |via: Ipv4Addr| From::Inside { inside: ROOT, via: via.into() };
+    let inside = |via: Ipv4Addr| From::Inside {
+        inside: ROOT,
+        via: via.into(),
+    };
     for destination in [site.lan(1), site.lan(3), site.lan(10), site.lan(20), INTERNET] {
-        cases.try_all("the box to the hospital", &inside(destination), own, destination, &everything());
+        cases.try_all(
+            "the box to the hospital",
+            &inside(destination),
+            own,
+            destination,
+            &everything(),
+        );
         let strays: Vec<_> = STRAY.iter().map(|flags| Probe::Tcp(443, *flags)).collect();
-        cases.try_all("the box, out of nothing", &inside(destination), own, destination, &strays);
+        cases.try_all(
+            "the box, out of nothing",
+            &inside(destination),
+            own,
+            destination,
+            &strays,
+        );
     }
-    let mut elsewhere = vec![ENGINEER, site.address.broadcast(), Ipv4Addr::BROADCAST, Ipv4Addr::new(224, 0, 0, 1)];
+    let mut elsewhere = vec![
+        ENGINEER,
+        site.address.broadcast(),
+        Ipv4Addr::BROADCAST,
+        Ipv4Addr::new(224, 0, 0, 1),
+    ];
     for port in &site.network.ports {
         elsewhere.extend([port.address.addr(), port.instrument]);
     }
@@ -23,7 +43,13 @@ pub(super) fn from_root(cases: &mut Cases, site: &Site) {
     elsewhere.dedup();
     for destination in elsewhere {
         // To its own network or, as to everything else, to the router.
-        cases.try_all("the box to somewhere else", &inside(site.lan(1)), own, destination, &FEW);
+        cases.try_all(
+            "the box to somewhere else",
+            &inside(site.lan(1)),
+            own,
+            destination,
+            &FEW,
+        );
     }
     for (from, to) in [(68, 67), (67, 68), (68, 68), (1024, 67)] {
         for destination in [Ipv4Addr::BROADCAST, site.lan(1)] {
@@ -41,10 +67,27 @@ pub(super) fn from_port(cases: &mut Cases, site: &Site, nth: usize) {
         inside: nth + 1,
         via: port.instrument.into(),
     };
-    cases.try_all("the box to an instrument", &from, gateway, port.instrument, &everything());
+    cases.try_all(
+        "the box to an instrument",
+        &from,
+        gateway,
+        port.instrument,
+        &everything(),
+    );
     let strays: Vec<_> = STRAY.iter().map(|flags| Probe::Tcp(443, *flags)).collect();
-    cases.try_all("the box to an instrument, out of nothing", &from, gateway, port.instrument, &strays);
-    for destination in [site.lan(10), INTERNET, Ipv4Addr::BROADCAST, port.address.broadcast()] {
+    cases.try_all(
+        "the box to an instrument, out of nothing",
+        &from,
+        gateway,
+        port.instrument,
+        &strays,
+    );
+    for destination in [
+        site.lan(10),
+        INTERNET,
+        Ipv4Addr::BROADCAST,
+        port.address.broadcast(),
+    ] {
         cases.try_all("the box, out of a port", &from, gateway, destination, &FEW);
     }
     // The kernel writes an address where there is none (raw(7)).
@@ -62,7 +105,10 @@ pub(super) fn from_port(cases: &mut Cases, site: &Site, nth: usize) {
 /// A program to another of the same namespace.
 fn loopback(cases: &mut Cases, inside: usize) {
     let here = Ipv4Addr::LOCALHOST;
-    let from = From::Inside { inside, via: IpAddr::from(here) };
+    let from = From::Inside {
+        inside,
+        via: IpAddr::from(here),
+    };
     let probes = [Probe::Tcp(8443, SYN), Probe::Udp(514), Probe::Echo];
     cases.try_all("loopback", &from, here, Ipv4Addr::new(127, 0, 0, 9), &probes);
 }

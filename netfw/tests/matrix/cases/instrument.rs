@@ -61,7 +61,10 @@ fn elsewhere(site: &Site, nth: usize) -> Vec<Ipv4Addr> {
     for (other, port) in site.network.ports.iter().enumerate() {
         list.extend([port.address.addr(), port.instrument]);
         let pair = site.network.session_pair(other);
-        list.extend(pair.into_iter().flat_map(|(outer, inner)| [outer.addr(), inner.addr()]));
+        list.extend(
+            pair.into_iter()
+                .flat_map(|(outer, inner)| [outer.addr(), inner.addr()]),
+        );
     }
     list.retain(|address| ![port.address.addr(), port.instrument].contains(address));
     list.sort_unstable();
@@ -72,7 +75,10 @@ fn elsewhere(site: &Site, nth: usize) -> Vec<Ipv4Addr> {
 /// Whom an instrument can claim to be.
 fn spoofed(site: &Site, nth: usize) -> Vec<Ipv4Addr> {
     let port = &site.network.ports[nth];
-    let neighbour = port.address.hosts().find(|host| ![port.address.addr(), port.instrument].contains(host));
+    let neighbour = port
+        .address
+        .hosts()
+        .find(|host| ![port.address.addr(), port.instrument].contains(host));
     let mut list = elsewhere(site, nth);
     list.push(port.address.addr());
     list.push(Ipv4Addr::UNSPECIFIED);
@@ -82,10 +88,13 @@ fn spoofed(site: &Site, nth: usize) -> Vec<Ipv4Addr> {
 
 /// The port's services, one that is none, and a ping.
 fn services(site: &Site, nth: usize) -> Vec<Probe> {
-    let services = site.network.ports[nth].services.iter().map(|service| match service.protocol {
-        netfw::model::Protocol::Tcp => Probe::Tcp(service.port, SYN),
-        netfw::model::Protocol::Udp => Probe::Udp(service.port),
-    });
+    let services = site.network.ports[nth]
+        .services
+        .iter()
+        .map(|service| match service.protocol {
+            netfw::model::Protocol::Tcp => Probe::Tcp(service.port, SYN),
+            netfw::model::Protocol::Udp => Probe::Udp(service.port),
+        });
     services.chain([Probe::Tcp(22, SYN), Probe::Echo]).collect()
 }
 
@@ -95,11 +104,34 @@ fn out_of_state(cases: &mut Cases, from: &From, own: Ipv4Addr, gateway: Ipv4Addr
         let strays: Vec<_> = STRAY.iter().map(|flags| Probe::Tcp(to, *flags)).collect();
         cases.try_all("out of nothing", from, own, gateway, &strays);
         for flags in [ACK, FIN | ACK, RST] {
-            let segment = |ours, flags| Packet::new(own, gateway, Body::Tcp { from: ours, to, flags });
+            let segment = |ours, flags| {
+                Packet::new(
+                    own,
+                    gateway,
+                    Body::Tcp {
+                        from: ours,
+                        to,
+                        flags,
+                    },
+                )
+            };
             let ours = cases.own_port();
-            cases.push_after("within a connection", (from, segment(ours, SYN)), from, segment(ours, flags));
+            cases.push_after(
+                "within a connection",
+                (from, segment(ours, SYN)),
+                from,
+                segment(ours, flags),
+            );
         }
-        let first = Packet::new(own, gateway, Body::Tcp { from: cases.own_port(), to, flags: SYN });
+        let first = Packet::new(
+            own,
+            gateway,
+            Body::Tcp {
+                from: cases.own_port(),
+                to,
+                flags: SYN,
+            },
+        );
         let error = too_large(&first.reversed(), own);
         cases.push_after("an error about a connection", (from, first), from, error);
     }
@@ -110,7 +142,12 @@ fn dhcp(cases: &mut Cases, site: &Site, nth: usize, from: &From) {
     let gateway = port.address.addr();
     let neighbour = spoofed(site, nth).pop().unwrap();
     let sources = [Ipv4Addr::UNSPECIFIED, port.instrument, neighbour, gateway];
-    let destinations = [Ipv4Addr::BROADCAST, gateway, port.address.broadcast(), site.address.addr()];
+    let destinations = [
+        Ipv4Addr::BROADCAST,
+        gateway,
+        port.address.broadcast(),
+        site.address.addr(),
+    ];
     for source in sources {
         for destination in destinations {
             for (own, to) in [(68, 67), (67, 68), (67, 67), (1024, 67), (68, 69)] {
@@ -135,7 +172,11 @@ fn unasked_icmp(cases: &mut Cases, from: &From, own: Ipv4Addr, gateway: Ipv4Addr
         let packet = unasked(kind, code, own, gateway, cases.own_port());
         cases.push("ICMP nobody asked for", from, packet);
     }
-    cases.push("ICMP nobody asked for", from, Packet::new(own, gateway, Body::EchoReply));
+    cases.push(
+        "ICMP nobody asked for",
+        from,
+        Packet::new(own, gateway, Body::EchoReply),
+    );
 }
 
 /// The box opens nothing towards an instrument, so nothing answers it.
@@ -143,10 +184,25 @@ fn nothing_to_answer(cases: &mut Cases, site: &Site, nth: usize, from: &From) {
     let port = &site.network.ports[nth];
     let (own, gateway) = (port.instrument, port.address.addr());
     let ours = cases.own_port();
-    let inside = From::Inside { inside: nth + 1, via: own.into() };
-    for body in [Body::Tcp { from: ours, to: 80, flags: SYN }, Body::Udp { from: ours, to: 161 }] {
+    let inside = From::Inside {
+        inside: nth + 1,
+        via: own.into(),
+    };
+    for body in [
+        Body::Tcp {
+            from: ours,
+            to: 80,
+            flags: SYN,
+        },
+        Body::Udp { from: ours, to: 161 },
+    ] {
         let question = Packet::new(gateway, own, body);
         let answer = question.reversed();
-        cases.push_after("an answer to what the rules held back", (&inside, question), from, answer);
+        cases.push_after(
+            "an answer to what the rules held back",
+            (&inside, question),
+            from,
+            answer,
+        );
     }
 }

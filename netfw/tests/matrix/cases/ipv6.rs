@@ -40,7 +40,13 @@ pub(super) fn from_instrument(cases: &mut Cases, site: &Site, nth: usize) {
 pub(super) fn from_hospital(cases: &mut Cases, site: &Site) {
     let stranger = site.hospital().pop().unwrap();
     let sender = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 20);
-    for destination in [link_local(site::card(UPLINK)), site.own6(), ALL_NODES, ALL_ROUTERS, Ipv6Addr::LOCALHOST] {
+    for destination in [
+        link_local(site::card(UPLINK)),
+        site.own6(),
+        ALL_NODES,
+        ALL_ROUTERS,
+        Ipv6Addr::LOCALHOST,
+    ] {
         let from = frame(UPLINK, stranger.name, stranger.station, destination);
         for source in [sender, Site::lan6(20), Ipv6Addr::LOCALHOST] {
             talk(cases, &from, source, destination);
@@ -54,12 +60,18 @@ pub(super) fn from_root(cases: &mut Cases, site: &Site) {
     let own = site.own6();
     let local = link_local(site::card(UPLINK));
     for destination in [Site::lan6(1), Site::lan6(3), Site::lan6(10), Site::lan6(20)] {
-        let from = From::Inside { inside: ROOT, via: destination.into() };
+        let from = From::Inside {
+            inside: ROOT,
+            via: destination.into(),
+        };
         cases.try_all("the box, IPv6", &from, own, destination, &everything());
     }
     let router = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
     for destination in [router, Site::lan6(1)] {
-        let from = From::Inside { inside: ROOT, via: Site::lan6(1).into() };
+        let from = From::Inside {
+            inside: ROOT,
+            via: Site::lan6(1).into(),
+        };
         neighbours(cases, &from, local, destination, Site::lan6(1));
     }
 }
@@ -67,8 +79,16 @@ pub(super) fn from_root(cases: &mut Cases, site: &Site) {
 fn talk(cases: &mut Cases, from: &From, source: Ipv6Addr, destination: Ipv6Addr) {
     let own = cases.own_port();
     for body in [
-        Body::Tcp { from: own, to: 8443, flags: SYN },
-        Body::Tcp { from: own, to: 22, flags: SYN },
+        Body::Tcp {
+            from: own,
+            to: 8443,
+            flags: SYN,
+        },
+        Body::Tcp {
+            from: own,
+            to: 22,
+            flags: SYN,
+        },
         Body::Udp { from: own, to: 514 },
         Body::Udp { from: own, to: 67 },
         Body::Udp { from: 547, to: 546 },
@@ -94,7 +114,12 @@ fn neighbours(cases: &mut Cases, from: &From, source: Ipv6Addr, destination: Ipv
         (143, [0, 0, 0, 0], Vec::new()),
     ];
     for (kind, rest, payload) in messages {
-        let body = Body::Icmp { kind, code: 0, rest, payload };
+        let body = Body::Icmp {
+            kind,
+            code: 0,
+            rest,
+            payload,
+        };
         cases.push("neighbours", from, Packet::new(source, destination, body));
     }
 }
@@ -105,7 +130,11 @@ fn frame(wire: usize, name: &'static str, station: Station, destination: Ipv6Add
         wire,
         name,
         station,
-        to: if destination.is_multicast() { [0x33, 0x33, a, b, c, d] } else { site::card(wire) },
+        to: if destination.is_multicast() {
+            [0x33, 0x33, a, b, c, d]
+        } else {
+            site::card(wire)
+        },
         astray: false,
     }
 }

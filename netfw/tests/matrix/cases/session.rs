@@ -14,23 +14,65 @@ pub(super) fn add(cases: &mut Cases, site: &Site) {
     let from = to_card(tunnel, "engineer", [0; 6]);
     for (nth, port) in site.network.ports.iter().enumerate() {
         if let Some((outer, inner)) = site.network.session_pair(nth) {
-            cases.try_all("an engineer to an instrument", &from, ENGINEER, inner.addr(), &everything());
+            cases.try_all(
+                "an engineer to an instrument",
+                &from,
+                ENGINEER,
+                inner.addr(),
+                &everything(),
+            );
             cases.try_all("an engineer to the box", &from, ENGINEER, outer.addr(), &FEW);
             let stray = port.remote.first().map_or(22, |opening| opening.port);
             let strays: Vec<_> = STRAY.iter().map(|flags| Probe::Tcp(stray, *flags)).collect();
-            cases.try_all("an engineer, out of nothing", &from, ENGINEER, inner.addr(), &strays);
-            for source in [Ipv4Addr::LOCALHOST, site.address.addr(), site.lan(10), outer.addr(), inner.addr()] {
-                cases.try_all("a spoofed source", &from, source, inner.addr(), &[Probe::Tcp(stray, SYN), Probe::Echo]);
+            cases.try_all(
+                "an engineer, out of nothing",
+                &from,
+                ENGINEER,
+                inner.addr(),
+                &strays,
+            );
+            for source in [
+                Ipv4Addr::LOCALHOST,
+                site.address.addr(),
+                site.lan(10),
+                outer.addr(),
+                inner.addr(),
+            ] {
+                cases.try_all(
+                    "a spoofed source",
+                    &from,
+                    source,
+                    inner.addr(),
+                    &[Probe::Tcp(stray, SYN), Probe::Echo],
+                );
             }
         }
         errors(cases, site, nth, &from);
         over(cases, site, nth, &from);
         for destination in [port.instrument, port.address.addr()] {
-            cases.try_all("an engineer past the service address", &from, ENGINEER, destination, &FEW);
+            cases.try_all(
+                "an engineer past the service address",
+                &from,
+                ENGINEER,
+                destination,
+                &FEW,
+            );
         }
     }
-    cases.try_all("an engineer to the box", &from, ENGINEER, TUNNEL_END, &everything());
-    for destination in [site.address.addr(), site.lan(10), site.lan(20), INTERNET, Ipv4Addr::LOCALHOST] {
+    cases.try_all(
+        "an engineer to the box",
+        &from,
+        ENGINEER,
+        TUNNEL_END,
+        &everything(),
+    );
+    for destination in [
+        site.address.addr(),
+        site.lan(10),
+        site.lan(20),
+        INTERNET,
+        Ipv4Addr::LOCALHOST,
+    ] {
         cases.try_all("an engineer to the hospital", &from, ENGINEER, destination, &FEW);
     }
 }
@@ -56,7 +98,10 @@ fn errors(cases: &mut Cases, site: &Site, nth: usize, engineer: &From) {
 
     let question = first(cases);
     let error = too_large(&question.reversed(), outer.addr());
-    let inside = From::Inside { inside: ROOT, via: inner.addr().into() };
+    let inside = From::Inside {
+        inside: ROOT,
+        via: inner.addr().into(),
+    };
     cases.push_after("an error about a session", (engineer, question), &inside, error);
 
     // The instrument knows the engineer by the gateway's address.
@@ -65,13 +110,22 @@ fn errors(cases: &mut Cases, site: &Site, nth: usize, engineer: &From) {
     (about.source, about.destination) = (gateway.into(), port.instrument.into());
     let error = too_large(&about, port.instrument);
     let instrument = to_card(nth + 1, "instrument", site.instrument(nth)[0].station);
-    cases.push_after("an error about a session", (engineer, question), &instrument, error);
+    cases.push_after(
+        "an error about a session",
+        (engineer, question),
+        &instrument,
+        error,
+    );
 }
 
 /// What was let through goes on no longer than the session is open, in either direction.
 fn over(cases: &mut Cases, site: &Site, nth: usize, engineer: &From) {
     let port = &site.network.ports[nth];
-    let Some((_, inner)) = site.network.session_pair(nth).filter(|_| site.sessions.contains(&nth)) else {
+    let Some((_, inner)) = site
+        .network
+        .session_pair(nth)
+        .filter(|_| site.sessions.contains(&nth))
+    else {
         return;
     };
     let instrument = to_card(nth + 1, "instrument", site.instrument(nth)[0].station);
@@ -83,7 +137,11 @@ fn over(cases: &mut Cases, site: &Site, nth: usize, engineer: &From) {
         };
         Packet::new(ENGINEER, inner.addr(), body)
     };
-    for (opening, side) in port.remote.iter().flat_map(|opening| [(opening, Side::Root), (opening, Side::Port)]) {
+    for (opening, side) in port
+        .remote
+        .iter()
+        .flat_map(|opening| [(opening, Side::Root), (opening, Side::Port)])
+    {
         let ours = cases.own_port();
         let next = packet(opening, ours, ACK);
         cases.push_over(side, (engineer, packet(opening, ours, SYN)), engineer, next);

@@ -45,7 +45,10 @@ pub(super) fn groups<'a>(lab: &mut Lab, site: &Site, moment: &Moment, cases: &'a
         sorted.entry((place, case.what)).or_default().push(case);
     }
     let mut groups = Vec::new();
-    for cases in sorted.into_values().flat_map(|cases| cases.chunks(SIZE).map(<[_]>::to_vec).collect::<Vec<_>>()) {
+    for cases in sorted
+        .into_values()
+        .flat_map(|cases| cases.chunks(SIZE).map(<[_]>::to_vec).collect::<Vec<_>>())
+    {
         lab.refresh(site);
         self::logged(lab);
         let before = counters::all(lab);
@@ -65,7 +68,11 @@ pub(super) fn groups<'a>(lab: &mut Lab, site: &Site, moment: &Moment, cases: &'a
             }
         }
         let logged = logged(lab);
-        groups.push(Group { cases, touched, logged });
+        groups.push(Group {
+            cases,
+            touched,
+            logged,
+        });
     }
     // The smallest witness first.
     groups.sort_by_key(|group| group.cases.len());
@@ -76,6 +83,12 @@ pub(super) fn groups<'a>(lab: &mut Lab, site: &Site, moment: &Moment, cases: &'a
 pub(super) fn logged(lab: &Lab) -> BTreeSet<(usize, String)> {
     let insides = lab.insides.iter().enumerate();
     insides
-        .flat_map(|(nth, inside)| inside.netfilter.logged().into_iter().map(move |prefix| (nth, prefix)))
+        .flat_map(|(nth, inside)| {
+            inside
+                .netfilter
+                .logged()
+                .into_iter()
+                .map(move |prefix| (nth, prefix))
+        })
         .collect()
 }

@@ -33,17 +33,28 @@ pub(super) struct Mutant {
 
 /// All mutants of `plan`.
 pub(super) fn mutants(plan: &NetPlan, part: Part) -> Vec<Mutant> {
-    tables(plan).into_iter().flat_map(|(inside, table)| of_table(inside, table, part)).collect()
+    tables(plan)
+        .into_iter()
+        .flat_map(|(inside, table)| of_table(inside, table, part))
+        .collect()
 }
 
 /// Every table of a plan, with its namespace's place.
 pub(super) fn tables(plan: &NetPlan) -> Vec<(usize, &Table)> {
     let mut tables = vec![(0, &plan.root.table)];
-    tables.extend(plan.ports.iter().enumerate().map(|(nth, port)| (nth + 1, &port.table)));
+    tables.extend(
+        plan.ports
+            .iter()
+            .enumerate()
+            .map(|(nth, port)| (nth + 1, &port.table)),
+    );
     if let Some(sessions) = &plan.sessions {
         tables.push((0, &sessions.root_table));
         tables.extend(sessions.ports.iter().filter_map(|session| {
-            let nth = plan.ports.iter().position(|port| port.name == session.port.as_str())?;
+            let nth = plan
+                .ports
+                .iter()
+                .position(|port| port.name == session.port.as_str())?;
             Some((nth + 1, &session.table))
         }));
     }
@@ -53,12 +64,19 @@ pub(super) fn tables(plan: &NetPlan) -> Vec<(usize, &Table)> {
 fn of_table(inside: usize, table: &Table, part: Part) -> Vec<Mutant> {
     let whole = table.json();
     let commands = whole["nftables"].as_array().unwrap();
-    let rules: Vec<_> = (0..commands.len()).filter(|at| !commands[*at]["add"]["rule"].is_null()).collect();
+    let rules: Vec<_> = (0..commands.len())
+        .filter(|at| !commands[*at]["add"]["rule"].is_null())
+        .collect();
     let mut mutants = Vec::new();
     for (nth, at) in rules.into_iter().enumerate() {
         let rule = &commands[at]["add"]["rule"];
         let statements = rule["expr"].as_array().unwrap();
-        let name = format!("namespace {inside}, {}, {}, {}", table.name, text(&rule["chain"]), text(&rule["comment"]));
+        let name = format!(
+            "namespace {inside}, {}, {}, {}",
+            table.name,
+            text(&rule["chain"]),
+            text(&rule["comment"])
+        );
         let has = |kind: &str| statements.iter().any(|statement| !statement[kind].is_null());
         let mut push = |name, changed: Vec<Value>, widens| {
             mutants.push(Mutant {
@@ -85,7 +103,10 @@ fn of_table(inside: usize, table: &Table, part: Part) -> Vec<Mutant> {
                         continue;
                     }
                     let mut changed = commands.clone();
-                    changed[at]["add"]["rule"]["expr"].as_array_mut().unwrap().remove(nth);
+                    changed[at]["add"]["rule"]["expr"]
+                        .as_array_mut()
+                        .unwrap()
+                        .remove(nth);
                     push(format!("{name}, without {statement}"), changed, true);
                 }
             }
