@@ -248,7 +248,10 @@ fn a_tagged_uplink_leads_to_the_hospital_and_an_untagged_one_astray() {
     let Plug::Frames(end) = lab.cables()[0].plug().unwrap() else {
         panic!("a tagged uplink speaks in frames")
     };
-    let mut machine = Machine(std::fs::File::from(end));
+    let mut machine = Machine {
+        port: end.into(),
+        questions: 0,
+    };
     let briefly = Duration::from_millis(500);
     assert_eq!(machine.asks_for(ROUTER, Some(7), SOON), Some(Some(7)));
     // The stray host has this address too; each answers in its own place.
@@ -258,24 +261,31 @@ fn a_tagged_uplink_leads_to_the_hospital_and_an_untagged_one_astray() {
     assert_eq!(machine.asks_for(ROUTER, Some(8), briefly), None);
 }
 
-/// Stands for the machine's card.
-struct Machine(std::fs::File);
+/// Stands for the machine's card. It asks each question as somebody else, so that a late answer is not taken for
+/// another's.
+struct Machine {
+    port: std::fs::File,
+    questions: u8,
+}
 
 impl Machine {
-    /// Asks by ARP (RFC 826) who has `address`, in `vlan`; returns the VLAN in which it was answered.
+    /// Asks by ARP (RFC 826) who has `address`, in `vlan`, over and over: a bridge passes nothing in the first moment of
+    /// a cable. Returns the VLAN in which it was answered.
     fn asks_for(&mut self, address: Ipv4Addr, vlan: Option<u16>, patience: Duration) -> Option<Option<u16>> {
+        self.questions += 1;
+        let asker = [10, 9, 0, 100 + self.questions];
         let tag = vlan.map(|vlan| [0x81, 0, 0, u8::try_from(vlan).unwrap()]);
         let mut frame = b"\xff\xff\xff\xff\xff\xff\x52\x54\0\0\0\x10".to_vec();
         frame.extend(tag.iter().flatten());
         frame.extend(b"\x08\x06\0\x01\x08\0\x06\x04\0\x01\x52\x54\0\0\0\x10");
-        frame.extend(BOX.octets());
+        frame.extend(asker);
         frame.extend([0; 6]);
         frame.extend(address.octets());
-        self.0.write_all(&frame).unwrap();
         let (begun, mut buffer) = (Instant::now(), [0; 2000]);
         while begun.elapsed() < patience {
-            let Ok(length) = self.0.read(&mut buffer) else {
-                std::thread::sleep(Duration::from_millis(5));
+            let Ok(length) = self.port.read(&mut buffer) else {
+                self.port.write_all(&frame).unwrap();
+                std::thread::sleep(Duration::from_millis(20));
                 continue;
             };
             let frame = &buffer[..length];
@@ -283,8 +293,12 @@ impl Machine {
                 [0x81, 0, high, low, ref rest @ ..] => (Some(u16::from_be_bytes([high, low])), rest),
                 ref rest => (None, rest),
             };
-            // An ARP answer: its sender is the one asked for.
-            if rest.starts_with(&[8, 6]) && rest[9] == 2 && rest[16..20] == address.octets() {
+            // An ARP answer: from the one asked for, to the one who asked.
+            if rest.starts_with(&[8, 6])
+                && rest[9] == 2
+                && rest[16..20] == address.octets()
+                && rest[26..30] == asker
+            {
                 return Some(vlan);
             }
         }
