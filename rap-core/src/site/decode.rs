@@ -43,7 +43,11 @@ pub(super) fn decode(text: &str) -> Result<Site, Vec<Mistake>> {
 
 fn site<'a>(reader: &mut Reader<'a>, root: Section<'a>) -> Option<Site> {
     version(reader, root);
-    reader.refuse_unknown(root, "", &["version", "name", "uplink", "centre", "port"]);
+    reader.refuse_unknown(
+        root,
+        "",
+        &["version", "name", "uplink", "centre", "port", "trigger"],
+    );
     let name = reader.required(root, "", "name", "\"rap-ward-3\"");
     let name = name.and_then(|name| host_name(reader, name));
     let uplink = reader
@@ -55,12 +59,14 @@ fn site<'a>(reader: &mut Reader<'a>, root: Section<'a>) -> Option<Site> {
     let ports = ports(reader, root);
     // Also without an uplink: what ports say of each other is told in the same run.
     relations(reader, uplink.as_ref(), &ports);
+    let triggers = super::triggers::decode(reader, root);
     let (uplink, _) = uplink?;
     Some(Site {
         name: name?,
         uplink,
         centre: centre?,
         ports: ports.into_iter().map(|port| port.port).collect(),
+        triggers,
     })
 }
 

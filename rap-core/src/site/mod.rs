@@ -7,6 +7,7 @@ mod mistake;
 mod read;
 #[cfg(test)]
 mod tests;
+pub mod triggers;
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -15,6 +16,7 @@ use ipnet::Ipv4Net;
 use netfw::model::{Addressing, Host, Mac, Nic, PortName};
 
 pub use mistake::{Fault, Mistake, Mistakes};
+pub use triggers::Trigger;
 
 /// A complete `site.toml` with a comment on every field; valid, and used by the documentation and the tests.
 pub const EXAMPLE: &str = include_str!("example.toml");
@@ -34,6 +36,8 @@ pub struct Site {
     pub centre: Centre,
     /// The instruments' ports, at least one.
     pub ports: Vec<Port>,
+    /// The rules that make alerts of reports.
+    pub triggers: Vec<Trigger>,
 }
 
 impl Site {
