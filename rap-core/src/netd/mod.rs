@@ -28,6 +28,8 @@ use crate::notify::Notifier;
 use crate::site::Site;
 use crate::{paths, status};
 
+#[doc(hidden)]
+pub use dhcp::answer as dhcp_answer;
 pub use lease::dhcp_hook;
 pub use uplink::DHCP_HOOK;
 
