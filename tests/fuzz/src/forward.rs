@@ -152,7 +152,7 @@ pub(crate) fn log(bytes: &[u8]) {
 }
 
 /// The input as it is when it begins with 0; else as frames whose headers and checksums are right:
-/// `u8 length * 2, u8 lane and kind, u8 generation, u8 sequence, payload`.
+/// `u8 length * 2, u8 owner and kind, u8 generation, u8 sequence, payload`.
 fn frames(bytes: &[u8]) -> Vec<u8> {
     let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
     let Some((1.., mut rest)) = bytes.split_first().map(|(first, rest)| (*first, rest)) else {
@@ -166,7 +166,7 @@ fn frames(bytes: &[u8]) -> Vec<u8> {
         let mut header = [0_u8; 32];
         header[..4].copy_from_slice(b"RPF1");
         header[4..8].copy_from_slice(&u32::try_from(length).unwrap_or(0).to_le_bytes());
-        (header[12], header[13], header[16], header[24]) = (kind & 1, kind >> 1 & 1, *generation, *seq);
+        (header[12], header[13], header[16], header[24]) = (kind & 3, kind >> 2 & 7, *generation, *seq);
         let mut digest = crc.digest();
         digest.update(&header[..8]);
         digest.update(&header[12..]);

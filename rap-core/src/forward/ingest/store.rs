@@ -61,8 +61,8 @@ impl Keeper {
         let stored = self.writer.store(request).await;
         if stored == Stored::Durable {
             watch.settle(judgement);
-        } else if stored == Stored::Full && !alerts.is_empty() {
-            // There may be room for alerts where there is none for routine reports.
+        } else if matches!(stored, Stored::Full | Stored::Failed(_)) && !alerts.is_empty() {
+            // Alerts may be taken where routine reports are not; and one that is stored must not be raised again.
             if self.writer.store(alerts).await == Stored::Durable {
                 watch.settle_without_reports(judgement);
             }
