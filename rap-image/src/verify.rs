@@ -25,6 +25,8 @@ use crate::uki::{Program, UkiError};
 
 mod volume;
 
+#[doc(hidden)]
+pub use volume::file_in_partition;
 use volume::{Window, file_of};
 
 /// What is wrong with an image.

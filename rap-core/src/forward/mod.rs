@@ -16,6 +16,7 @@ pub mod log;
 mod service;
 mod signal;
 pub mod status;
+mod trigger;
 mod trouble;
 pub mod uplink;
 pub mod writer;
@@ -195,13 +196,16 @@ impl Forwarder {
             });
         }
         let tls = TlsAcceptor::from(identity.ingest_tls());
+        let ports = config.listeners.len();
         for listener in config.listeners {
-            let port = ingest::Port {
-                source: listener.source.into(),
-                tls: (listener.ingest == Ingest::Tls).then(|| tls.clone()),
-                limits: config.limits,
-                writer: writer.clone(),
-            };
+            let port = ingest::Port::new(
+                listener.source,
+                listener.triggers,
+                (listener.ingest == Ingest::Tls).then(|| tls.clone()),
+                config.limits,
+                ports,
+                writer.clone(),
+            );
             forwarder
                 .addresses
                 .push(listener.socket.local_addr().map_err(part("ingest socket"))?);
@@ -243,6 +247,13 @@ impl Forwarder {
             &progress,
         )
     }
+}
+
+/// Whether `body` is the receipt for the batch `key` of `count` events: for the fuzzer.
+#[doc(hidden)]
+#[must_use]
+pub fn is_receipt(body: &[u8], key: &str, count: usize) -> bool {
+    uplink::check_receipt(body, key, count).is_ok()
 }
 
 impl Drop for Forwarder {

@@ -86,6 +86,12 @@ fn listeners(site: &Site) -> Vec<Listener> {
             Some(index) => listeners.push(Listener {
                 source: format!("/{}/{}", site.name, port.name),
                 ingest: port.ingest,
+                triggers: site
+                    .triggers
+                    .iter()
+                    .filter(|t| t.is_for(&port.name))
+                    .cloned()
+                    .collect(),
                 socket: sockets.swap_remove(index).1.into(),
             }),
             None => log::error!(

@@ -80,7 +80,7 @@ struct Receipt {
     events: usize,
 }
 
-enum Failure {
+pub(super) enum Failure {
     /// In words, and how long the centre asks us to wait.
     Trouble(String, Option<Duration>),
     /// The batch is too large for the centre (413): smaller ones may do.
@@ -242,7 +242,7 @@ impl Uplink {
     }
 }
 
-fn check_receipt(body: &[u8], key: &str, count: usize) -> Result<(), Failure> {
+pub(super) fn check_receipt(body: &[u8], key: &str, count: usize) -> Result<(), Failure> {
     match serde_json::from_slice::<Receipt>(body) {
         Ok(receipt) if receipt.receipt == key && receipt.events == count => Ok(()),
         _ => Err(Failure::Trouble(

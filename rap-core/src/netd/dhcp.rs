@@ -115,5 +115,17 @@ impl Offer {
     }
 }
 
+/// What a port whose instrument is 192.168.1.50 answers to `packet`: for the fuzzer.
+#[must_use]
+pub fn answer(packet: &[u8]) -> Option<Vec<u8>> {
+    let gateway = Ipv4Net::new(Ipv4Addr::new(192, 168, 1, 1), 24).ok()?;
+    let offer = Offer {
+        gateway,
+        instrument: Ipv4Addr::new(192, 168, 1, 50),
+        mac: None,
+    };
+    offer.answer(packet).map(|answer| answer.packet)
+}
+
 #[cfg(test)]
 mod tests;

@@ -34,6 +34,8 @@ use netfw::Machine;
 use crate::notify::Notifier;
 use crate::{moment, paths};
 
+#[doc(hidden)]
+pub use dhcp::answer as dhcp_answer;
 pub use lease::dhcp_hook;
 pub use uplink::DHCP_HOOK;
 

@@ -47,7 +47,7 @@ pub(super) fn decode(text: &str) -> Result<Site, Vec<Mistake>> {
 fn site<'a>(reader: &mut Reader<'a>, root: Section<'a>) -> Option<Site> {
     version(reader, root);
     let known = [
-        "version", "name", "uplink", "centre", "sessions", "port", "proxy", "egress",
+        "version", "name", "uplink", "centre", "sessions", "port", "proxy", "egress", "trigger",
     ];
     reader.refuse_unknown(root, "", &known);
     let name = reader.required(root, "", "name", "\"rap-ward-3\"");
@@ -63,6 +63,7 @@ fn site<'a>(reader: &mut Reader<'a>, root: Section<'a>) -> Option<Site> {
     let egress = egress::decode(reader, root);
     // Also without an uplink: what ports say of each other is told in the same run.
     relations(reader, uplink.as_ref(), &ports);
+    let triggers = super::triggers::decode(reader, root);
     let (uplink, _) = uplink?;
     Some(Site {
         name: name?,
@@ -71,6 +72,7 @@ fn site<'a>(reader: &mut Reader<'a>, root: Section<'a>) -> Option<Site> {
         sessions,
         ports: ports.into_iter().map(|port| port.port).collect(),
         egress,
+        triggers,
     })
 }
 

@@ -10,6 +10,7 @@ mod read;
 mod target;
 #[cfg(test)]
 mod tests;
+pub mod triggers;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -21,6 +22,7 @@ use sha2::{Digest as _, Sha256};
 pub use egress::{Destination, Egress, Exit, Proxy, ProxyKind, Via, is_proxy_name};
 pub use mistake::{Fault, Mistake, Mistakes};
 pub use target::Target;
+pub use triggers::Trigger;
 
 /// A complete `site.toml` with a comment on every field; valid, and used by the documentation and the tests.
 pub const EXAMPLE: &str = include_str!("example.toml");
@@ -44,6 +46,8 @@ pub struct Site {
     pub ports: Vec<Port>,
     /// How what leaves the box gets out.
     pub egress: Egress,
+    /// The rules that make alerts of reports.
+    pub triggers: Vec<Trigger>,
 }
 
 impl Site {

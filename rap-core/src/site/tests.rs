@@ -212,7 +212,7 @@ fn ten_mistakes_are_told_at_once() {
         .replace("\"tls\"", "\"TLS\"");
     text = text.replace("\"http\"", "80").replace("name = ", "nam = ");
     let found = Site::parse(&text, Path::new("site.toml")).unwrap_err();
-    assert_eq!(found.list.len(), 15, "{found}");
+    assert_eq!(found.list.len(), 21, "{found}");
     assert!(
         found.list.windows(2).all(|pair| pair[0].line <= pair[1].line),
         "{found}"

@@ -45,6 +45,21 @@ impl<'a> Window<'a> {
     }
 }
 
+/// The content of a file in a file that is one whole partition: for the fuzzer.
+///
+/// # Errors
+/// [`VerifyError::FileSystem`].
+pub fn file_in_partition(file: &File, length: u64, path: &'static str) -> Result<Vec<u8>, VerifyError> {
+    let window = Window {
+        file,
+        start: 0,
+        length,
+        at: 0,
+        partition: "fuzz",
+    };
+    file_of(&window, path)
+}
+
 /// The content of a file.
 pub(super) fn file_of(window: &Window<'_>, path: &'static str) -> Result<Vec<u8>, VerifyError> {
     let failed = |source| VerifyError::FileSystem {

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as its assertions do")]
 
+mod alerts;
 mod centre;
 mod delivery;
+mod hostile;
 mod ingest;
 mod rig;

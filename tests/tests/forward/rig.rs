@@ -100,6 +100,7 @@ pub(crate) fn config(directory: &Path, centre: String, listen: SocketAddr) -> Co
         config.listeners.push(Listener {
             source: format!("/lab/port{}", config.listeners.len() + 1),
             ingest,
+            triggers: Vec::new(),
             socket: TcpListener::bind(listen).unwrap(),
         });
     }

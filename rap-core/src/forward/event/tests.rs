@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use serde_json::Value;
 
 fn one(body: &str) -> Result<Event, EventError> {
     parse(body.as_bytes(), Format::Single, "/lab/port1", &Limits::default()).map(|mut e| e.remove(0))
@@ -21,6 +22,25 @@ fn the_port_sets_the_source_and_our_attributes_cannot_be_forged() {
 }
 
 #[test]
+fn numbers_stay_as_they_were_written_and_attributes_are_sorted() {
+    let event = one(
+        r#"{"type":"t", "x" : 0.10, "data":[1.0e2, 123456789012345678901], "id":"7","specversion":"1.0"}"#,
+    );
+    let expected = r#"{"data":[1.0e2,123456789012345678901],"id":"7","source":"/lab/port1","specversion":"1.0","type":"t","x":0.10}"#;
+    assert_eq!(String::from_utf8(event.unwrap().json).unwrap(), expected);
+}
+
+#[test]
+fn a_mistake_in_a_batch_says_which_event() {
+    let good = r#"{"specversion":"1.0","id":"1","type":"t"}"#;
+    for (second, kind) in [("7", "wrong-shape"), ("{}", "attribute"), (good, "id-twice")] {
+        let body = format!("[{good},{second}]");
+        let error = parse(body.as_bytes(), Format::Batch, "/", &Limits::default()).unwrap_err();
+        assert_eq!((error.kind(), error.position()), (kind, Some(2)), "{error}");
+    }
+}
+
+#[test]
 fn priority_chooses_the_lane() {
     let event = one(r#"{"specversion":"1.0","id":"7","type":"t","priority":"alert"}"#).unwrap();
     assert_eq!(event.lane, Lane::Alert);
@@ -29,7 +49,7 @@ fn priority_chooses_the_lane() {
 #[test]
 fn each_mistake_is_named() {
     for (body, message) in [
-        ("{", "the body is not JSON"),
+        ("{", "the body is not JSON as the box takes it: byte 1"),
         ("[]", "the body is an array, expected one JSON object"),
         (r#"{"id":"1","type":"t"}"#, "attribute \"specversion\" is missing"),
         (
@@ -52,6 +72,18 @@ fn each_mistake_is_named() {
             r#"{"specversion":"1.0","id":"1","type":"t","A":1}"#,
             "attribute \"A\"",
         ),
+        (
+            r#"{"specversion":"1.0","id":"1","type":"t","data":1,"data_base64":"AA=="}"#,
+            "expected either data or data_base64",
+        ),
+        (
+            r#"{"specversion":"1.0","id":"1","type":"t","data_base64":"AA="}"#,
+            "expected a string of base64",
+        ),
+        (
+            r#"{"specversion":"1.0","id":"1","type":"t","id":"2"}"#,
+            "the name \"id\" occurs twice",
+        ),
     ] {
         let error = one(body).unwrap_err().to_string();
         assert!(error.contains(message), "{body}: {error}");
@@ -65,7 +97,10 @@ fn too_deep_too_large_and_too_many_are_refused() {
         "[".repeat(40),
         "]".repeat(40)
     );
-    assert_eq!(one(&deep), Err(EventError::TooDeep { limit: 32 }));
+    assert_eq!(
+        one(&deep),
+        Err(EventError::Json(json::JsonError::TooDeep { limit: 32 }))
+    );
     let limits = Limits {
         body: 10,
         depth: 3,

@@ -1,0 +1,118 @@
+//! The API instruments post to: `POST /v1/status`, HTTP/1.1 over TLS or plain, one listener a port.
+//!
+//! Invariants
+//! - 202 only after the log said durable, for the reports and for the alerts they raised.
+//! - Every connection has a deadline for the handshake, each request's head, each body and each write of an answer. Of
+//!   a port's connections those that do nothing give way to new ones, so a client can only keep itself out ([`room`]).
+//! - Memory is bounded: connections a port, bytes of a head, bytes of all bodies together ([`body`]).
+//! - A port's reports are bounded in rate ([`rate`]), so that no instrument can fill the log for the others at once.
+//!
+//! One file a step: [`door`] accepts, `request` reads, `store` judges and stores, `answer` says what became of it. The
+//! API is described in docs/protocol.md.
+
+mod answer;
+mod body;
+mod door;
+mod rate;
+mod request;
+mod room;
+mod store;
+mod timed;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+
+pub(super) use self::door::serve;
+use self::rate::Bucket;
+pub use self::rate::Rate;
+use self::store::Keeper;
+use super::event;
+use super::writer::Writer;
+use crate::site::{Ingest, Trigger};
+
+/// Where agents post.
+pub const PATH: &str = "/v1/status";
+
+/// Limits on what one port's clients can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// On bodies.
+    pub event: event::Limits,
+    /// Reports a second.
+    pub rate: Rate,
+    /// Open connections per port; above it one that does nothing is closed for a new one.
+    pub connections: usize,
+    /// Bytes of all requests' bodies of all ports that may be in memory at once, shared out equally among the ports.
+    pub memory: usize,
+    /// For the TLS handshake, and for a request's head counted from the last answer.
+    pub head: Duration,
+    /// For a request's body.
+    pub body: Duration,
+    /// For the client to take what was written to it.
+    pub answer: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            event: event::Limits::default(),
+            rate: Rate::default(),
+            connections: 32,
+            memory: 8 * 1024 * 1024,
+            head: Duration::from_secs(30),
+            body: Duration::from_secs(30),
+            answer: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A listening socket of one port.
+#[derive(Debug)]
+pub struct Listener {
+    /// `source` of every event that comes in here, `/SITE/PORT`.
+    pub source: String,
+    /// TLS or plain.
+    pub ingest: Ingest,
+    /// The rules that look at its reports.
+    pub triggers: Vec<Trigger>,
+    /// The socket, listening.
+    pub socket: TcpListener,
+}
+
+/// One port's side of the API.
+#[derive(Clone)]
+pub(super) struct Port {
+    source: Arc<str>,
+    tls: Option<TlsAcceptor>,
+    limits: Limits,
+    bucket: Bucket,
+    memory: Arc<Semaphore>,
+    keeper: Arc<Keeper>,
+}
+
+impl Port {
+    /// One of `ports` ports. `tls` is `None` for plain HTTP.
+    pub(super) fn new(
+        source: String,
+        triggers: Vec<Trigger>,
+        tls: Option<TlsAcceptor>,
+        limits: Limits,
+        ports: usize,
+        writer: Writer,
+    ) -> Self {
+        // A body as large as is allowed always fits.
+        let memory = (limits.memory / ports.max(1)).max(limits.event.body);
+        Self {
+            source: source.as_str().into(),
+            tls,
+            limits,
+            bucket: Bucket::new(limits.rate, Instant::now()),
+            memory: Arc::new(Semaphore::new(memory.min(Semaphore::MAX_PERMITS))),
+            keeper: Arc::new(Keeper::new(source, triggers, writer)),
+        }
+    }
+}

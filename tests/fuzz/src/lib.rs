@@ -1,0 +1,67 @@
+//! Every parser of bytes that others wrote, each as a function that takes any bytes and must neither panic, hang nor
+//! take memory without bound. `scripts/soak fuzz` searches for bytes that make one; `tests/corpus.rs` replays in
+//! seconds what was found worth keeping, in `corpus/TARGET`.
+//!
+//! Where a checksum would keep the fuzzer out, a target sets it right on most inputs, so that what is behind it is
+//! reached too.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a target reports by panicking"
+)]
+
+mod boot;
+mod builder;
+mod forward;
+mod network;
+
+/// A parser under test.
+pub type Target = fn(&[u8]);
+
+/// All targets by name, sorted.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("batch", forward::batch),
+    ("binary-event", forward::binary_event),
+    ("content-type", forward::content_type),
+    ("deb", builder::deb),
+    ("debian-version", builder::debian_version),
+    ("dhcp", network::dhcp),
+    ("elf", builder::elf),
+    ("environment", boot::environment),
+    ("event", forward::event),
+    ("fat", builder::fat),
+    ("gpt", boot::gpt),
+    ("json-pointer", forward::json_pointer),
+    ("kernel-module", builder::kernel_module),
+    ("log", forward::log),
+    ("names", network::names),
+    ("nft-listing", network::nft_listing),
+    ("notify", boot::notify),
+    ("packages", builder::packages),
+    ("provision", boot::provision),
+    ("receipt", forward::receipt),
+    ("release", builder::release),
+    ("site", boot::site),
+    ("uki", builder::uki),
+];
+
+/// The target of that name.
+#[must_use]
+pub fn target(name: &str) -> Option<Target> {
+    TARGETS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, target)| *target)
+}
+
+/// A file without a name that holds `bytes`, for parsers that read files.
+fn file_of(bytes: &[u8]) -> std::fs::File {
+    use std::io::{Seek as _, Write as _};
+    let flags = rustix::fs::MemfdFlags::CLOEXEC;
+    let mut file = std::fs::File::from(rustix::fs::memfd_create("fuzz", flags).expect("a memory file"));
+    file.write_all(bytes).expect("room for it");
+    file.rewind().expect("a file seeks");
+    file
+}
