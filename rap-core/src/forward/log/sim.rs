@@ -1,12 +1,40 @@
-//! A disk that does what disks may do: what was not synced is lost, torn by sectors or kept, as chance has it.
+//! A disk that does what disks may do.
+//!
+//! - What was not synced is lost, kept or torn by sectors when the power goes, each sector for itself and in any order;
+//!   of a sector written twice any version may be there. A file's size is not durable before its sync either.
+//! - Creating, renaming and removing is durable only with the directory's sync; before it some first part of it is.
+//! - A sync that fails leaves the pages clean: half of them never get to the platter, and the next sync succeeds.
+//! - A write that fails has written some of it. A full disk lets a file grow by what is left.
+//! - Bits flip and sectors become unreadable, until they are written again.
+//!
+//! A process that is killed loses nothing that it wrote: the page cache is the kernel's. For the test of mutants single
+//! syncs can be left out or done late.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::Storage;
+use super::storage::{Barrier, Storage};
 
-const SECTOR: usize = 512;
+pub(super) const SECTOR: usize = 512;
+/// Writes before a late sync is done.
+const LATE: u32 = 8;
+
+/// What is wrong with the log on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mutant {
+    /// The sync is not done.
+    Without(Barrier),
+    /// The sync is done only after some more writes.
+    Late(Barrier),
+}
+
+/// How the program ends that runs on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    PowerCut,
+    Kill,
+}
 
 #[derive(Debug, Default, Clone)]
 struct File {
@@ -16,12 +44,15 @@ struct File {
     platter: Vec<u8>,
     /// Sectors that differ and may yet be written.
     dirty: BTreeSet<usize>,
+    bad: BTreeSet<usize>,
+    flipped: BTreeSet<usize>,
 }
 
 #[derive(Debug, Clone)]
 enum Step {
     Create(String, usize),
     Rename(String, String),
+    Remove(String),
 }
 
 #[derive(Debug, Default)]
@@ -31,11 +62,28 @@ struct World {
     durable_names: BTreeMap<String, usize>,
     steps: Vec<Step>,
     chance: u64,
-    /// Operations until the power is cut.
-    fuse: Option<u64>,
-    off: bool,
+    /// Operations until the end.
+    fuse: Option<(u64, End)>,
+    end: Option<End>,
     fail_syncs: u32,
-    free: u64,
+    fail_writes: u32,
+    faults: u64,
+    capacity: u64,
+    others: u64,
+    mutant: Option<Mutant>,
+    /// After how many writes what is to be synced late; the directory is no file.
+    late: Vec<(u32, Option<usize>)>,
+    barriers: Vec<Barrier>,
+    read: u64,
+    overwritten: Vec<Overwritten>,
+}
+
+/// A segment was written at its beginning: what was in it, and what the cursors on the platter were.
+#[derive(Debug, Clone)]
+pub(super) struct Overwritten {
+    pub(super) before: Vec<u8>,
+    pub(super) after: Vec<u8>,
+    pub(super) cursors: BTreeMap<String, Vec<u8>>,
 }
 
 /// The disk; clones are the same disk, as a machine finds it again after a power cut.
@@ -43,10 +91,10 @@ struct World {
 pub(super) struct SimDisk(Arc<Mutex<World>>);
 
 impl SimDisk {
-    pub(super) fn new(seed: u64, free: u64) -> Self {
+    pub(super) fn new(seed: u64, capacity: u64) -> Self {
         Self(Arc::new(Mutex::new(World {
-            chance: seed | 1,
-            free,
+            chance: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            capacity,
             ..World::default()
         })))
     }
@@ -55,29 +103,81 @@ impl SimDisk {
         self.0.lock().unwrap()
     }
 
-    /// Cuts the power at the `operations`th change from now.
-    pub(super) fn cut_power_after(&self, operations: u64) {
-        self.world().fuse = Some(operations);
+    pub(super) fn mutate(&self, mutant: Mutant) {
+        self.world().mutant = Some(mutant);
     }
 
-    pub(super) fn is_off(&self) -> bool {
-        self.world().off
+    /// Ends the program at the `operations`th change from now.
+    pub(super) fn end_after(&self, operations: u64, end: End) {
+        self.world().fuse = Some((operations, end));
+    }
+
+    /// How the program ended, if it did.
+    pub(super) fn ended(&self) -> Option<End> {
+        self.world().end
     }
 
     pub(super) fn fail_next_syncs(&self, count: u32) {
         self.world().fail_syncs = count;
     }
 
-    pub(super) fn set_free(&self, bytes: u64) {
-        self.world().free = bytes;
+    pub(super) fn fail_next_writes(&self, count: u32) {
+        self.world().fail_writes = count;
     }
 
-    /// Power comes back: what was in flight is decided.
-    pub(super) fn reboot(&self) {
+    /// Syncs and writes that failed on purpose so far.
+    pub(super) fn faults(&self) -> u64 {
+        self.world().faults
+    }
+
+    /// Somebody else takes all room but `left` bytes.
+    pub(super) fn fill(&self, left: u64) {
         let world = &mut *self.world();
-        world.off = false;
+        world.others = (world.capacity - world.used()).saturating_sub(left);
+    }
+
+    /// Somebody else gives all room back.
+    pub(super) fn drain(&self) {
+        self.world().others = 0;
+    }
+
+    /// Bytes of all files.
+    pub(super) fn used(&self) -> u64 {
+        self.world().used()
+    }
+
+    /// Bytes read so far.
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.world().read
+    }
+
+    /// Each reason for which the log waited for the disk, as often as it did.
+    pub(super) fn barriers(&self) -> Vec<Barrier> {
+        self.world().barriers.clone()
+    }
+
+    pub(super) fn take_overwritten(&self) -> Vec<Overwritten> {
+        std::mem::take(&mut self.world().overwritten)
+    }
+
+    /// What programs and what power cuts leave of a file.
+    pub(super) fn content(&self, name: &str) -> [Vec<u8>; 2] {
+        let world = self.world();
+        let file = &world.files[world.names[name]];
+        [file.cache.clone(), file.platter.clone()]
+    }
+
+    /// The machine, or only the program, starts again: after a power cut what was in flight is decided.
+    pub(super) fn restart(&self, end: End) {
+        let world = &mut *self.world();
+        world.end = None;
         world.fuse = None;
         world.fail_syncs = 0;
+        world.fail_writes = 0;
+        world.late.clear();
+        if end == End::Kill {
+            return;
+        }
         let kept = world.random(world.steps.len() as u64 + 1);
         for step in std::mem::take(&mut world.steps)
             .into_iter()
@@ -87,40 +187,76 @@ impl SimDisk {
         }
         world.names = world.durable_names.clone();
         for i in 0..world.files.len() {
-            for sector in std::mem::take(&mut world.files[i].dirty) {
+            let dirty = std::mem::take(&mut world.files[i].dirty);
+            let (size, grown) = (world.files[i].platter.len(), world.files[i].cache.len());
+            for sector in dirty {
+                // Kept and lost are as likely as not; a size that was not synced is lost with its last sectors.
                 if world.random(2) == 0 {
                     world.files[i].settle(sector);
                 }
+            }
+            if grown > size {
+                let sectors = (grown - size).div_ceil(SECTOR) as u64 + 1;
+                let kept = size + SECTOR * usize::try_from(world.random(sectors)).unwrap();
+                world.files[i].platter.resize(kept.min(grown), 0);
             }
             world.files[i].cache = world.files[i].platter.clone();
         }
     }
 
-    /// Flips one bit of a file, on the platter too.
+    /// Flips one bit of a file, on the platter too; once flipped it stays so.
     pub(super) fn flip(&self, name: &str, at: usize) {
         let world = &mut *self.world();
         let file = world.names[name];
-        world.files[file].cache[at] ^= 1;
-        world.files[file].platter[at] ^= 1;
+        let file = &mut world.files[file];
+        if file.flipped.insert(at) {
+            for side in [&mut file.cache, &mut file.platter] {
+                if let Some(byte) = side.get_mut(at) {
+                    *byte ^= 1;
+                }
+            }
+        }
+    }
+
+    /// Makes a sector of a file unreadable until it is written.
+    pub(super) fn spoil(&self, name: &str, at: usize) {
+        let world = &mut *self.world();
+        let file = world.names[name];
+        world.files[file].bad.insert(at / SECTOR);
     }
 
     fn change<T>(&self, act: impl FnOnce(&mut World) -> io::Result<T>) -> io::Result<T> {
         let world = &mut *self.world();
-        if world.off {
+        if world.end.is_some() {
             return Err(io::Error::other("no power"));
         }
-        if let Some(fuse) = &mut world.fuse {
-            *fuse = fuse.saturating_sub(1);
-            world.off = *fuse == 0;
+        if let Some((left, end)) = &mut world.fuse {
+            *left = left.saturating_sub(1);
+            world.end = (*left == 0).then_some(*end);
         }
-        let cut = world.off;
-        // The operation during which the power fails may have done all, some or nothing: reboot decides.
+        let ended = world.end.is_some();
+        // The operation during which the power fails may have done all, some or nothing: the restart decides.
         let result = act(world);
-        if cut {
+        if ended {
             Err(io::Error::other("power cut"))
         } else {
             result
         }
+    }
+
+    fn barrier(&self, name: Option<&str>, why: Barrier) -> io::Result<()> {
+        self.change(|world| {
+            world.barriers.push(why);
+            let file = name.map(|name| world.file(name)).transpose()?;
+            match world.mutant {
+                Some(Mutant::Without(w)) if w == why => Ok(()),
+                Some(Mutant::Late(w)) if w == why => {
+                    world.late.push((LATE, file));
+                    Ok(())
+                }
+                _ => world.sync(file),
+            }
+        })
     }
 }
 
@@ -129,7 +265,15 @@ impl World {
         self.chance ^= self.chance << 13;
         self.chance ^= self.chance >> 7;
         self.chance ^= self.chance << 17;
-        self.chance % below
+        (self.chance >> 11) % below
+    }
+
+    fn used(&self) -> u64 {
+        self.names.values().map(|i| self.files[*i].cache.len() as u64).sum()
+    }
+
+    fn free(&self) -> u64 {
+        self.capacity.saturating_sub(self.others).saturating_sub(self.used())
     }
 
     fn file(&self, name: &str) -> io::Result<usize> {
@@ -138,15 +282,84 @@ impl World {
             .copied()
             .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
+
+    fn step(&mut self, step: Step) {
+        apply(&mut self.names, step.clone());
+        self.steps.push(step);
+    }
+
+    /// Of the directory when there is no file. When the power goes meanwhile, the restart decides.
+    fn sync(&mut self, file: Option<usize>) -> io::Result<()> {
+        if self.end.is_some() {
+            return Ok(());
+        }
+        let fails = self.fail_syncs > 0;
+        self.fail_syncs = self.fail_syncs.saturating_sub(1);
+        self.faults += u64::from(fails);
+        match file {
+            None if fails => {}
+            None => {
+                self.steps.clear();
+                self.durable_names = self.names.clone();
+            }
+            Some(index) => {
+                for sector in std::mem::take(&mut self.files[index].dirty) {
+                    // After a failed sync the kernel holds the pages for clean.
+                    if !fails || self.random(2) == 0 {
+                        self.files[index].settle(sector);
+                    }
+                }
+                let file = &mut self.files[index];
+                if !fails {
+                    file.platter.resize(file.cache.len(), 0);
+                }
+            }
+        }
+        if fails {
+            return Err(io::Error::other("input/output error"));
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, index: usize, from: usize, bytes: &[u8]) {
+        for sector in from / SECTOR..(from + bytes.len()).div_ceil(SECTOR) {
+            // The kernel writes back whenever it likes: perhaps just what was there before.
+            if self.files[index].dirty.contains(&sector) && self.random(4) == 0 {
+                self.files[index].settle(sector);
+            }
+            let file = &mut self.files[index];
+            file.dirty.insert(sector);
+            file.bad.remove(&sector);
+        }
+        let file = &mut self.files[index];
+        let to = from + bytes.len();
+        file.flipped.retain(|at| !(from..to).contains(at));
+        file.cache.resize(file.cache.len().max(to), 0);
+        file.cache[from..to].copy_from_slice(bytes);
+    }
+
+    fn note_overwritten(&mut self, name: &str, index: usize, bytes: &[u8]) {
+        let before = self.files[index].cache.clone();
+        if name.starts_with("segment-") && before.first().is_some_and(|b| *b != 0) {
+            let cursors = self.durable_names.iter().filter(|(n, _)| n.starts_with("cursor-"));
+            self.overwritten.push(Overwritten {
+                before,
+                after: bytes.to_vec(),
+                cursors: cursors.map(|(n, i)| (n.clone(), self.files[*i].platter.clone())).collect(),
+            });
+        }
+    }
 }
 
 impl File {
+    /// Brings one sector to the platter.
     fn settle(&mut self, sector: usize) {
-        let range = sector * SECTOR..((sector + 1) * SECTOR).min(self.cache.len());
-        if self.platter.len() < range.end {
-            self.platter.resize(range.end, 0);
+        let from = sector * SECTOR;
+        let to = (from + SECTOR).min(self.cache.len());
+        if from < to {
+            self.platter.resize(self.platter.len().max(to), 0);
+            self.platter[from..to].copy_from_slice(&self.cache[from..to]);
         }
-        self.platter[range.clone()].copy_from_slice(&self.cache[range]);
     }
 }
 
@@ -160,6 +373,9 @@ fn apply(names: &mut BTreeMap<String, usize>, step: Step) {
                 names.insert(to, file);
             }
         }
+        Step::Remove(name) => {
+            names.remove(&name);
+        }
     }
 }
 
@@ -171,9 +387,8 @@ impl Storage for SimDisk {
     fn create(&self, name: &str) -> io::Result<()> {
         self.change(|world| {
             world.files.push(File::default());
-            let step = Step::Create(name.to_owned(), world.files.len() - 1);
-            apply(&mut world.names, step.clone());
-            world.steps.push(step);
+            let file = world.files.len() - 1;
+            world.step(Step::Create(name.to_owned(), file));
             Ok(())
         })
     }
@@ -181,21 +396,21 @@ impl Storage for SimDisk {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.change(|world| {
             world.file(from)?;
-            let step = Step::Rename(from.to_owned(), to.to_owned());
-            apply(&mut world.names, step.clone());
-            world.steps.push(step);
+            world.step(Step::Rename(from.to_owned(), to.to_owned()));
             Ok(())
         })
     }
 
-    fn sync_directory(&self) -> io::Result<()> {
+    fn remove(&self, name: &str) -> io::Result<()> {
         self.change(|world| {
-            if !world.off {
-                world.steps.clear();
-                world.durable_names = world.names.clone();
-            }
+            world.file(name)?;
+            world.step(Step::Remove(name.to_owned()));
             Ok(())
         })
+    }
+
+    fn sync_directory(&self, why: Barrier) -> io::Result<()> {
+        self.barrier(None, why)
     }
 
     fn size(&self, name: &str) -> io::Result<u64> {
@@ -204,14 +419,19 @@ impl Storage for SimDisk {
     }
 
     fn read(&self, name: &str, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let world = self.world();
-        if world.off {
+        let world = &mut *self.world();
+        if world.end.is_some() {
             return Err(io::Error::other("no power"));
         }
-        let cache = &world.files[world.file(name)?].cache;
-        let from = usize::try_from(offset).unwrap().min(cache.len());
-        let length = buffer.len().min(cache.len() - from);
-        buffer[..length].copy_from_slice(&cache[from..from + length]);
+        let file = &world.files[world.file(name)?];
+        let from = usize::try_from(offset).unwrap().min(file.cache.len());
+        let length = buffer.len().min(file.cache.len() - from);
+        let sectors = from / SECTOR..(from + length).div_ceil(SECTOR);
+        if file.bad.range(sectors).next().is_some() {
+            return Err(io::Error::other("unreadable sector"));
+        }
+        buffer[..length].copy_from_slice(&file.cache[from..from + length]);
+        world.read += length as u64;
         Ok(length)
     }
 
@@ -219,43 +439,44 @@ impl Storage for SimDisk {
         self.change(|world| {
             let index = world.file(name)?;
             let from = usize::try_from(offset).unwrap();
-            let to = from + bytes.len();
-            let grows = to.saturating_sub(world.files[index].cache.len()) as u64;
-            if grows > world.free {
-                return Err(io::Error::from(io::ErrorKind::StorageFull));
+            if from == 0 {
+                world.note_overwritten(name, index, bytes);
             }
-            world.free -= grows;
-            let file = &mut world.files[index];
-            file.cache.resize(file.cache.len().max(to), 0);
-            file.cache[from..to].copy_from_slice(bytes);
-            file.dirty.extend(from / SECTOR..to.div_ceil(SECTOR));
-            Ok(())
+            let size = world.files[index].cache.len();
+            let most = usize::try_from(world.free()).unwrap() + size;
+            let full = from + bytes.len() > size.max(most);
+            let fails = world.fail_writes > 0;
+            world.fail_writes = world.fail_writes.saturating_sub(1);
+            world.faults += u64::from(fails);
+            let mut length = bytes.len();
+            if full {
+                length = most.saturating_sub(from).min(length);
+            }
+            if fails {
+                length = usize::try_from(world.random(length as u64 + 1)).unwrap();
+            }
+            world.write(index, from, &bytes[..length]);
+            for (left, file) in std::mem::take(&mut world.late) {
+                if left > 1 {
+                    world.late.push((left - 1, file));
+                } else {
+                    // Too late to tell anybody that it failed.
+                    let _ = world.sync(file);
+                }
+            }
+            match (fails, full) {
+                (true, _) => Err(io::Error::other("input/output error")),
+                (_, true) => Err(io::Error::from(io::ErrorKind::StorageFull)),
+                _ => Ok(()),
+            }
         })
     }
 
-    fn sync(&self, name: &str) -> io::Result<()> {
-        self.change(|world| {
-            let index = world.file(name)?;
-            if world.off {
-                return Ok(());
-            }
-            let fails = world.fail_syncs > 0;
-            world.fail_syncs = world.fail_syncs.saturating_sub(1);
-            for sector in std::mem::take(&mut world.files[index].dirty) {
-                // After a failed sync the kernel holds the pages for clean: what is not on the platter never will be.
-                if !fails || world.random(2) == 0 {
-                    world.files[index].settle(sector);
-                }
-            }
-            if fails {
-                Err(io::Error::other("input/output error"))
-            } else {
-                Ok(())
-            }
-        })
+    fn sync(&self, name: &str, why: Barrier) -> io::Result<()> {
+        self.barrier(Some(name), why)
     }
 
     fn free_space(&self) -> io::Result<u64> {
-        Ok(self.world().free)
+        Ok(self.world().free())
     }
 }
