@@ -15,7 +15,7 @@
 //! - Sequences within a lane and numbers within a source and lane only grow, also over a restart.
 //! - Bounded: at most [`Config::total`] bytes; a tenth of it can only be taken by alerts, and one segment only by dead
 //!   letters. What is needed of it is made before it is needed ([`Log::preparation`]).
-//! - Each wait for the disk is needed: `mutation` leaves out each in turn and sees one of these broken.
+//! - Each wait for the disk is needed: `tests::mutation` leaves out each in turn and sees one of these broken.
 //!
 //! Assumed of the disk: a sector of 512 bytes is written whole or not at all. Nothing is assumed of the order in which
 //! sectors, sizes and names get there before a sync.
@@ -24,19 +24,11 @@ mod cursor;
 mod dead;
 mod entry;
 mod frame;
-#[cfg(test)]
-mod history;
-#[cfg(test)]
-mod model;
-#[cfg(test)]
-mod mutation;
 mod payload;
 mod queue;
 mod recover;
 mod scan;
 mod segment;
-#[cfg(test)]
-mod sim;
 mod space;
 mod storage;
 #[cfg(test)]
@@ -326,13 +318,29 @@ impl Log {
     }
 
     fn take(&mut self, owner: Owner) -> Option<String> {
+        self.take_free(owner).or_else(|| match owner {
+            Owner::Dead => self.drop_oldest_letters(),
+            Owner::Lane(_) => self.catch_up().then(|| self.take_free(owner)).flatten(),
+        })
+    }
+
+    fn take_free(&mut self, owner: Owner) -> Option<String> {
         let held = self.held();
         let room = owner != Owner::Dead || held[owner.index()] < self.space.most_dead();
-        let taken = room.then(|| self.space.take(&self.storage, owner, held)).flatten();
-        match (taken, owner) {
-            (None, Owner::Dead) => self.drop_oldest_letters(),
-            (taken, _) => taken,
+        room.then(|| self.space.take(&self.storage, owner, held)).flatten()
+    }
+
+    /// Stores the cursors that could not be stored when they were moved; says whether there were such.
+    fn catch_up(&mut self) -> bool {
+        let mut stored = false;
+        for owner in Owner::ALL {
+            let queue = &mut self.queues[owner.index()];
+            if queue.durable < queue.delivered {
+                stored |= queue.advance(self.storage.as_ref(), queue.delivered).is_ok();
+                self.release(owner);
+            }
         }
+        stored
     }
 
     fn held(&self) -> space::Held {

@@ -79,7 +79,7 @@ impl Space {
 
     /// How many segments dead letters may hold.
     pub(super) fn most_dead(&self) -> usize {
-        (self.most / 16).max(1)
+        (self.most / 16).max(2)
     }
 
     /// Gives one back: it may be overwritten from now on. One of another size, or too many, is removed.

@@ -14,11 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::storage::{Barrier, Storage};
+use super::super::storage::{Barrier, Storage};
 
 pub(super) const SECTOR: usize = 512;
 /// Writes before a late sync is done.
-const LATE: u32 = 8;
+const LATE: u32 = 24;
 
 /// What is wrong with the log on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,6 +160,14 @@ impl SimDisk {
         std::mem::take(&mut self.world().overwritten)
     }
 
+    /// The kernel has written back everything.
+    pub(super) fn settle_all(&self) {
+        let world = &mut *self.world();
+        for file in 0..world.files.len() {
+            world.sync(Some(file)).expect("no fault is set");
+        }
+    }
+
     /// What programs and what power cuts leave of a file.
     pub(super) fn content(&self, name: &str) -> [Vec<u8>; 2] {
         let world = self.world();
@@ -218,11 +226,17 @@ impl SimDisk {
         }
     }
 
-    /// Makes a sector of a file unreadable until it is written.
+    /// Makes a sector of a file unreadable until it is written; what was in it is gone.
     pub(super) fn spoil(&self, name: &str, at: usize) {
         let world = &mut *self.world();
         let file = world.names[name];
-        world.files[file].bad.insert(at / SECTOR);
+        let file = &mut world.files[file];
+        file.bad.insert(at / SECTOR);
+        let begin = at / SECTOR * SECTOR;
+        for side in [&mut file.cache, &mut file.platter] {
+            let end = (begin + SECTOR).min(side.len());
+            side[begin.min(end)..end].fill(0);
+        }
     }
 
     fn change<T>(&self, act: impl FnOnce(&mut World) -> io::Result<T>) -> io::Result<T> {

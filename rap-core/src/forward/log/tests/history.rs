@@ -2,7 +2,7 @@
 
 use super::model::Model;
 use super::sim::{End, Mutant};
-use super::Config;
+use super::super::Config;
 use crate::forward::lane::Lane;
 
 /// One thing that happens to the log.
@@ -46,6 +46,8 @@ pub(super) enum Act {
     },
     Drain,
     Prepare,
+    /// As [`Act::Prepare`], and the end comes meanwhile.
+    PrepareUntil(u64, End),
     Damage {
         file: u64,
         at: u64,
@@ -158,7 +160,7 @@ impl Dice {
     }
 
     fn act(&mut self, damage: bool) -> Act {
-        match self.below(if damage { 44 } else { 41 }) {
+        match self.below(if damage { 45 } else { 42 }) {
             0..=14 => self.append(),
             15..=21 => self.deliver(),
             22 => Act::DeliverAll,
@@ -181,6 +183,7 @@ impl Dice {
             },
             37 => Act::Drain,
             38..=40 => Act::Prepare,
+            41 => Act::PrepareUntil(1 + self.below(6), self.end()),
             _ => Act::Damage {
                 file: self.next(),
                 at: self.next(),

@@ -1,52 +1,53 @@
-//! What must hold, seen from outside: by an agent, by the service centre, by whoever owns the disk.
+//! The log and everybody around it: an agent that posts again what was refused, a service centre that keeps what it
+//! gets, somebody else who fills the disk, and damage. What must hold is in `promises`.
 
 use std::collections::{HashMap, HashSet};
 
-use super::frame::{self, Kind, Owner};
-use super::sim::{End, Mutant, SimDisk};
+use super::super::frame::{self, Owner};
+use super::super::*;
 use super::history::Act;
-use super::*;
+use super::promises::{Check, ensure, frames, record_of};
+use super::sim::{End, Mutant, SECTOR, SimDisk};
 
 /// A report's source and id.
-type Key = (String, String);
-type Check = Result<(), String>;
+pub(super) type Key = (String, String);
 
 /// Rounds after which draining would never end.
 const ROUNDS: usize = 5000;
 
 /// The log and everybody around it.
 pub(super) struct Model {
-    config: Config,
-    disk: SimDisk,
-    log: Option<Log>,
-    next_id: u32,
+    pub(super) config: Config,
+    pub(super) disk: SimDisk,
+    pub(super) log: Option<Log>,
+    pub(super) next_id: u32,
     /// Reports as they were posted.
-    posted: HashMap<Key, NewRecord>,
+    pub(super) posted: HashMap<Key, NewRecord>,
     /// A request of each lane that failed, to be posted again.
-    failed: [Vec<NewRecord>; 2],
-    acknowledged: [Vec<Key>; 2],
+    pub(super) failed: [Vec<NewRecord>; 2],
+    pub(super) acknowledged: [Vec<Key>; 2],
     /// The generations and sequences they were acknowledged with.
-    frames: [HashSet<(u64, u64)>; 2],
+    pub(super) frames: [HashSet<(u64, u64)>; 2],
     /// What the service centre got, in order.
-    centre: [Vec<Record>; 2],
+    pub(super) centre: [Vec<Record>; 2],
     /// Sequences up to here must not come again.
-    forgotten: [u64; 2],
+    pub(super) forgotten: [u64; 2],
     /// Lane, sequence and report of each dead letter.
-    buried: Vec<(String, u64, Key)>,
+    pub(super) buried: Vec<(String, u64, Key)>,
     /// Segments that alerts were promised.
-    promised: usize,
-    harm: Harm,
+    pub(super) promised: usize,
+    pub(super) harm: Harm,
 }
 
 /// What was damaged on purpose, and so may be missing.
 #[derive(Debug, Default)]
-struct Harm {
+pub(super) struct Harm {
     /// Places damaged.
-    places: u64,
-    records: HashSet<Key>,
-    cursor: bool,
+    pub(super) places: u64,
+    pub(super) records: HashSet<Key>,
+    pub(super) cursor: bool,
     /// Syncs failed while the log was opened: what a kill left in the page cache may be delivered and vanish.
-    opening: bool,
+    pub(super) opening: bool,
 }
 
 impl Model {
@@ -110,6 +111,10 @@ impl Model {
                 self.log().prepare();
                 self.promise();
             }
+            Act::PrepareUntil(operations, end) => {
+                self.disk.end_after(*operations, *end);
+                self.log().prepare();
+            }
             Act::Damage { file, at, sector } => self.damage(*file, *at, *sector),
         }
         if let Some(end) = self.disk.ended() {
@@ -147,7 +152,6 @@ impl Model {
             ensure(refused.is_none(), || format!("{lane:?}: drained and still refused: {refused:?}"))?;
         }
         self.restart(End::PowerCut, false)?;
-        if std::env::var("DUMP").is_ok() { self.dump(); self.show("segment-000001"); }
         self.check_centre()?;
         self.check_letters()?;
         self.check_always()
@@ -286,8 +290,8 @@ impl Model {
         };
         let range = if sector {
             self.disk.spoil(name, at);
-            let begin = at / super::sim::SECTOR * super::sim::SECTOR;
-            begin..begin + super::sim::SECTOR
+            let begin = at / SECTOR * SECTOR;
+            begin..begin + SECTOR
         } else {
             self.disk.flip(name, at);
             at..at + 1
@@ -320,93 +324,6 @@ impl Model {
         }
     }
 
-    fn check_always(&mut self) -> Check {
-        let used = self.disk.used();
-        ensure(used <= self.config.total, || {
-            format!("{used} bytes on the disk, {} configured", self.config.total)
-        })?;
-        for lane in Lane::ALL {
-            let losses = self.log().losses(lane);
-            ensure(self.harm.places > 0 || losses == Losses::default(), || {
-                format!("{lane:?}: {losses:?} though nothing was damaged")
-            })?;
-        }
-        for overwritten in self.disk.take_overwritten() {
-            self.check_overwritten(&overwritten)?;
-        }
-        Ok(())
-    }
-
-    /// Nothing acknowledged is overwritten before the cursor on the platter has passed it.
-    fn check_overwritten(&self, overwritten: &super::sim::Overwritten) -> Check {
-        let before = frames(&overwritten.before);
-        let generation = |frames: &[(usize, frame::Frame<'_>)]| frames.iter().map(|f| f.1.generation).max();
-        if generation(&before) == generation(&frames(&overwritten.after)) || self.harm.places > 0 {
-            return Ok(());
-        }
-        for (_, frame) in before.iter().filter(|(_, f)| Some(f.generation) == generation(&before)) {
-            let Owner::Lane(lane) = frame.owner else { continue };
-            let cursor = format!("cursor-{}", lane.as_str());
-            let platter = SimDisk::new(1, 1 << 20);
-            let (_, passed) = match overwritten.cursors.get(&cursor) {
-                Some(bytes) => {
-                    drop(platter.create(&cursor).and_then(|()| platter.write(&cursor, 0, bytes)));
-                    super::cursor::Cursor::read(&platter, cursor)
-                }
-                None => super::cursor::Cursor::read(&platter, cursor),
-            };
-            let acknowledged = self.frames[lane.index()].contains(&(frame.generation, frame.seq));
-            ensure(!acknowledged || frame.seq <= passed, || {
-                format!("{lane:?}: {} overwritten, the cursor on the disk is at {passed}", frame.seq)
-            })?;
-        }
-        Ok(())
-    }
-
-    fn check_centre(&self) -> Check {
-        for lane in Lane::ALL {
-            let mut known = HashSet::new();
-            let fresh = |r: &&Record| known.insert(key(r));
-            let first: Vec<&Record> = self.centre[lane.index()].iter().filter(fresh).collect();
-            let place: HashMap<Key, usize> = first.iter().enumerate().map(|(i, r)| (key(r), i)).collect();
-            let mut last: HashMap<&str, usize> = HashMap::new();
-            for acknowledged in &self.acknowledged[lane.index()] {
-                let buried = self.buried.iter().any(|(_, _, key)| key == acknowledged);
-                let gone = buried || self.harm.records.contains(acknowledged);
-                if gone {
-                    continue;
-                }
-                let Some(index) = place.get(acknowledged) else {
-                    return Err(format!("{lane:?}: {acknowledged:?} was acknowledged and is lost"));
-                };
-                let before = last.insert(&acknowledged.0, *index);
-                ensure(before.is_none_or(|b| b < *index), || format!("{lane:?}: {acknowledged:?} overtook"))?;
-            }
-            if self.harm.places == 0 && !self.harm.opening {
-                check_numbers(lane, &self.centre[lane.index()], &first)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn check_letters(&mut self) -> Check {
-        if self.harm.places > 0 {
-            return Ok(());
-        }
-        let letters = self.log().dead_letters(0, usize::MAX).map_err(|e| e.to_string())?;
-        let count = self.log().dead_letter_count();
-        ensure(count.kept == letters.len() as u64, || format!("{count:?}, {} there", letters.len()))?;
-        let there: Vec<_> = letters.iter().map(|l| (l.lane.clone(), l.record.seq, key(&l.record))).collect();
-        let once: HashSet<_> = there.iter().collect();
-        ensure(once.len() == there.len(), || format!("a dead letter is there twice: {there:?}"))?;
-        let kept: Vec<_> = there.iter().filter(|letter| self.buried.contains(letter)).collect();
-        let youngest: Vec<_> = self.buried.iter().rev().take(kept.len()).rev().collect();
-        ensure(kept == youngest, || format!("dead letters {kept:?}, buried {:?}", self.buried))?;
-        ensure(count.dropped > 0 || kept.len() == self.buried.len(), || {
-            format!("{} of {} dead letters, none dropped", kept.len(), self.buried.len())
-        })
-    }
-
     fn report(&mut self, lane: Lane, source: u8, size: usize, received: u64) -> NewRecord {
         self.next_id += 1;
         let id = format!("{}{}", lane.as_str(), self.next_id);
@@ -419,58 +336,8 @@ impl Model {
         self.log().held()[Lane::Alert.index()]
     }
 
-    fn log(&mut self) -> &mut Log {
+    pub(super) fn log(&mut self) -> &mut Log {
         self.log.as_mut().expect("opened or failed before")
-    }
-}
-
-/// Each sequence and each number means one report, and the reports come in their order.
-fn check_numbers(lane: Lane, all: &[Record], first: &[&Record]) -> Check {
-    let mut seqs = HashMap::new();
-    let mut numbers = HashMap::new();
-    for record in all {
-        let same = *seqs.entry(record.seq).or_insert_with(|| key(record)) == key(record);
-        let number = numbers.entry((&record.source, record.number)).or_insert_with(|| key(record));
-        ensure(same && *number == key(record), || {
-            format!("{lane:?}: sequence {} or number {} was another report's", record.seq, record.number)
-        })?;
-    }
-    let mut seq = 0;
-    let mut last: HashMap<&str, u64> = HashMap::new();
-    for record in first {
-        let before = last.insert(&record.source, record.number).unwrap_or(0);
-        ensure(before < record.number, || format!("{lane:?}: number {} after {before}", record.number))?;
-        ensure(seq < record.seq, || format!("{lane:?}: sequence {} after {seq}", record.seq))?;
-        seq = record.seq;
-    }
-    Ok(())
-}
-
-fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Check {
-    if holds { Ok(()) } else { Err(otherwise()) }
-}
-
-/// All whole frames of a segment with their offsets.
-fn frames(bytes: &[u8]) -> Vec<(usize, frame::Frame<'_>)> {
-    let mut frames = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        match frame::decode(&bytes[at..]) {
-            Some(frame) => {
-                frames.push((at, frame));
-                at += frame.size();
-            }
-            None => at += frame::ALIGN,
-        }
-    }
-    frames
-}
-
-fn record_of(frame: &frame::Frame<'_>) -> Option<Record> {
-    match frame.kind {
-        Kind::Record => payload::decode_record(frame.seq, frame.payload),
-        Kind::Letter => payload::decode_letter(frame.payload).map(|(_, _, _, record)| record),
-        Kind::Head | Kind::Summary | Kind::Confirm => None,
     }
 }
 
@@ -483,24 +350,10 @@ fn report(source: &str, id: &str, size: usize, received: u64) -> NewRecord {
     }
 }
 
-fn key(record: &Record) -> Key {
+pub(super) fn key(record: &Record) -> Key {
     (record.source.clone(), record.id.clone())
 }
 
 fn key_of_new(record: &NewRecord) -> Key {
     (record.source.clone(), record.id.clone())
-}
-impl Model {
-    pub(super) fn dump(&mut self) {
-        for o in Owner::ALL {
-            let q = &self.log.as_ref().unwrap().queues[o.index()];
-            println!("  {} delivered {} durable {} next {} ack {} pos {:?} waiting {}", o.as_str(), q.delivered, q.durable, q.next_seq, q.acknowledged, q.position, q.waiting());
-            for s in &q.segments { println!("     {s:?}"); }
-        }
-    }
-}
-impl Model {
-    pub(super) fn show(&self, name: &str) {
-        for c in self.disk.content(name) { for (at, f) in frames(&c) { println!("   {name} {at} {:?} {:?} gen {} seq {} place {}", f.owner, f.kind, f.generation, f.seq, f.place); } println!("--"); }
-    }
 }

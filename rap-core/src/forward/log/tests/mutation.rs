@@ -2,7 +2,7 @@
 
 use super::history::History;
 use super::sim::Mutant;
-use super::storage::Barrier;
+use super::super::storage::Barrier;
 
 /// Within so many histories each mutant must be found.
 const HISTORIES: u64 = 3000;
