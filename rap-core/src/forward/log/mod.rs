@@ -320,7 +320,10 @@ impl Log {
     fn take(&mut self, owner: Owner) -> Option<String> {
         self.take_free(owner).or_else(|| match owner {
             Owner::Dead => self.drop_oldest_letters(),
-            Owner::Lane(_) => self.catch_up().then(|| self.take_free(owner)).flatten(),
+            Owner::Lane(_) => {
+                self.catch_up();
+                self.take_free(owner)
+            }
         })
     }
 
@@ -330,17 +333,17 @@ impl Log {
         room.then(|| self.space.take(&self.storage, owner, held)).flatten()
     }
 
-    /// Stores the cursors that could not be stored when they were moved; says whether there were such.
-    fn catch_up(&mut self) -> bool {
-        let mut stored = false;
+    /// Stores the cursors that could not be stored when they were moved, and gives back what nobody needs.
+    fn catch_up(&mut self) {
         for owner in Owner::ALL {
             let queue = &mut self.queues[owner.index()];
-            if queue.durable < queue.delivered {
-                stored |= queue.advance(self.storage.as_ref(), queue.delivered).is_ok();
-                self.release(owner);
+            if queue.durable < queue.delivered
+                && let Err(error) = queue.advance(self.storage.as_ref(), queue.delivered)
+            {
+                log::warn!("the {} cursor cannot be stored: {error}", owner.as_str());
             }
+            self.release(owner);
         }
-        stored
     }
 
     fn held(&self) -> space::Held {

@@ -237,9 +237,12 @@ impl Queue {
         Ok(())
     }
 
-    /// Segments a durable cursor has passed, except the last one that is on the disk.
+    /// Segments a durable cursor has passed, except the last one that is on the disk; and those whose first write failed.
     pub(super) fn release(&mut self) -> Vec<String> {
         let mut names = Vec::new();
+        while let Some(failed) = self.segments.iter().position(|s| s.sealed && s.end == 0) {
+            names.extend(self.segments.remove(failed).map(|segment| segment.name));
+        }
         while let Some(first) = self.segments.front()
             && first.last <= self.durable
             && first.sealed

@@ -104,7 +104,8 @@ impl Space {
     pub(super) fn take(&mut self, storage: &Arc<dyn Storage>, owner: Owner, held: Held) -> Option<String> {
         let kept = self.kept_from(owner, held);
         if self.free.len() > kept {
-            return self.free.pop();
+            // The one given back last, perhaps because a write to it failed, comes last.
+            return Some(self.free.remove(0));
         }
         // The free ones are for others: this one must be new.
         if self.free.len() + self.limit.saturating_sub(self.made) <= kept {

@@ -5,7 +5,7 @@ use super::sim::Mutant;
 use super::super::storage::Barrier;
 
 /// Within so many histories each mutant must be found.
-const HISTORIES: u64 = 3000;
+const HISTORIES: u64 = 2000;
 
 fn found(mutant: Mutant) -> Option<(u64, String)> {
     (0..HISTORIES).find_map(|seed| History::new(seed).run(Some(mutant)).err().map(|broken| (seed, broken)))
