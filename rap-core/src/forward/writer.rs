@@ -91,7 +91,7 @@ fn write(waiting: &Receiver<Job>, log: &Mutex<Log>, news: &Signal, space: &SyncS
         commit(group, log, &mut recent);
         news.raise();
         // When it is awake already, it will look.
-        drop(space.try_send(()));
+        let _ = space.try_send(());
     }
 }
 
@@ -100,7 +100,9 @@ fn prepare(woken: &Receiver<()>, log: &Mutex<Log>) {
     let hold = || log.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         loop {
-            let Some(preparation) = hold().preparation() else { break };
+            let Some(preparation) = hold().preparation() else {
+                break;
+            };
             let made = preparation.make();
             if !hold().prepared(made) {
                 break;

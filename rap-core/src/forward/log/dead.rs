@@ -49,7 +49,10 @@ impl Log {
     /// peeked again, and burying it again keeps it once.
     pub fn bury(&mut self, lane: Lane, batch: &Batch, reason: &str, now: u64) -> Result<(), AppendError> {
         let found = self.found_letters().map_err(AppendError::Storage)?;
-        let fresh = batch.records.iter().filter(|record| !found.contains(&(lane, record.seq)));
+        let fresh = batch
+            .records
+            .iter()
+            .filter(|record| !found.contains(&(lane, record.seq)));
         let letters = fresh.map(|record| Entry::Letter {
             lane,
             reason: shortened(reason),
@@ -98,7 +101,9 @@ impl Log {
         }
         let of = |name: &str| Lane::ALL.into_iter().find(|lane| lane.as_str() == name);
         let letters = self.dead_letters(0, usize::MAX)?;
-        let found = letters.iter().filter_map(|letter| Some((of(&letter.lane)?, letter.record.seq)));
+        let found = letters
+            .iter()
+            .filter_map(|letter| Some((of(&letter.lane)?, letter.record.seq)));
         let found: Arc<HashSet<_>> = Arc::new(found.collect());
         self.found_letters = Some(Arc::clone(&found));
         Ok(found)

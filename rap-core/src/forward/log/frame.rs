@@ -73,7 +73,13 @@ pub(super) enum Kind {
     Confirm,
 }
 
-const KINDS: [Kind; 5] = [Kind::Record, Kind::Head, Kind::Summary, Kind::Letter, Kind::Confirm];
+const KINDS: [Kind; 5] = [
+    Kind::Record,
+    Kind::Head,
+    Kind::Summary,
+    Kind::Letter,
+    Kind::Confirm,
+];
 
 /// A frame that passed its check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +120,11 @@ pub(super) fn encode(buffer: &mut Vec<u8>, frame: &Frame<'_>) {
     let mut rest = [0_u8; HEADER - 12];
     // Both fit: there are three owners and five kinds.
     rest[0] = u8::try_from(frame.owner.index()).unwrap_or(u8::MAX);
-    rest[1] = KINDS.iter().zip(0..).find_map(|(k, i)| (*k == frame.kind).then_some(i)).unwrap_or(u8::MAX);
+    rest[1] = KINDS
+        .iter()
+        .zip(0..)
+        .find_map(|(k, i)| (*k == frame.kind).then_some(i))
+        .unwrap_or(u8::MAX);
     rest[2..4].copy_from_slice(&frame.place.to_le_bytes());
     rest[4..12].copy_from_slice(&frame.generation.to_le_bytes());
     rest[12..20].copy_from_slice(&frame.seq.to_le_bytes());

@@ -38,8 +38,8 @@ use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 
-pub use self::dead::{DeadLetter, DeadLetters};
 use self::cursor::Cursor;
+pub use self::dead::{DeadLetter, DeadLetters};
 use self::entry::Entry;
 use self::frame::Owner;
 use self::payload::FOOTER;
@@ -312,28 +312,38 @@ impl Log {
         }
         let name = self.take(owner).ok_or(AppendError::Full)?;
         let queue = &mut self.queues[owner.index()];
-        queue.begin(self.storage.as_ref(), name, self.next_generation, self.config.segment);
+        queue.begin(
+            self.storage.as_ref(),
+            name,
+            self.next_generation,
+            self.config.segment,
+        );
         self.next_generation += 1;
         Ok(())
     }
 
     fn take(&mut self, owner: Owner) -> Option<String> {
-        self.take_free(owner).or_else(|| match owner {
-            Owner::Dead => self.drop_oldest_letters(),
-            Owner::Lane(_) => {
-                self.catch_up();
-                self.take_free(owner)
-            }
-        })
+        if let Some(name) = self.take_free(owner) {
+            return Some(name);
+        }
+        self.catch_up();
+        let name = self
+            .take_free(owner)
+            .or_else(|| self.queues[owner.index()].failed());
+        match owner {
+            Owner::Dead => name.or_else(|| self.drop_oldest_letters()),
+            Owner::Lane(_) => name,
+        }
     }
 
     fn take_free(&mut self, owner: Owner) -> Option<String> {
         let held = self.held();
         let room = owner != Owner::Dead || held[owner.index()] < self.space.most_dead();
-        room.then(|| self.space.take(&self.storage, owner, held)).flatten()
+        room.then(|| self.space.take(&self.storage, owner, held))
+            .flatten()
     }
 
-    /// Stores the cursors that could not be stored when they were moved, and gives back what nobody needs.
+    /// Stores the cursors that could not be stored when they were moved, and gives back what they pass.
     fn catch_up(&mut self) {
         for owner in Owner::ALL {
             let queue = &mut self.queues[owner.index()];

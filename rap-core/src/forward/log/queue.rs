@@ -120,7 +120,9 @@ impl Queue {
             size = put(Kind::Head, 0, self.next_seq, &head);
         }
         let mut place = 0_u16;
-        while rest.front().is_some_and(|e| active.end + size + e.size() <= capacity)
+        while rest
+            .front()
+            .is_some_and(|e| active.end + size + e.size() <= capacity)
             && let Some(entry) = rest.pop_front()
         {
             let (kind, payload) = entry.encode(self.next_seq, &mut self.numbers);
@@ -214,7 +216,10 @@ impl Queue {
     ) {
         let segment = &mut self.segments[index];
         let news = segment.miss(gap);
-        let lost: u64 = news.iter().map(|new| overlap(new, self.delivered + 1, acknowledged)).sum();
+        let lost: u64 = news
+            .iter()
+            .map(|new| overlap(new, self.delivered + 1, acknowledged))
+            .sum();
         if lost > 0 {
             self.losses.places += 1;
             self.losses.reports += lost;
@@ -237,12 +242,17 @@ impl Queue {
         Ok(())
     }
 
-    /// Segments a durable cursor has passed, except the last one that is on the disk; and those whose first write failed.
+    /// A segment whose first write failed, to be begun anew when there is no other.
+    ///
+    /// It is never given to another owner: after a power cut it may turn out that the write was whole.
+    pub(super) fn failed(&mut self) -> Option<String> {
+        let failed = self.segments.iter().position(|s| s.sealed && s.end == 0)?;
+        self.segments.remove(failed).map(|segment| segment.name)
+    }
+
+    /// Segments a durable cursor has passed, except the last one that is on the disk.
     pub(super) fn release(&mut self) -> Vec<String> {
         let mut names = Vec::new();
-        while let Some(failed) = self.segments.iter().position(|s| s.sealed && s.end == 0) {
-            names.extend(self.segments.remove(failed).map(|segment| segment.name));
-        }
         while let Some(first) = self.segments.front()
             && first.last <= self.durable
             && first.sealed

@@ -38,13 +38,17 @@ pub(super) fn open(storage: Arc<dyn Storage>, config: Config) -> io::Result<Log>
     opened.sort_by_key(|o| o.segment.generation);
     look_closer(storage.as_ref(), &mut opened, &mut numbers);
     let (run, runs) = Cursor::read(storage.as_ref(), "run".to_owned());
-    let newest = opened.last().map_or(0, |o| o.segment.generation / GENERATIONS_A_RUN);
+    let newest = opened
+        .last()
+        .map_or(0, |o| o.segment.generation / GENERATIONS_A_RUN);
     let next_generation = (runs.max(newest) + 1).saturating_mul(GENERATIONS_A_RUN);
 
     let mut rest = opened;
     let queues = Owner::ALL.map(|owner| {
         let mine;
-        (mine, rest) = std::mem::take(&mut rest).into_iter().partition(|o| o.owner == owner);
+        (mine, rest) = std::mem::take(&mut rest)
+            .into_iter()
+            .partition(|o| o.owner == owner);
         let numbers = std::mem::take(&mut numbers[owner.index()]);
         queue(storage.as_ref(), &config, owner, mine, numbers)
     });
@@ -124,7 +128,10 @@ fn queue(
     };
     missing_before(&mut queue, opened.first());
     let last = opened.len().saturating_sub(1);
-    let previous: Vec<Option<u64>> = opened.iter().map(|o| o.head.as_ref().map(|h| h.previous)).collect();
+    let previous: Vec<Option<u64>> = opened
+        .iter()
+        .map(|o| o.head.as_ref().map(|h| h.previous))
+        .collect();
     for (index, mut opened) in opened.into_iter().enumerate() {
         let acknowledged = previous.get(index + 1).copied().flatten();
         let confirmed = opened.confirmed().max(acknowledged.unwrap_or(0));
@@ -133,9 +140,14 @@ fn queue(
         let cut = opened.cut(acknowledged);
         let settled = opened.settle(storage);
         if let Err(error) = &settled {
-            log::warn!("{}: what it holds cannot be made durable again: {error}", opened.segment.name);
+            log::warn!(
+                "{}: what it holds cannot be made durable again: {error}",
+                opened.segment.name
+            );
         }
-        let Opened { mut segment, found, .. } = opened;
+        let Opened {
+            mut segment, found, ..
+        } = opened;
         let missing = std::mem::take(&mut segment.missing);
         let tail = (confirmed > segment.last).then(|| segment.last + 1..=confirmed);
         segment.last = segment.last.max(confirmed);
@@ -149,7 +161,9 @@ fn queue(
         }
         let intact = !cut && missing.is_empty() && tail.is_none() && settled.is_ok();
         let full = found.as_ref().is_none_or(|f| f.full);
-        let right = storage.size(&segment.name).is_ok_and(|size| size == config.segment);
+        let right = storage
+            .size(&segment.name)
+            .is_ok_and(|size| size == config.segment);
         if index == last {
             segment.sealed = full || !intact || !right || segment.last + 1 != queue.next_seq;
             if settled.is_ok() && right {

@@ -43,7 +43,11 @@ impl Segment {
     /// Records behind `delivered` that are there.
     pub(super) fn waiting(&self, delivered: u64) -> u64 {
         let from = self.first.max(delivered + 1);
-        let gone: u64 = self.missing.iter().map(|range| overlap(range, from, self.last)).sum();
+        let gone: u64 = self
+            .missing
+            .iter()
+            .map(|range| overlap(range, from, self.last))
+            .sum();
         (self.last + 1).saturating_sub(from).saturating_sub(gone)
     }
 
@@ -52,7 +56,11 @@ impl Segment {
         let mut news = Vec::new();
         let mut from = *range.start();
         self.missing.sort_by_key(|known| *known.start());
-        for known in self.missing.iter().filter(|known| overlap(known, *range.start(), *range.end()) > 0) {
+        for known in self
+            .missing
+            .iter()
+            .filter(|known| overlap(known, *range.start(), *range.end()) > 0)
+        {
             if *known.start() > from {
                 news.push(from..=*known.start() - 1);
             }
@@ -162,7 +170,10 @@ pub(super) fn examine(
     };
     let seqs = found.entries.iter().map(|e| e.seq);
     // Without its head the first sequence is that of the first group of which something is left.
-    let of_group = found.entries.first().map(|e| e.seq.saturating_sub(u64::from(e.place)));
+    let of_group = found
+        .entries
+        .first()
+        .map(|e| e.seq.saturating_sub(u64::from(e.place)));
     let first = found.head.as_ref().map(|(seq, _)| *seq).or(of_group).unwrap_or(1);
     let mut segment = Segment {
         name: name.to_owned(),
@@ -193,7 +204,13 @@ impl Opened {
     pub(super) fn confirmed(&self) -> u64 {
         let before_group = |e: &scan::Entry| e.group().saturating_sub(1);
         match &self.found {
-            Some(found) => found.entries.iter().map(before_group).max().unwrap_or(0).max(found.confirmed),
+            Some(found) => found
+                .entries
+                .iter()
+                .map(before_group)
+                .max()
+                .unwrap_or(0)
+                .max(found.confirmed),
             None => self.segment.last,
         }
     }
@@ -224,7 +241,9 @@ impl Opened {
         found.entries.truncate(kept);
         let last = found.entries.last();
         self.segment.end = last.map_or(0, |e| e.end);
-        self.segment.last = last.map_or(0, |e| e.seq).max(self.segment.first.saturating_sub(1));
+        self.segment.last = last
+            .map_or(0, |e| e.seq)
+            .max(self.segment.first.saturating_sub(1));
         let last = self.segment.last;
         self.segment.missing.retain(|gap| *gap.start() <= last);
         true
@@ -241,7 +260,11 @@ impl Opened {
         let from = match found.entries.last() {
             Some(last) => {
                 let begin = found.entries.partition_point(|e| e.seq < last.group());
-                if last.group() <= self.segment.first { 0 } else { found.entries[begin].at }
+                if last.group() <= self.segment.first {
+                    0
+                } else {
+                    found.entries[begin].at
+                }
             }
             None => 0,
         };

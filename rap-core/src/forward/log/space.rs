@@ -104,7 +104,7 @@ impl Space {
     pub(super) fn take(&mut self, storage: &Arc<dyn Storage>, owner: Owner, held: Held) -> Option<String> {
         let kept = self.kept_from(owner, held);
         if self.free.len() > kept {
-            // The one given back last, perhaps because a write to it failed, comes last.
+            // In turn, so that all wear alike.
             return Some(self.free.remove(0));
         }
         // The free ones are for others: this one must be new.
@@ -144,7 +144,9 @@ impl Space {
 
     /// How many free segments `owner` must leave to others.
     fn kept_from(&self, owner: Owner, held: Held) -> usize {
-        let alert = self.reserve().saturating_sub(held[Owner::Lane(Lane::Alert).index()]);
+        let alert = self
+            .reserve()
+            .saturating_sub(held[Owner::Lane(Lane::Alert).index()]);
         let dead = usize::from(held[Owner::Dead.index()] == 0);
         match owner {
             Owner::Lane(Lane::Alert) => dead,

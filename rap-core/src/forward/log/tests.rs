@@ -64,7 +64,12 @@ fn segments(log: &Log, lane: Lane) -> Vec<String> {
 /// A slice of what `scripts/soak log` does. A history that fails says how to run it again.
 #[test]
 fn histories() {
-    let number = |name, otherwise| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(otherwise);
+    let number = |name, otherwise| {
+        std::env::var(name)
+            .ok()
+            .and_then(|v| v.parse().ok())
+            .unwrap_or(otherwise)
+    };
     let first: u64 = number("LOG_SEED", 0);
     let one = std::env::var("LOG_SEED").is_ok();
     history::run_all(first..first + number("LOG_HISTORIES", if one { 1 } else { 400 }));
@@ -89,8 +94,11 @@ fn a_group_is_one_write_and_one_sync_and_so_is_a_receipt() {
     let disk = SimDisk::new(1, 1 << 20);
     let mut log = open(&disk);
     let before = disk.barriers().len();
-    log.append(Lane::Routine, (0..9).map(|id| report("a", &id.to_string(), 100)).collect())
-        .unwrap();
+    log.append(
+        Lane::Routine,
+        (0..9).map(|id| report("a", &id.to_string(), 100)).collect(),
+    )
+    .unwrap();
     deliver(&mut log, Lane::Routine, 9);
     assert_eq!(disk.barriers()[before..], [Barrier::Group, Barrier::Cursor]);
 }
@@ -152,12 +160,20 @@ fn a_disk_full_from_elsewhere_refuses_routine_but_takes_alerts_and_recovers_with
 fn segments_are_made_ahead_one_at_a_time_without_the_log() {
     let disk = SimDisk::new(1, 1 << 20);
     let mut log = open(&disk);
-    assert!(log.preparation().is_none(), "opening has made what is needed first");
+    assert!(
+        log.preparation().is_none(),
+        "opening has made what is needed first"
+    );
     let mut preparations = 0;
     for id in 0..30 {
         let before = disk.barriers().len();
-        log.append(Lane::Routine, vec![report("a", &id.to_string(), 1000)]).unwrap();
-        assert_eq!(disk.barriers()[before..], [Barrier::Group], "no answer waits for zeros");
+        log.append(Lane::Routine, vec![report("a", &id.to_string(), 1000)])
+            .unwrap();
+        assert_eq!(
+            disk.barriers()[before..],
+            [Barrier::Group],
+            "no answer waits for zeros"
+        );
         if let Some(preparation) = log.preparation() {
             assert!(log.preparation().is_none());
             assert!(log.prepared(preparation.make()));
@@ -187,7 +203,8 @@ fn a_smaller_configuration_is_kept_to_once_delivered() {
     log.append(Lane::Routine, vec![report("a", "small", 10)]).unwrap();
     let mut log = Log::open(Box::new(disk.clone()), config).unwrap();
     assert_eq!(waiting_ids(&mut log, Lane::Routine), ["small"]);
-    log.append(Lane::Routine, vec![report("a", "large", 6000)]).unwrap();
+    log.append(Lane::Routine, vec![report("a", "large", 6000)])
+        .unwrap();
     assert_eq!(waiting_ids(&mut log, Lane::Routine), ["small", "large"]);
 }
 
@@ -218,7 +235,13 @@ fn a_flipped_bit_costs_one_report_is_counted_and_the_log_still_starts() {
     let mut log = open(&disk);
     assert_eq!(waiting_ids(&mut log, Lane::Routine), ["0", "1", "3", "4"]);
     assert_eq!(log.waiting(Lane::Routine), 4);
-    assert_eq!(log.losses(Lane::Routine), Losses { places: 1, reports: 1 });
+    assert_eq!(
+        log.losses(Lane::Routine),
+        Losses {
+            places: 1,
+            reports: 1
+        }
+    );
 }
 
 #[test]
@@ -235,13 +258,25 @@ fn damage_found_while_delivering_is_skipped_exactly_and_counted_once() {
     disk.flip(&first, 3000);
     disk.spoil(&segments(&log, Lane::Routine)[1], 2100);
     for mut log in [log, open(&disk)] {
-        assert!(log.peek(Lane::Routine, 99, usize::MAX).is_err(), "a place that cannot be read may come back");
+        assert!(
+            log.peek(Lane::Routine, 99, usize::MAX).is_err(),
+            "a place that cannot be read may come back"
+        );
         for _ in 0..2 {
             drop(log.peek(Lane::Routine, 99, usize::MAX));
         }
         for _ in 0..2 {
-            assert_eq!(waiting_ids(&mut log, Lane::Routine), ["0", "2", "4", "5", "7", "8", "9", "10", "11"]);
-            assert_eq!(log.losses(Lane::Routine), Losses { places: 3, reports: 3 });
+            assert_eq!(
+                waiting_ids(&mut log, Lane::Routine),
+                ["0", "2", "4", "5", "7", "8", "9", "10", "11"]
+            );
+            assert_eq!(
+                log.losses(Lane::Routine),
+                Losses {
+                    places: 3,
+                    reports: 3
+                }
+            );
             assert_eq!(log.waiting(Lane::Routine), 9);
         }
     }
@@ -252,13 +287,17 @@ fn a_segment_that_vanished_is_said() {
     let disk = SimDisk::new(1, 1 << 20);
     let mut log = open(&disk);
     for id in 0..12 {
-        log.append(Lane::Routine, vec![report("a", &id.to_string(), 900)]).unwrap();
+        log.append(Lane::Routine, vec![report("a", &id.to_string(), 900)])
+            .unwrap();
     }
     deliver(&mut log, Lane::Routine, 1);
     for (vanished, left, lost) in [(1, 8, 4), (0, 4, 3)] {
         disk.remove(&segments(&log, Lane::Routine)[vanished]).unwrap();
         let mut log = open(&disk);
-        assert_eq!(waiting_ids(&mut log, Lane::Routine).len(), left - usize::from(vanished == 1));
+        assert_eq!(
+            waiting_ids(&mut log, Lane::Routine).len(),
+            left - usize::from(vanished == 1)
+        );
         assert!(log.losses(Lane::Routine).reports >= lost);
     }
 }
@@ -309,8 +348,15 @@ fn each_wait_for_the_disk_has_a_reason_of_its_own() {
     }
     for barrier in Barrier::ALL {
         let places = code.matches(&format!("Barrier::{barrier:?})")).count();
-        assert_eq!(places, 1, "Barrier::{barrier:?} stands at {places} places, expected one");
+        assert_eq!(
+            places, 1,
+            "Barrier::{barrier:?} stands at {places} places, expected one"
+        );
     }
     let waits = code.matches(".sync(").count() + code.matches(".sync_directory(").count();
-    assert_eq!(waits, Barrier::ALL.len(), "a wait for the disk without a reason of its own");
+    assert_eq!(
+        waits,
+        Barrier::ALL.len(),
+        "a wait for the disk without a reason of its own"
+    );
 }

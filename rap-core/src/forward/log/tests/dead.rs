@@ -11,14 +11,18 @@ fn bury(log: &mut Log, lane: Lane, reason: &str) -> Result<(), AppendError> {
 
 fn there(log: &mut Log) -> Vec<(String, String, String)> {
     let letters = log.dead_letters(0, usize::MAX).unwrap();
-    letters.into_iter().map(|l| (l.lane, l.record.id, l.reason)).collect()
+    letters
+        .into_iter()
+        .map(|l| (l.lane, l.record.id, l.reason))
+        .collect()
 }
 
 #[test]
 fn a_refused_report_is_kept_with_its_reason_and_delivery_goes_on() {
     let disk = SimDisk::new(1, 1 << 20);
     let mut log = open(&disk);
-    log.append(Lane::Alert, vec![report("a", "bad", 10), report("a", "good", 10)]).unwrap();
+    log.append(Lane::Alert, vec![report("a", "bad", 10), report("a", "good", 10)])
+        .unwrap();
     bury(&mut log, Lane::Alert, "HTTP 422").unwrap();
     assert_eq!(waiting_ids(&mut log, Lane::Alert), ["good"]);
     disk.restart(End::PowerCut);
@@ -26,8 +30,14 @@ fn a_refused_report_is_kept_with_its_reason_and_delivery_goes_on() {
     assert_eq!(waiting_ids(&mut log, Lane::Alert), ["good"]);
     let letters = log.dead_letters(0, 9).unwrap();
     assert_eq!(letters[0].record.event, [b'x'; 10]);
-    assert_eq!((letters[0].seq, letters[0].buried, letters[0].record.number), (1, 7, 1));
-    assert_eq!(there(&mut log), [("alert".to_owned(), "bad".to_owned(), "HTTP 422".to_owned())]);
+    assert_eq!(
+        (letters[0].seq, letters[0].buried, letters[0].record.number),
+        (1, 7, 1)
+    );
+    assert_eq!(
+        there(&mut log),
+        [("alert".to_owned(), "bad".to_owned(), "HTTP 422".to_owned())]
+    );
     assert_eq!(log.dead_letters(1, 9).unwrap(), []);
 }
 

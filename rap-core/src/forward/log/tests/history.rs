@@ -1,8 +1,8 @@
 //! Random histories: made from a seed, run against the model, made shorter when they fail.
 
+use super::super::Config;
 use super::model::Model;
 use super::sim::{End, Mutant};
-use super::super::Config;
 use crate::forward::lane::Lane;
 
 /// One thing that happens to the log.
@@ -89,7 +89,10 @@ impl History {
         };
         std::panic::catch_unwind(run).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
-            Err(format!("panic: {}", text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("?")))
+            Err(format!(
+                "panic: {}",
+                text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("?")
+            ))
         })
     }
 
@@ -156,7 +159,11 @@ impl Dice {
     }
 
     fn end(&mut self) -> End {
-        if self.below(3) == 0 { End::Kill } else { End::PowerCut }
+        if self.below(3) == 0 {
+            End::Kill
+        } else {
+            End::PowerCut
+        }
     }
 
     fn act(&mut self, damage: bool) -> Act {
@@ -195,7 +202,9 @@ impl Dice {
     fn append(&mut self) -> Act {
         const NOW: u64 = 1_795_000_000_000;
         const YEAR: u64 = 365 * 86_400_000;
-        let sources = (0..1 + self.below(5)).map(|_| u8::try_from(self.below(3)).unwrap()).collect();
+        let sources = (0..1 + self.below(5))
+            .map(|_| u8::try_from(self.below(3)).unwrap())
+            .collect();
         Act::Append {
             lane: self.lane(),
             sources,

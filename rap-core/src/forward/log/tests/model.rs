@@ -149,7 +149,9 @@ impl Model {
         self.log().prepare();
         for lane in Lane::ALL {
             let refused = self.log().append(lane, vec![report("z", "last", 900, 1)]).err();
-            ensure(refused.is_none(), || format!("{lane:?}: drained and still refused: {refused:?}"))?;
+            ensure(refused.is_none(), || {
+                format!("{lane:?}: drained and still refused: {refused:?}")
+            })?;
         }
         self.restart(End::PowerCut, false)?;
         self.check_centre()?;
@@ -162,7 +164,10 @@ impl Model {
         let records = if again && !failed.is_empty() {
             failed
         } else {
-            sources.iter().map(|s| self.report(lane, *s, size, received)).collect()
+            sources
+                .iter()
+                .map(|s| self.report(lane, *s, size, received))
+                .collect()
         };
         let keys: Vec<Key> = records.iter().map(key_of_new).collect();
         let (faults, held) = (self.disk.faults(), self.held_by_alerts());
@@ -187,7 +192,10 @@ impl Model {
             // A request of several segments may be begun with the last of them.
             Err(AppendError::Full) if lane == Lane::Routine || self.held_by_alerts() >= self.promised => {}
             Err(error) => {
-                return Err(format!("{lane:?} refused, alerts hold {held} of {}: {error}", self.promised));
+                return Err(format!(
+                    "{lane:?} refused, alerts hold {held} of {}: {error}",
+                    self.promised
+                ));
             }
         }
         self.failed[lane.index()] = records;
@@ -205,7 +213,13 @@ impl Model {
     }
 
     /// Peeks, and with a receipt moves on. Returns how many reports came.
-    fn deliver(&mut self, lane: Lane, most: (usize, usize), keep: usize, receipt: bool) -> Result<u64, String> {
+    fn deliver(
+        &mut self,
+        lane: Lane,
+        most: (usize, usize),
+        keep: usize,
+        receipt: bool,
+    ) -> Result<u64, String> {
         let Some(mut batch) = self.peek(lane, most)? else {
             return Ok(0);
         };
@@ -215,7 +229,9 @@ impl Model {
             let same = posted.is_some_and(|p| p.event == record.event && p.received == record.received);
             ensure(same, || format!("{record:?} was not posted so"))?;
             let again = record.seq <= self.forgotten[lane.index()] && !self.harm.cursor;
-            ensure(!again, || format!("{lane:?}: {} came after its receipt was stored", record.seq))?;
+            ensure(!again, || {
+                format!("{lane:?}: {} came after its receipt was stored", record.seq)
+            })?;
         }
         self.centre[lane.index()].extend(batch.records.iter().cloned());
         if receipt && let Some(last) = batch.records.last() {
@@ -223,7 +239,10 @@ impl Model {
             let advanced = self.log().advance(lane, &batch);
             let left = self.log().waiting(lane);
             ensure(left + batch.records.len() as u64 == waiting, || {
-                format!("{lane:?}: {} delivered, {left} of {waiting} wait", batch.records.len())
+                format!(
+                    "{lane:?}: {} delivered, {left} of {waiting} wait",
+                    batch.records.len()
+                )
             })?;
             if advanced.is_ok() {
                 self.forgotten[lane.index()] = last.seq;
@@ -254,7 +273,9 @@ impl Model {
             match self.log().peek(lane, most.0, most.1) {
                 Ok(batch) => return Ok(Some(batch)),
                 Err(_) if self.disk.ended().is_some() => return Ok(None),
-                Err(error) => ensure(self.harm.places > 0, || format!("{lane:?} cannot be read: {error}"))?,
+                Err(error) => ensure(self.harm.places > 0, || {
+                    format!("{lane:?} cannot be read: {error}")
+                })?,
             }
         }
         Err(format!("{lane:?} stays unreadable"))

@@ -1,14 +1,19 @@
 //! Each wait for the disk is needed: left out, or done too late, some history breaks a promise.
 
+use super::super::storage::Barrier;
 use super::history::History;
 use super::sim::Mutant;
-use super::super::storage::Barrier;
 
 /// Within so many histories each mutant must be found.
 const HISTORIES: u64 = 2000;
 
 fn found(mutant: Mutant) -> Option<(u64, String)> {
-    (0..HISTORIES).find_map(|seed| History::new(seed).run(Some(mutant)).err().map(|broken| (seed, broken)))
+    (0..HISTORIES).find_map(|seed| {
+        History::new(seed)
+            .run(Some(mutant))
+            .err()
+            .map(|broken| (seed, broken))
+    })
 }
 
 #[test]
@@ -22,5 +27,8 @@ fn a_sync_left_out_or_late_breaks_a_promise() {
             }
         }
     }
-    assert!(survivors.is_empty(), "no history needs these syncs: {survivors:?}");
+    assert!(
+        survivors.is_empty(),
+        "no history needs these syncs: {survivors:?}"
+    );
 }

@@ -36,20 +36,30 @@ impl Model {
         if generation(&before) == generation(&frames(&overwritten.after)) || self.harm.places > 0 {
             return Ok(());
         }
-        for (_, frame) in before.iter().filter(|(_, f)| Some(f.generation) == generation(&before)) {
+        for (_, frame) in before
+            .iter()
+            .filter(|(_, f)| Some(f.generation) == generation(&before))
+        {
             let Owner::Lane(lane) = frame.owner else { continue };
             let cursor = format!("cursor-{}", lane.as_str());
             let platter = SimDisk::new(1, 1 << 20);
             let (_, passed) = match overwritten.cursors.get(&cursor) {
                 Some(bytes) => {
-                    drop(platter.create(&cursor).and_then(|()| platter.write(&cursor, 0, bytes)));
+                    drop(
+                        platter
+                            .create(&cursor)
+                            .and_then(|()| platter.write(&cursor, 0, bytes)),
+                    );
                     cursor::Cursor::read(&platter, cursor)
                 }
                 None => cursor::Cursor::read(&platter, cursor),
             };
             let acknowledged = self.frames[lane.index()].contains(&(frame.generation, frame.seq));
             ensure(!acknowledged || frame.seq <= passed, || {
-                format!("{lane:?}: {} overwritten, the cursor on the disk is at {passed}", frame.seq)
+                format!(
+                    "{lane:?}: {} overwritten, the cursor on the disk is at {passed}",
+                    frame.seq
+                )
             })?;
         }
         Ok(())
@@ -72,7 +82,9 @@ impl Model {
                     return Err(format!("{lane:?}: {acknowledged:?} was acknowledged and is lost"));
                 };
                 let before = last.insert(&acknowledged.0, *index);
-                ensure(before.is_none_or(|b| b < *index), || format!("{lane:?}: {acknowledged:?} overtook"))?;
+                ensure(before.is_none_or(|b| b < *index), || {
+                    format!("{lane:?}: {acknowledged:?} overtook")
+                })?;
             }
             if self.harm.places == 0 && !self.harm.opening {
                 check_numbers(lane, &self.centre[lane.index()], &first)?;
@@ -85,12 +97,22 @@ impl Model {
         if self.harm.places > 0 {
             return Ok(());
         }
-        let letters = self.log().dead_letters(0, usize::MAX).map_err(|e| e.to_string())?;
+        let letters = self
+            .log()
+            .dead_letters(0, usize::MAX)
+            .map_err(|e| e.to_string())?;
         let count = self.log().dead_letter_count();
-        ensure(count.kept == letters.len() as u64, || format!("{count:?}, {} there", letters.len()))?;
-        let there: Vec<_> = letters.iter().map(|l| (l.lane.clone(), l.record.seq, key(&l.record))).collect();
+        ensure(count.kept == letters.len() as u64, || {
+            format!("{count:?}, {} there", letters.len())
+        })?;
+        let there: Vec<_> = letters
+            .iter()
+            .map(|l| (l.lane.clone(), l.record.seq, key(&l.record)))
+            .collect();
         let once: HashSet<_> = there.iter().collect();
-        ensure(once.len() == there.len(), || format!("a dead letter is there twice: {there:?}"))?;
+        ensure(once.len() == there.len(), || {
+            format!("a dead letter is there twice: {there:?}")
+        })?;
         // A letter of a burial that failed may be there before those of one that did not: only the set counts.
         let gone = self.buried.iter().find(|letter| !there.contains(letter));
         ensure(gone.is_none() || count.dropped > 0, || {
@@ -105,17 +127,26 @@ fn check_numbers(lane: Lane, all: &[Record], first: &[&Record]) -> Check {
     let mut numbers = HashMap::new();
     for record in all {
         let same = *seqs.entry(record.seq).or_insert_with(|| key(record)) == key(record);
-        let number = numbers.entry((&record.source, record.number)).or_insert_with(|| key(record));
+        let number = numbers
+            .entry((&record.source, record.number))
+            .or_insert_with(|| key(record));
         ensure(same && *number == key(record), || {
-            format!("{lane:?}: sequence {} or number {} was another report's", record.seq, record.number)
+            format!(
+                "{lane:?}: sequence {} or number {} was another report's",
+                record.seq, record.number
+            )
         })?;
     }
     let mut seq = 0;
     let mut last: HashMap<&str, u64> = HashMap::new();
     for record in first {
         let before = last.insert(&record.source, record.number).unwrap_or(0);
-        ensure(before < record.number, || format!("{lane:?}: number {} after {before}", record.number))?;
-        ensure(seq < record.seq, || format!("{lane:?}: sequence {} after {seq}", record.seq))?;
+        ensure(before < record.number, || {
+            format!("{lane:?}: number {} after {before}", record.number)
+        })?;
+        ensure(seq < record.seq, || {
+            format!("{lane:?}: sequence {} after {seq}", record.seq)
+        })?;
         seq = record.seq;
     }
     Ok(())

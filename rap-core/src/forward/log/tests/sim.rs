@@ -10,10 +10,13 @@
 //! A process that is killed loses nothing that it wrote: the page cache is the kernel's. For the test of mutants single
 //! syncs can be left out or done late.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod world;
+
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use self::world::{File, Step, World, apply};
 use super::super::storage::{Barrier, Storage};
 
 pub(super) const SECTOR: usize = 512;
@@ -34,48 +37,6 @@ pub(super) enum Mutant {
 pub(super) enum End {
     PowerCut,
     Kill,
-}
-
-#[derive(Debug, Default, Clone)]
-struct File {
-    /// What programs see.
-    cache: Vec<u8>,
-    /// What a power cut leaves for certain.
-    platter: Vec<u8>,
-    /// Sectors that differ and may yet be written.
-    dirty: BTreeSet<usize>,
-    bad: BTreeSet<usize>,
-    flipped: BTreeSet<usize>,
-}
-
-#[derive(Debug, Clone)]
-enum Step {
-    Create(String, usize),
-    Rename(String, String),
-    Remove(String),
-}
-
-#[derive(Debug, Default)]
-struct World {
-    files: Vec<File>,
-    names: BTreeMap<String, usize>,
-    durable_names: BTreeMap<String, usize>,
-    steps: Vec<Step>,
-    chance: u64,
-    /// Operations until the end.
-    fuse: Option<(u64, End)>,
-    end: Option<End>,
-    fail_syncs: u32,
-    fail_writes: u32,
-    faults: u64,
-    capacity: u64,
-    others: u64,
-    mutant: Option<Mutant>,
-    /// After how many writes what is to be synced late; the directory is no file.
-    late: Vec<(u32, Option<usize>)>,
-    barriers: Vec<Barrier>,
-    read: u64,
-    overwritten: Vec<Overwritten>,
 }
 
 /// A segment was written at its beginning: what was in it, and what the cursors on the platter were.
@@ -271,125 +232,6 @@ impl SimDisk {
                 _ => world.sync(file),
             }
         })
-    }
-}
-
-impl World {
-    fn random(&mut self, below: u64) -> u64 {
-        self.chance ^= self.chance << 13;
-        self.chance ^= self.chance >> 7;
-        self.chance ^= self.chance << 17;
-        (self.chance >> 11) % below
-    }
-
-    fn used(&self) -> u64 {
-        self.names.values().map(|i| self.files[*i].cache.len() as u64).sum()
-    }
-
-    fn free(&self) -> u64 {
-        self.capacity.saturating_sub(self.others).saturating_sub(self.used())
-    }
-
-    fn file(&self, name: &str) -> io::Result<usize> {
-        self.names
-            .get(name)
-            .copied()
-            .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
-    }
-
-    fn step(&mut self, step: Step) {
-        apply(&mut self.names, step.clone());
-        self.steps.push(step);
-    }
-
-    /// Of the directory when there is no file. When the power goes meanwhile, the restart decides.
-    fn sync(&mut self, file: Option<usize>) -> io::Result<()> {
-        if self.end.is_some() {
-            return Ok(());
-        }
-        let fails = self.fail_syncs > 0;
-        self.fail_syncs = self.fail_syncs.saturating_sub(1);
-        self.faults += u64::from(fails);
-        match file {
-            None if fails => {}
-            None => {
-                self.steps.clear();
-                self.durable_names = self.names.clone();
-            }
-            Some(index) => {
-                for sector in std::mem::take(&mut self.files[index].dirty) {
-                    // After a failed sync the kernel holds the pages for clean.
-                    if !fails || self.random(2) == 0 {
-                        self.files[index].settle(sector);
-                    }
-                }
-                let file = &mut self.files[index];
-                if !fails {
-                    file.platter.resize(file.cache.len(), 0);
-                }
-            }
-        }
-        if fails {
-            return Err(io::Error::other("input/output error"));
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, index: usize, from: usize, bytes: &[u8]) {
-        for sector in from / SECTOR..(from + bytes.len()).div_ceil(SECTOR) {
-            // The kernel writes back whenever it likes: perhaps just what was there before.
-            if self.files[index].dirty.contains(&sector) && self.random(4) == 0 {
-                self.files[index].settle(sector);
-            }
-            let file = &mut self.files[index];
-            file.dirty.insert(sector);
-            file.bad.remove(&sector);
-        }
-        let file = &mut self.files[index];
-        let to = from + bytes.len();
-        file.flipped.retain(|at| !(from..to).contains(at));
-        file.cache.resize(file.cache.len().max(to), 0);
-        file.cache[from..to].copy_from_slice(bytes);
-    }
-
-    fn note_overwritten(&mut self, name: &str, index: usize, bytes: &[u8]) {
-        let before = self.files[index].cache.clone();
-        if name.starts_with("segment-") && before.first().is_some_and(|b| *b != 0) {
-            let cursors = self.durable_names.iter().filter(|(n, _)| n.starts_with("cursor-"));
-            self.overwritten.push(Overwritten {
-                before,
-                after: bytes.to_vec(),
-                cursors: cursors.map(|(n, i)| (n.clone(), self.files[*i].platter.clone())).collect(),
-            });
-        }
-    }
-}
-
-impl File {
-    /// Brings one sector to the platter.
-    fn settle(&mut self, sector: usize) {
-        let from = sector * SECTOR;
-        let to = (from + SECTOR).min(self.cache.len());
-        if from < to {
-            self.platter.resize(self.platter.len().max(to), 0);
-            self.platter[from..to].copy_from_slice(&self.cache[from..to]);
-        }
-    }
-}
-
-fn apply(names: &mut BTreeMap<String, usize>, step: Step) {
-    match step {
-        Step::Create(name, file) => {
-            names.insert(name, file);
-        }
-        Step::Rename(from, to) => {
-            if let Some(file) = names.remove(&from) {
-                names.insert(to, file);
-            }
-        }
-        Step::Remove(name) => {
-            names.remove(&name);
-        }
     }
 }
 

@@ -14,7 +14,10 @@ const LARGE: Config = Config {
 fn backlog(disk: &SimDisk) -> u64 {
     let mut log = Log::open(Box::new(disk.clone()), LARGE).unwrap();
     let mut id = 0;
-    while log.append(Lane::Routine, vec![report("a", &id.to_string(), 4000)]).is_ok() {
+    while log
+        .append(Lane::Routine, vec![report("a", &id.to_string(), 4000)])
+        .is_ok()
+    {
         id += 1;
     }
     id
@@ -33,7 +36,11 @@ fn starting_reads_heads_summaries_and_the_tail_only() {
     assert_eq!(log.waiting(Lane::Routine), reports);
     // 128 segments' heads and summaries; as a whole the newest, its last group once more, and those never used.
     let whole = 2 + log.space.free() as u64;
-    assert!(read < 128 * 4200 + whole * LARGE.segment, "{read} bytes of a backlog of {}", disk.used());
+    assert!(
+        read < 128 * 4200 + whole * LARGE.segment,
+        "{read} bytes of a backlog of {}",
+        disk.used()
+    );
 }
 
 #[test]
@@ -61,7 +68,10 @@ fn a_lost_summary_only_costs_a_scan_and_is_written_again() {
 /// With `LOG_BACKLOG` bytes of reports on a real disk, prints how long starting takes; `scripts/soak log-start`.
 #[test]
 fn starting_with_a_backlog_takes_no_time() {
-    let total: u64 = std::env::var("LOG_BACKLOG").ok().and_then(|v| v.parse().ok()).unwrap_or(64 << 20);
+    let total: u64 = std::env::var("LOG_BACKLOG")
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(64 << 20);
     let config = Config {
         total,
         ..Config::default()
@@ -70,7 +80,11 @@ fn starting_with_a_backlog_takes_no_time() {
     let directory = tempfile::tempdir_in(place).unwrap();
     let open = || Log::open(Box::new(Disk::new(directory.path()).unwrap()), config).unwrap();
     let mut log = open();
-    let group = || (0..256).map(|id| report("/site/port", &id.to_string(), 3900)).collect();
+    let group = || {
+        (0..256)
+            .map(|id| report("/site/port", &id.to_string(), 3900))
+            .collect()
+    };
     let mut reports = 0;
     while log.append(Lane::Routine, group()).is_ok() {
         reports += 256;
@@ -80,12 +94,22 @@ fn starting_with_a_backlog_takes_no_time() {
         // As after a power cut: nothing is in memory. Only root may; else it is told what the number means.
         rustix::fs::sync();
         let cold = std::fs::write("/proc/sys/vm/drop_caches", "3").is_ok();
-        print!("{}, ", if cold { "page cache dropped" } else { "page cache warm" });
+        print!(
+            "{}, ",
+            if cold {
+                "page cache dropped"
+            } else {
+                "page cache warm"
+            }
+        );
     }
     let begin = Instant::now();
     let log = open();
     let took = begin.elapsed();
-    println!("{reports} reports, {total} bytes, started in {} ms", took.as_millis());
+    println!(
+        "{reports} reports, {total} bytes, started in {} ms",
+        took.as_millis()
+    );
     assert!(log.waiting(Lane::Routine) >= reports);
     assert!(took.as_secs() < 5, "{took:?}");
 }
