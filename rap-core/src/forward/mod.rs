@@ -243,7 +243,7 @@ impl Forwarder {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         status::of(
-            &self.shared.log.lock().unwrap_or_else(PoisonError::into_inner),
+            &mut self.shared.log.lock().unwrap_or_else(PoisonError::into_inner),
             &progress,
         )
     }

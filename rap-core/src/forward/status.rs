@@ -70,8 +70,8 @@ impl Status {
     }
 }
 
-pub(super) fn of(log: &Log, progress: &Progress) -> Status {
-    let lane = |lane| LaneStatus {
+pub(super) fn of(log: &mut Log, progress: &Progress) -> Status {
+    let mut lane = |lane| LaneStatus {
         waiting: log.waiting(lane),
         oldest_seconds: oldest(log, lane),
     };
@@ -86,7 +86,7 @@ pub(super) fn of(log: &Log, progress: &Progress) -> Status {
     }
 }
 
-fn oldest(log: &Log, lane: Lane) -> Option<u64> {
+fn oldest(log: &mut Log, lane: Lane) -> Option<u64> {
     // An unreadable log is reported by who delivers from it.
     let batch = log.peek(lane, 1, 0).ok()?;
     let received = batch.records.first()?.received;

@@ -1,11 +1,14 @@
 //! Group commit: one thread takes what waits, appends it, syncs once, and answers everybody.
 //!
+//! Another thread makes the log's next segments ahead, so that no answer waits for zeros to be written.
+//!
 //! Invariant: a caller of [`Writer::store`] hears [`Stored::Durable`] only after `fdatasync`.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
@@ -20,6 +23,8 @@ const WAITING: usize = 256;
 const GROUP: usize = 256;
 /// Event ids remembered, so that a re-post need not be stored twice.
 const REMEMBERED: usize = 4096;
+/// After so long a full disk is asked again whether there is room for another segment.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Reports of one request, in order.
 pub type Request = Vec<(Lane, NewRecord)>;
@@ -54,9 +59,14 @@ impl Writer {
     /// Starts the thread. `news` is raised after each commit.
     pub(super) fn start(log: Arc<Mutex<Log>>, news: Arc<Signal>) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (jobs, waiting) = sync_channel(WAITING);
+        let (wake, woken) = sync_channel(1);
+        let shared = Arc::clone(&log);
+        std::thread::Builder::new()
+            .name("log-space".to_owned())
+            .spawn(move || prepare(&woken, &shared))?;
         let thread = std::thread::Builder::new()
             .name("log-writer".to_owned())
-            .spawn(move || write(&waiting, &log, &news))?;
+            .spawn(move || write(&waiting, &log, &news, &wake))?;
         Ok((Self { jobs }, thread))
     }
 
@@ -73,13 +83,34 @@ impl Writer {
     }
 }
 
-fn write(waiting: &Receiver<Job>, log: &Mutex<Log>, news: &Signal) {
+fn write(waiting: &Receiver<Job>, log: &Mutex<Log>, news: &Signal, space: &SyncSender<()>) {
     let mut recent = Recent::default();
     while let Ok(first) = waiting.recv() {
         let mut group = vec![first];
         group.extend(waiting.try_iter().take(GROUP - 1));
         commit(group, log, &mut recent);
         news.raise();
+        // When it is awake already, it will look.
+        let _ = space.try_send(());
+    }
+}
+
+/// Makes segments before they are needed, until the writer is gone. The log is not held meanwhile.
+fn prepare(woken: &Receiver<()>, log: &Mutex<Log>) {
+    let hold = || log.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        loop {
+            let Some(preparation) = hold().preparation() else {
+                break;
+            };
+            let made = preparation.make();
+            if !hold().prepared(made) {
+                break;
+            }
+        }
+        if woken.recv_timeout(ASK_AGAIN) == Err(RecvTimeoutError::Disconnected) {
+            return;
+        }
     }
 }
 

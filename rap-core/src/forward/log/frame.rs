@@ -1,15 +1,14 @@
-//! One frame of the log: a report or a checkpoint, readable without knowing anything before it.
+//! One frame of the log, readable without knowing anything before it.
 //!
 //! ```text
-//! 0   u32 magic "RPF1"      12  u8 lane, u8 kind, u16 zero
+//! 0   u32 magic "RPF1"      12  u8 owner, u8 kind, u16 place in its group
 //! 4   u32 payload length    16  u64 generation of the segment
-//! 8   u32 CRC-32C of all    24  u64 sequence within the lane
+//! 8   u32 CRC-32C of all    24  u64 sequence within the owner
 //!     other bytes           32  payload, then zeros to a multiple of 8
 //! ```
 //! All integers little endian. Frames start at multiples of 8. No accepted report can contain something that reads
-//! as a frame: the zeros at 14 cannot occur in the text an [`Event`](crate::forward::event::Event) consists of.
+//! as a frame: the small bytes at 12 cannot occur in the text an [`Event`](crate::forward::event::Event) consists of.
 
-use super::Record;
 use crate::forward::lane::Lane;
 
 /// Bytes before the payload.
@@ -31,21 +30,66 @@ pub(super) fn crc32c(parts: &[&[u8]]) -> u32 {
     digest.finalize()
 }
 
-/// What a frame holds.
+/// Whose frames a segment holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// Reports of a lane.
+    Lane(Lane),
+    /// Reports the service centre refuses for good.
+    Dead,
+}
+
+impl Owner {
+    pub(super) const ALL: [Self; 3] = [Self::Lane(Lane::Alert), Self::Lane(Lane::Routine), Self::Dead];
+
+    /// Its byte in a frame, and its place in a table.
+    pub(super) fn index(self) -> usize {
+        match self {
+            Self::Lane(lane) => lane.index(),
+            Self::Dead => 2,
+        }
+    }
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Lane(lane) => lane.as_str(),
+            Self::Dead => "dead-letter",
+        }
+    }
+}
+
+/// What a frame holds. The payloads are in `payload`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// One [`Record`].
+    /// One report.
     Record,
-    /// The last number given to each source, at the head of every segment.
-    Checkpoint,
+    /// What was before this segment; the first frame of each.
+    Head,
+    /// What is in this segment; at the very end of one that is full.
+    Summary,
+    /// One dead letter.
+    Letter,
+    /// Everything up to its sequence was synced. Behind the last record, where the next one will overwrite it.
+    Confirm,
 }
+
+const KINDS: [Kind; 5] = [
+    Kind::Record,
+    Kind::Head,
+    Kind::Summary,
+    Kind::Letter,
+    Kind::Confirm,
+];
 
 /// A frame that passed its check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Frame<'a> {
-    pub(super) lane: Lane,
+    pub(super) owner: Owner,
     pub(super) kind: Kind,
+    /// How many records of the same write are before it, at most 65,535. What stands before this write was synced.
+    pub(super) place: u16,
     pub(super) generation: u64,
+    /// Of a record its own, of a head that of the first record behind it, of a summary that of the last.
     pub(super) seq: u64,
     pub(super) payload: &'a [u8],
 }
@@ -55,10 +99,15 @@ impl Frame<'_> {
     pub(super) fn size(&self) -> usize {
         size(self.payload.len())
     }
+
+    /// Whether it is a report, of whichever owner.
+    pub(super) fn is_entry(&self) -> bool {
+        matches!(self.kind, Kind::Record | Kind::Letter)
+    }
 }
 
 /// Bytes of a frame with `payload` bytes of payload.
-pub(super) fn size(payload: usize) -> usize {
+pub(super) const fn size(payload: usize) -> usize {
     (HEADER + payload).next_multiple_of(ALIGN)
 }
 
@@ -69,8 +118,14 @@ pub(super) fn encode(buffer: &mut Vec<u8>, frame: &Frame<'_>) {
         .unwrap_or(u32::MAX)
         .to_le_bytes();
     let mut rest = [0_u8; HEADER - 12];
-    rest[0] = u8::from(frame.lane == Lane::Routine);
-    rest[1] = u8::from(frame.kind == Kind::Checkpoint);
+    // Both fit: there are three owners and five kinds.
+    rest[0] = u8::try_from(frame.owner.index()).unwrap_or(u8::MAX);
+    rest[1] = KINDS
+        .iter()
+        .zip(0..)
+        .find_map(|(k, i)| (*k == frame.kind).then_some(i))
+        .unwrap_or(u8::MAX);
+    rest[2..4].copy_from_slice(&frame.place.to_le_bytes());
     rest[4..12].copy_from_slice(&frame.generation.to_le_bytes());
     rest[12..20].copy_from_slice(&frame.seq.to_le_bytes());
     let crc = crc32c(&[&MAGIC, &length, &rest, frame.payload]);
@@ -84,14 +139,8 @@ pub(super) fn encode(buffer: &mut Vec<u8>, frame: &Frame<'_>) {
 
 /// Reads the frame at the start of `bytes`; `None` when there is no whole, undamaged one.
 pub(super) fn decode(bytes: &[u8]) -> Option<Frame<'_>> {
+    let length = payload_length(bytes)?;
     let header = bytes.get(..HEADER)?;
-    if header[..4] != MAGIC {
-        return None;
-    }
-    let length = usize::try_from(u32_at(header, 4)?).ok()?;
-    if length > MAX {
-        return None;
-    }
     let payload = bytes.get(HEADER..HEADER + length)?;
     if bytes.len() < size(length) {
         return None;
@@ -99,79 +148,23 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Frame<'_>> {
     if u32_at(header, 8)? != crc32c(&[&header[..8], &header[12..], payload]) {
         return None;
     }
-    let lane = *Lane::ALL.get(usize::from(header[12]))?;
-    let kind = match header[13] {
-        0 => Kind::Record,
-        1 => Kind::Checkpoint,
-        _ => return None,
-    };
     Some(Frame {
-        lane,
-        kind,
+        owner: *Owner::ALL.get(usize::from(header[12]))?,
+        kind: *KINDS.get(usize::from(header[13]))?,
+        place: u16::from_le_bytes([header[14], header[15]]),
         generation: u64_at(header, 16)?,
         seq: u64_at(header, 24)?,
         payload,
     })
 }
 
-/// `u64 number, u64 received ms, u16 + source, u16 + id, event`.
-pub(super) fn encode_record(record: &Record) -> Vec<u8> {
-    let mut payload = Vec::with_capacity(record_size(&record.source, &record.id, &record.event));
-    payload.extend_from_slice(&record.number.to_le_bytes());
-    payload.extend_from_slice(&record.received.to_le_bytes());
-    for text in [&record.source, &record.id] {
-        payload.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes());
-        payload.extend_from_slice(text.as_bytes());
+/// How long a payload the header at the start of `bytes` announces, if it may be a header at all.
+pub(super) fn payload_length(bytes: &[u8]) -> Option<usize> {
+    if bytes.get(..4)? != MAGIC {
+        return None;
     }
-    payload.extend_from_slice(&record.event);
-    payload
-}
-
-/// Bytes [`encode_record`] will make.
-pub(super) fn record_size(source: &str, id: &str, event: &[u8]) -> usize {
-    20 + source.len() + id.len() + event.len()
-}
-
-pub(super) fn decode_record(seq: u64, payload: &[u8]) -> Option<Record> {
-    let number = u64_at(payload, 0)?;
-    let received = u64_at(payload, 8)?;
-    let (source, rest) = text(payload.get(16..)?)?;
-    let (id, event) = text(rest)?;
-    Some(Record {
-        seq,
-        number,
-        received,
-        source,
-        id,
-        event: event.to_vec(),
-    })
-}
-
-/// `(u16 + source, u64 number)` for each source.
-pub(super) fn encode_checkpoint<'a>(numbers: impl Iterator<Item = (&'a str, u64)>) -> Vec<u8> {
-    let mut payload = Vec::new();
-    for (source, number) in numbers {
-        payload.extend_from_slice(&u16::try_from(source.len()).unwrap_or(u16::MAX).to_le_bytes());
-        payload.extend_from_slice(source.as_bytes());
-        payload.extend_from_slice(&number.to_le_bytes());
-    }
-    payload
-}
-
-pub(super) fn decode_checkpoint(mut payload: &[u8]) -> Vec<(String, u64)> {
-    let mut numbers = Vec::new();
-    while let Some((source, rest)) = text(payload) {
-        let Some(number) = u64_at(rest, 0) else { break };
-        numbers.push((source, number));
-        payload = &rest[8..];
-    }
-    numbers
-}
-
-fn text(bytes: &[u8]) -> Option<(String, &[u8])> {
-    let length = usize::from(u16::from_le_bytes(bytes.get(..2)?.try_into().ok()?));
-    let text = std::str::from_utf8(bytes.get(2..2 + length)?).ok()?;
-    Some((text.to_owned(), &bytes[2 + length..]))
+    let length = usize::try_from(u32_at(bytes, 4)?).ok()?;
+    (length <= MAX).then_some(length)
 }
 
 pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
@@ -190,9 +183,11 @@ mod tests {
     proptest! {
         #[test]
         fn a_frame_comes_back_and_one_flipped_bit_is_noticed(
-            payload in proptest::collection::vec(any::<u8>(), 0..100), seq: u64, generation: u64, flip: usize,
+            payload in proptest::collection::vec(any::<u8>(), 0..100), seq: u64, generation: u64, place: u16,
+            owner in 0..3_usize, kind in 0..5_usize, flip: usize,
         ) {
-            let frame = Frame { lane: Lane::Alert, kind: Kind::Record, generation, seq, payload: &payload };
+            let (owner, kind) = (Owner::ALL[owner], KINDS[kind]);
+            let frame = Frame { owner, kind, place, generation, seq, payload: &payload };
             let mut bytes = Vec::new();
             encode(&mut bytes, &frame);
             prop_assert_eq!(bytes.len(), frame.size());
@@ -205,8 +200,6 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = decode(&bytes);
-            let _ = decode_record(1, &bytes);
-            let _ = decode_checkpoint(&bytes);
         }
     }
 }

@@ -1,43 +1,61 @@
 //! The durable log: what was acknowledged is in it until the service centre's receipt says otherwise.
 //!
-//! A directory of segments of equal size, zero-filled and synced before use and recycled afterwards. A segment
-//! belongs to one lane at a time; its frames say which, and in which generation of the segment (see `frame`). Each
-//! lane has a cursor (see `cursor`).
+//! A directory of segments of equal size, zero-filled and synced before use and recycled afterwards (`space`). A
+//! segment belongs to one owner at a time, a lane or the dead letters; its frames say which, and in which generation
+//! of the segment (`segment`, `frame`, `payload`). Each owner has a cursor (`cursor`) and its segments in order
+//! (`queue`). Starting reads heads and summaries, and whole only what has none (`recover`).
 //!
 //! Invariants
 //! - [`Log::append`] returns `Ok` only after `fdatasync` of everything it was given.
+//! - What [`Log::advance`] returned `Ok` for is not peeked again, also after a restart, unless the cursor is damaged.
 //! - After a failed write or sync the segment is sealed at the last good frame and never written again in that
 //!   generation: the same pages are not retried, because the kernel may have marked them clean.
 //! - A segment is reused only after the cursor that passes it is synced.
 //! - Opening succeeds whatever the content is: damage is skipped exactly, reported, and everything whole is kept.
 //! - Sequences within a lane and numbers within a source and lane only grow, also over a restart.
-//! - Bounded: at most [`Config::total`] bytes; a tenth of it can only be taken by alerts.
+//! - Bounded: at most [`Config::total`] bytes; a tenth of it can only be taken by alerts, and one segment only by dead
+//!   letters. What is needed of it is made before it is needed ([`Log::preparation`]).
+//! - Each wait for the disk is needed: `tests::mutation` leaves out each in turn and sees one of these broken.
+//!
+//! Assumed of the disk: a sector of 512 bytes is written whole or not at all. Nothing is assumed of the order in which
+//! sectors, sizes and names get there before a sync.
 
 mod cursor;
+mod dead;
+mod entry;
 mod frame;
+mod payload;
+mod queue;
+mod recover;
 mod scan;
-#[cfg(test)]
-mod sim;
+mod segment;
 mod space;
 mod storage;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::io;
+use std::sync::Arc;
 
 use self::cursor::Cursor;
-use self::frame::{Frame, Kind};
+pub use self::dead::{DeadLetter, DeadLetters};
+use self::entry::Entry;
+use self::frame::Owner;
+use self::payload::FOOTER;
+pub use self::queue::Losses;
+use self::queue::{Position, Queue};
 use self::space::Space;
-pub use self::storage::{Disk, Storage};
+pub use self::space::{Preparation, Prepared};
+pub use self::storage::{Barrier, Disk, Storage};
 use super::lane::Lane;
 
 /// How much room the log takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
-    /// Bytes of one segment; more than the largest report needs.
+    /// Bytes of one segment, a multiple of 4096; more than the largest report needs.
     pub segment: u64,
-    /// Bytes of all segments together, lowered at start to what the disk has room for.
+    /// Bytes of all files of the log together; fewer are used when the disk has no room.
     pub total: u64,
 }
 
@@ -47,6 +65,19 @@ impl Default for Config {
             segment: 4 * 1024 * 1024,
             total: 256 * 1024 * 1024,
         }
+    }
+}
+
+impl Config {
+    /// How many segments there may be, beside the cursors.
+    fn segments(&self) -> usize {
+        let cursors = (Owner::ALL.len() as u64 + 1) * cursor::FILE;
+        usize::try_from(self.total.saturating_sub(cursors) / self.segment.max(1)).unwrap_or(usize::MAX)
+    }
+
+    /// Bytes of a segment that records may take.
+    fn capacity(&self) -> u64 {
+        self.segment.saturating_sub(FOOTER)
     }
 }
 
@@ -68,7 +99,8 @@ pub struct NewRecord {
 pub struct Record {
     /// Its sequence in the lane.
     pub seq: u64,
-    /// Its number among the reports of its source in this lane, from 1; gaps are numbers never acknowledged.
+    /// Its number among the reports of its source in this lane, from 1; gaps are numbers never acknowledged, or
+    /// reports lost with the part of the disk they were on.
     pub number: u64,
     /// When it came, milliseconds since 1970-01-01 UTC by the box's clock.
     pub received: u64,
@@ -80,29 +112,27 @@ pub struct Record {
     pub event: Vec<u8>,
 }
 
-/// Some undelivered reports, oldest first, and where the log goes on behind them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Some undelivered reports, oldest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Batch {
     /// The reports.
     pub records: Vec<Record>,
-    next: Position,
+    /// For each report where the log goes on behind it.
+    behind: Vec<Position>,
 }
 
 impl Batch {
     /// Keeps only the first `count` reports.
     pub fn truncate(&mut self, count: usize) {
-        if count < self.records.len() {
-            self.records.truncate(count);
-            // Where the kept ones end is not known; reading again from the start of the batch skips them by sequence.
-            self.next = Position::default();
-        }
+        self.records.truncate(count);
+        self.behind.truncate(count);
     }
 }
 
 /// Why the log cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The directory cannot be read or the cursor not made.
+    /// The directory cannot be read.
     #[error("the log's directory cannot be used")]
     Directory(#[source] io::Error),
 }
@@ -124,86 +154,40 @@ pub enum AppendError {
     Storage(#[source] io::Error),
 }
 
-/// A place in a lane.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Position {
-    generation: u64,
-    offset: u64,
-}
-
-#[derive(Debug)]
-struct Segment {
-    name: String,
-    generation: u64,
-    end: u64,
-    last_seq: u64,
-    sealed: bool,
-}
-
-#[derive(Debug)]
-struct LaneLog {
-    segments: VecDeque<Segment>,
-    cursor: Cursor,
-    delivered: u64,
-    /// What the cursor on the disk says; segments up to here may be reused.
-    durable: u64,
-    position: Position,
-    next_seq: u64,
-    waiting: u64,
-    numbers: BTreeMap<String, u64>,
-}
-
-/// The log of both lanes. One owner writes; reading goes through the same owner.
+/// The log of both lanes and the dead letters. One owner writes; reading goes through the same owner.
 pub struct Log {
-    storage: Box<dyn Storage>,
+    storage: Arc<dyn Storage>,
     config: Config,
     space: Space,
-    lanes: [LaneLog; 2],
+    queues: [Queue; 3],
     next_generation: u64,
+    /// Counts the starts, so that no generation is used twice: see `recover`.
+    run: Cursor,
+    /// Whether what was found at start is surely on the disk, and this start counted.
+    settled: bool,
+    /// Lane and sequence of the dead letters found at start, once somebody asked.
+    found_letters: Option<Arc<HashSet<(Lane, u64)>>>,
 }
 
 impl Log {
     /// Opens the log, or makes an empty one.
     ///
     /// # Errors
-    /// When the directory itself cannot be used; never because of what is in it.
+    /// When the directory itself cannot be read; never because of what is in it, or because it is full.
     pub fn open(storage: Box<dyn Storage>, config: Config) -> Result<Self, OpenError> {
-        let mut space = Space::open(storage.as_ref(), &config).map_err(OpenError::Directory)?;
-        let mut numbers = scan::Numbers::default();
-        let mut found = Vec::new();
-        for name in space.take_all() {
-            match scan::segment(storage.as_ref(), &name, &mut numbers) {
-                Ok(Some(segment)) => found.push((name, segment)),
-                Ok(None) => space.give_back(name),
-                Err(error) => log::error!("segment {name} cannot be read and is left alone: {error}"),
+        let mut log = recover::open(Arc::from(storage), config).map_err(OpenError::Directory)?;
+        if let Err(error) = log.settle() {
+            log::warn!("the log takes no reports until the disk stores again: {error}");
+        }
+        log.prepare();
+        for owner in Owner::ALL {
+            let queue = &mut log.queues[owner.index()];
+            // Read from the page cache after a kill, the cursor may not be on the disk.
+            if let Err(error) = queue.advance(log.storage.as_ref(), queue.delivered) {
+                log::warn!("the {} cursor cannot be stored: {error}", owner.as_str());
             }
+            log.release(owner);
         }
-        found.sort_by_key(|(_, segment)| segment.generation);
-        let next_generation = found.last().map_or(1, |(_, s)| s.generation + 1);
-        let mut lanes = Vec::new();
-        for (lane, numbers) in Lane::ALL.into_iter().zip(numbers) {
-            let (cursor, delivered) = Cursor::open(storage.as_ref(), format!("cursor-{}", lane.as_str()))
-                .map_err(OpenError::Directory)?;
-            let (of_lane, rest): (Vec<_>, Vec<_>) = found.into_iter().partition(|(_, s)| s.lane == lane);
-            found = rest;
-            let log = LaneLog::recover(storage.as_ref(), lane, of_lane, cursor, delivered, numbers);
-            lanes.push(log);
-        }
-        let lanes: [LaneLog; 2] = lanes
-            .try_into()
-            .map_err(|_| OpenError::Directory(io::Error::other("two lanes expected")))?;
-        let mut log = Self {
-            storage,
-            config,
-            space,
-            lanes,
-            next_generation,
-        };
-        for lane in Lane::ALL {
-            log.release(lane);
-        }
-        let held = log.lanes[Lane::Alert.index()].segments.len();
-        log.space.prepare(log.storage.as_ref(), held);
         Ok(log)
     }
 
@@ -212,62 +196,33 @@ impl Log {
     /// # Errors
     /// Then nobody may be acknowledged, though some of the records may be in the log and be delivered.
     pub fn append(&mut self, lane: Lane, records: Vec<NewRecord>) -> Result<(), AppendError> {
-        let mut rest: VecDeque<NewRecord> = records.into();
-        while let Some(first) = rest.front() {
-            let size = frame::size(frame::record_size(&first.source, &first.id, &first.event)) as u64;
-            self.make_room(lane, size)?;
-            self.write_group(lane, &mut rest)?;
-        }
-        Ok(())
+        let rest = records.into_iter().map(Entry::Report).collect();
+        self.append_entries(Owner::Lane(lane), rest)
     }
 
     /// The oldest undelivered reports of a lane: at most `count`, and no more than `bytes` of events unless the first
     /// alone is larger.
     ///
     /// # Errors
-    /// When the disk cannot be read.
-    pub fn peek(&self, lane: Lane, count: usize, bytes: usize) -> io::Result<Batch> {
-        let log = &self.lanes[lane.index()];
-        let mut records = Vec::new();
+    /// When the disk cannot be read. A place that stays unreadable is stepped over at the fourth attempt.
+    pub fn peek(&mut self, lane: Lane, count: usize, bytes: usize) -> io::Result<Batch> {
+        let queue = &mut self.queues[lane.index()];
+        let mut batch = Batch::default();
         let mut size = 0;
-        let mut next = log.position;
-        for segment in &log.segments {
-            if segment.generation < log.position.generation || segment.last_seq <= log.delivered {
-                continue;
-            }
-            let from = if segment.generation == log.position.generation {
-                log.position.offset
-            } else {
-                0
+        queue.walk(self.storage.as_ref(), queue.delivered, |frame, behind| {
+            // A frame that passed its check and is no record was not written by this version: nobody can deliver it.
+            let Some(record) = payload::decode_record(frame.seq, frame.payload) else {
+                return true;
             };
-            let storage = self.storage.as_ref();
-            let take = |record: Record, behind: u64| {
-                if record.seq <= log.delivered {
-                    return true;
-                }
-                size += record.event.len();
-                if records.len() == count || (size > bytes && !records.is_empty()) {
-                    return false;
-                }
-                records.push(record);
-                next = Position {
-                    generation: segment.generation,
-                    offset: behind,
-                };
-                true
-            };
-            if !scan::records(
-                storage,
-                &segment.name,
-                segment.generation,
-                from,
-                segment.end,
-                take,
-            )? {
-                break;
+            size += record.event.len();
+            if batch.records.len() == count || (size > bytes && !batch.records.is_empty()) {
+                return false;
             }
-        }
-        Ok(Batch { records, next })
+            batch.records.push(record);
+            batch.behind.push(behind);
+            true
+        })?;
+        Ok(batch)
     }
 
     /// Moves the cursor behind `batch`, which has the service centre's receipt.
@@ -275,187 +230,140 @@ impl Log {
     /// # Errors
     /// When the cursor could not be made durable: delivery goes on, and after a restart the batch is sent again.
     pub fn advance(&mut self, lane: Lane, batch: &Batch) -> io::Result<()> {
-        let log = &mut self.lanes[lane.index()];
-        let Some(last) = batch.records.last() else {
+        let (Some(last), Some(behind)) = (batch.records.last(), batch.behind.last()) else {
             return Ok(());
         };
-        log.delivered = last.seq.max(log.delivered);
-        log.position = batch.next.max(log.position);
-        log.waiting = log.waiting.saturating_sub(batch.records.len() as u64);
-        log.cursor.store(self.storage.as_ref(), log.delivered)?;
-        log.durable = log.delivered;
-        self.release(lane);
-        Ok(())
+        let queue = &mut self.queues[lane.index()];
+        queue.position = queue.position.max(*behind);
+        let stored = queue.advance(self.storage.as_ref(), last.seq);
+        self.release(Owner::Lane(lane));
+        stored
     }
 
     /// Undelivered reports in a lane.
     #[must_use]
     pub fn waiting(&self, lane: Lane) -> u64 {
-        self.lanes[lane.index()].waiting
+        self.queues[lane.index()].waiting()
     }
 
-    fn make_room(&mut self, lane: Lane, size: u64) -> Result<(), AppendError> {
-        let log = &self.lanes[lane.index()];
-        let segment = self.config.segment;
-        if let Some(active) = log.segments.back()
-            && !active.sealed
-            && active.end + size <= segment
-        {
+    /// What was acknowledged in a lane and found damaged since start.
+    #[must_use]
+    pub fn losses(&self, lane: Lane) -> Losses {
+        self.queues[lane.index()].losses
+    }
+
+    /// The next segment that should be made before it is needed, if one should. Make it without holding the log, and
+    /// give what came of it to [`Log::prepared`]; there is one at a time.
+    pub fn preparation(&mut self) -> Option<Preparation> {
+        let held = self.held();
+        self.space.preparation(&self.storage, held)
+    }
+
+    /// Takes over a prepared segment. `false` when there was no room for it: ask again later.
+    pub fn prepared(&mut self, prepared: Prepared) -> bool {
+        self.space.prepared(prepared)
+    }
+
+    /// Makes what should be there before it is needed.
+    fn prepare(&mut self) {
+        while let Some(preparation) = self.preparation() {
+            if !self.prepared(preparation.make()) {
+                break;
+            }
+        }
+    }
+
+    /// Makes sure of what appending relies on.
+    ///
+    /// A process that was killed between renaming a segment and the directory's sync leaves a name that a power cut
+    /// would still take away. And a write that was cut short may have left frames where nobody looks at start.
+    fn settle(&mut self) -> io::Result<()> {
+        if !self.settled {
+            self.storage.sync_directory(Barrier::Names)?;
+            let run = self.next_generation / recover::GENERATIONS_A_RUN;
+            self.run.store(self.storage.as_ref(), run)?;
+            self.settled = true;
+        }
+        Ok(())
+    }
+
+    fn append_entries(&mut self, owner: Owner, mut rest: VecDeque<Entry>) -> Result<(), AppendError> {
+        self.settle().map_err(AppendError::Storage)?;
+        while let Some(first) = rest.front() {
+            self.make_room(owner, first.size())?;
+            self.queues[owner.index()]
+                .write_group(self.storage.as_ref(), &mut rest, self.config.capacity())
+                .map_err(AppendError::Storage)?;
+            self.release(owner);
+        }
+        Ok(())
+    }
+
+    fn make_room(&mut self, owner: Owner, size: u64) -> Result<(), AppendError> {
+        let capacity = self.config.capacity();
+        let queue = &self.queues[owner.index()];
+        if queue.has_room(size, capacity) {
             return Ok(());
         }
-        let head = frame::encode_checkpoint(log.numbers.iter().map(|(s, n)| (s.as_str(), *n)));
-        let limit = segment
-            .saturating_sub(frame::size(head.len()) as u64)
-            .min(frame::MAX as u64);
+        let head = frame::size(queue.head().len()) as u64;
+        let limit = capacity.saturating_sub(head).min(frame::MAX as u64);
         if size > limit {
             return Err(AppendError::TooLarge { limit });
         }
-        let alerts_hold = self.lanes[Lane::Alert.index()].segments.len();
-        let name = self
-            .space
-            .take(self.storage.as_ref(), lane, alerts_hold)
-            .ok_or(AppendError::Full)?;
-        let log = &mut self.lanes[lane.index()];
-        if let Some(active) = log.segments.back_mut() {
-            active.sealed = true;
-        }
-        log.segments.push_back(Segment {
+        let name = self.take(owner).ok_or(AppendError::Full)?;
+        let queue = &mut self.queues[owner.index()];
+        queue.begin(
+            self.storage.as_ref(),
             name,
-            generation: self.next_generation,
-            end: 0,
-            last_seq: 0,
-            sealed: false,
-        });
+            self.next_generation,
+            self.config.segment,
+        );
         self.next_generation += 1;
-        self.release(lane);
         Ok(())
     }
 
-    /// Writes as many of `rest` as fit into the active segment, and syncs.
-    fn write_group(&mut self, lane: Lane, rest: &mut VecDeque<NewRecord>) -> Result<(), AppendError> {
-        let log = &mut self.lanes[lane.index()];
-        let Some(active) = log.segments.back_mut() else {
-            return Err(AppendError::Full);
-        };
-        let mut buffer = Vec::new();
-        let mut put = |kind, seq, payload: &[u8]| {
-            let frame = Frame {
-                lane,
-                kind,
-                generation: active.generation,
-                seq,
-                payload,
-            };
-            frame::encode(&mut buffer, &frame);
-            buffer.len() as u64
-        };
-        let mut size = 0;
-        if active.end == 0 {
-            let head = frame::encode_checkpoint(log.numbers.iter().map(|(s, n)| (s.as_str(), *n)));
-            size = put(Kind::Checkpoint, log.next_seq, &head);
+    fn take(&mut self, owner: Owner) -> Option<String> {
+        if let Some(name) = self.take_free(owner) {
+            return Some(name);
         }
-        let mut count = 0;
-        while let Some(first) = rest.front() {
-            let needed = frame::size(frame::record_size(&first.source, &first.id, &first.event)) as u64;
-            if active.end + size + needed > self.config.segment {
-                break;
+        self.catch_up();
+        let name = self
+            .take_free(owner)
+            .or_else(|| self.queues[owner.index()].failed());
+        match owner {
+            Owner::Dead => name.or_else(|| self.drop_oldest_letters()),
+            Owner::Lane(_) => name,
+        }
+    }
+
+    fn take_free(&mut self, owner: Owner) -> Option<String> {
+        let held = self.held();
+        let room = owner != Owner::Dead || held[owner.index()] < self.space.most_dead();
+        room.then(|| self.space.take(&self.storage, owner, held))
+            .flatten()
+    }
+
+    /// Stores the cursors that could not be stored when they were moved, and gives back what they pass.
+    fn catch_up(&mut self) {
+        for owner in Owner::ALL {
+            let queue = &mut self.queues[owner.index()];
+            if queue.durable < queue.delivered
+                && let Err(error) = queue.advance(self.storage.as_ref(), queue.delivered)
+            {
+                log::warn!("the {} cursor cannot be stored: {error}", owner.as_str());
             }
-            let Some(new) = rest.pop_front() else { break };
-            let number = log.numbers.entry(new.source.clone()).or_default();
-            *number += 1;
-            let record = new.numbered(log.next_seq, *number);
-            size = put(Kind::Record, record.seq, &frame::encode_record(&record));
-            log.next_seq += 1;
-            count += 1;
+            self.release(owner);
         }
-        let written = self
-            .storage
-            .write(&active.name, active.end, &buffer)
-            .and_then(|()| self.storage.sync(&active.name));
-        if let Err(error) = written {
-            active.sealed = true;
-            return Err(AppendError::Storage(error));
-        }
-        active.end += size;
-        active.last_seq = log.next_seq - 1;
-        log.waiting += count;
-        Ok(())
+    }
+
+    fn held(&self) -> space::Held {
+        [0, 1, 2].map(|i: usize| self.queues[i].segments.len())
     }
 
     /// Gives back the segments a durable cursor has passed, except the one being written.
-    fn release(&mut self, lane: Lane) {
-        let log = &mut self.lanes[lane.index()];
-        while let Some(first) = log.segments.front()
-            && first.last_seq <= log.durable
-            && first.sealed
-            && log.segments.len() > 1
-        {
-            if let Some(segment) = log.segments.pop_front() {
-                self.space.give_back(segment.name);
-            }
-        }
-    }
-}
-
-impl LaneLog {
-    fn recover(
-        storage: &dyn Storage,
-        lane: Lane,
-        found: Vec<(String, scan::Found)>,
-        cursor: Cursor,
-        delivered: u64,
-        numbers: BTreeMap<String, u64>,
-    ) -> Self {
-        let mut segments = VecDeque::new();
-        let mut waiting = 0;
-        let mut next_seq = delivered + 1;
-        for (name, segment) in found {
-            let last_seq = segment.seqs.last().copied().unwrap_or(0);
-            let undelivered = segment.seqs.iter().filter(|seq| **seq > delivered).count() as u64;
-            for range in segment.damaged.iter().filter(|_| undelivered > 0) {
-                log::error!(
-                    "{} log: bytes {} to {} of {name} are damaged and skipped; everything else is kept",
-                    lane.as_str(),
-                    range.start,
-                    range.end,
-                );
-            }
-            waiting += undelivered;
-            next_seq = next_seq.max(last_seq + 1);
-            segments.push_back(Segment {
-                name,
-                generation: segment.generation,
-                end: segment.end,
-                last_seq,
-                sealed: true,
-            });
-        }
-        // What a killed process wrote but did not sync is read from the page cache: make it durable before it counts.
-        if let Some(active) = segments.back_mut() {
-            active.sealed = storage.sync(&active.name).is_err();
-        }
-        Self {
-            segments,
-            cursor,
-            delivered,
-            durable: delivered,
-            position: Position::default(),
-            next_seq,
-            waiting,
-            numbers,
-        }
-    }
-}
-
-impl NewRecord {
-    fn numbered(self, seq: u64, number: u64) -> Record {
-        Record {
-            seq,
-            number,
-            received: self.received,
-            source: self.source,
-            id: self.id,
-            event: self.event,
+    fn release(&mut self, owner: Owner) {
+        for name in self.queues[owner.index()].release() {
+            self.space.give_back(self.storage.as_ref(), name);
         }
     }
 }
