@@ -96,5 +96,6 @@ mod sys;
 
 pub use check::{Fault, Faults};
 pub use kernel::{
-    Error, LinkReport, Machine, Report, apply, apply_on, apply_plan, check, diff, fill, observe, remove, undo, watch,
+    Error, LinkReport, Machine, Report, apply, apply_on, apply_plan, check, diff, fill, observe, remove,
+    undo, watch,
 };
