@@ -382,8 +382,8 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        for inside in &self.insides {
-            let _ = inside.namespace.remove();
+        for port in &self.plan.ports {
+            let _ = self.machine.port(&port.name).remove();
         }
         let _ = self.machine.root.remove();
     }

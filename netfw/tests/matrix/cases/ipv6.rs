@@ -51,7 +51,10 @@ pub(super) fn from_hospital(cases: &mut Cases, site: &Site) {
         for source in [sender, Site::lan6(20), Ipv6Addr::LOCALHOST] {
             talk(cases, &from, source, destination);
         }
-        neighbours(cases, &from, sender, destination, site.own6());
+        // Only what comes from the link itself is believed (RFC 4861 §6.1.2).
+        for source in [sender, Site::lan6(20)] {
+            neighbours(cases, &from, source, destination, site.own6());
+        }
     }
 }
 

@@ -3,11 +3,12 @@
 //! Rules: HTTP binding 1.0.2 §3.1. The event becomes the same JSON that a structured one is: data that is JSON stays
 //! JSON, UTF-8 text becomes a string, anything else `data_base64` (JSON format 1.0.2 §3.1.1).
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use std::borrow::Cow;
 
 use super::json;
 use super::mistake::shortened;
-use super::{Attributes, Event, EventError, Limits, base64, quoted};
+use super::{Attributes, Event, EventError, Limits, quoted};
 
 const DECODED: &str =
     "UTF-8 without control characters, percent-encoded (CloudEvents HTTP binding 1.0.2 §3.1.3.2)";
@@ -78,7 +79,7 @@ fn data(
             return Ok(("data", quoted(text)));
         }
     }
-    Ok(("data_base64", quoted(&base64::encode(body))))
+    Ok(("data_base64", quoted(&BASE64_STANDARD.encode(body))))
 }
 
 /// HTTP binding 1.0.2 §3.1.3.2: quotes first (RFC 9110 §5.6.4), then one round of percent-decoding. `None` when that

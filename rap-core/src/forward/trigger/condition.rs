@@ -18,12 +18,10 @@ impl Value {
         match json {
             "true" => Some(Self::Truth(true)),
             "false" => Some(Self::Truth(false)),
-            _ => json::text(json)
-                .map(|text| Self::Text(text.into_owned()))
-                .or_else(|| {
-                    let number = json.parse().ok().and_then(Number::new)?;
-                    Some(Self::Number(number.value()))
-                }),
+            _ => json::text(json).map(Self::Text).or_else(|| {
+                let number = json.parse().ok().and_then(Number::new)?;
+                Some(Self::Number(number.value()))
+            }),
         }
     }
 }

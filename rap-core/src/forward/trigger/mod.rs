@@ -117,7 +117,7 @@ impl Watch {
             }
             judgement.judged.push(event.id.clone());
             let whole = String::from_utf8_lossy(&event.json);
-            let Some((_, data)) = json::members(&whole).find(|(name, _)| name == "data") else {
+            let Some(data) = json::members(&whole).get("data").copied() else {
                 continue;
             };
             for (rule, state) in self.rules.iter().zip(&mut judgement.states) {
