@@ -343,12 +343,17 @@ impl Log {
             .flatten()
     }
 
-    /// Stores the cursors that could not be stored when they were moved, and gives back what they pass.
+    /// Stores the cursors that could not be stored when they were moved, and gives back what they pass. A lane in which
+    /// nothing waits passes all it has: what its segments hold was delivered, damaged, or never acknowledged.
     fn catch_up(&mut self) {
-        for owner in Owner::ALL {
+        for owner in Lane::ALL.map(Owner::Lane) {
             let queue = &mut self.queues[owner.index()];
-            if queue.durable < queue.delivered
-                && let Err(error) = queue.advance(self.storage.as_ref(), queue.delivered)
+            let passed = match queue.waiting() {
+                0 => queue.next_seq - 1,
+                _ => queue.delivered,
+            };
+            if queue.durable < passed
+                && let Err(error) = queue.advance(self.storage.as_ref(), passed)
             {
                 log::warn!("the {} cursor cannot be stored: {error}", owner.as_str());
             }

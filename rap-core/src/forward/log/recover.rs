@@ -133,7 +133,8 @@ fn queue(
         .map(|o| o.head.as_ref().map(|h| h.previous))
         .collect();
     for (index, mut opened) in opened.into_iter().enumerate() {
-        let acknowledged = previous.get(index + 1).copied().flatten();
+        // Said by the next head there is: a segment whose first write failed may have none.
+        let acknowledged = previous[index + 1..].iter().flatten().next().copied();
         let confirmed = opened.confirmed().max(acknowledged.unwrap_or(0));
         // What is forgotten keeps its sequences: it is still on the disk.
         queue.next_seq = queue.next_seq.max(opened.segment.last + 1);

@@ -67,10 +67,12 @@ impl History {
     pub(super) fn new(seed: u64) -> Self {
         let mut dice = Dice(seed.wrapping_add(1));
         let segment = 4096 * (1 + dice.below(2));
+        // At the least one segment for each owner, and one more of each lane while the last is held. Small ones are
+        // used up soonest.
+        let spare = [4, 24][dice.index(2)];
         let config = Config {
             segment,
-            // At the least one segment for each owner, and one more of each lane while the last is held.
-            total: segment * (6 + dice.below(24)) + 4 * 8192,
+            total: segment * (6 + dice.below(spare)) + 4 * 8192,
         };
         let damage = dice.below(4) == 0;
         let length = 1 + dice.below(60);
@@ -167,7 +169,7 @@ impl Dice {
     }
 
     fn act(&mut self, damage: bool) -> Act {
-        match self.below(if damage { 45 } else { 42 }) {
+        match self.below(if damage { 46 } else { 43 }) {
             0..=14 => self.append(),
             15..=21 => self.deliver(),
             22 => Act::DeliverAll,
@@ -190,7 +192,7 @@ impl Dice {
             },
             37 => Act::Drain,
             38..=40 => Act::Prepare,
-            41 => Act::PrepareUntil(1 + self.below(6), self.end()),
+            41..=42 => Act::PrepareUntil(3 + self.below(4), self.end()),
             _ => Act::Damage {
                 file: self.next(),
                 at: self.next(),

@@ -7,8 +7,11 @@ use super::sim::Mutant;
 /// Within so many histories each mutant must be found.
 const HISTORIES: u64 = 2000;
 
+/// Found the rarest mutants before: tried first, to save time only.
+const KNOWN: [u64; 1] = [1280];
+
 fn found(mutant: Mutant) -> Option<(u64, String)> {
-    (0..HISTORIES).find_map(|seed| {
+    KNOWN.into_iter().chain(0..HISTORIES).find_map(|seed| {
         History::new(seed)
             .run(Some(mutant))
             .err()

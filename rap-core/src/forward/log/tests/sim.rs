@@ -21,7 +21,7 @@ use super::super::storage::{Barrier, Storage};
 
 pub(super) const SECTOR: usize = 512;
 /// Writes before a late sync is done.
-const LATE: u32 = 24;
+const LATE: u32 = 48;
 
 /// What is wrong with the log on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
