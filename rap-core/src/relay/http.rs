@@ -79,7 +79,11 @@ pub(super) fn request(target: &Target, credentials: Option<(&str, &[u8])>) -> Ve
     if let Some((user, password)) = credentials {
         let pair = [user.as_bytes(), b":", password].concat();
         // Writing to a String cannot fail.
-        let _ = write!(text, "Proxy-Authorization: Basic {}\r\n", BASE64_STANDARD.encode(&pair));
+        let _ = write!(
+            text,
+            "Proxy-Authorization: Basic {}\r\n",
+            BASE64_STANDARD.encode(&pair)
+        );
     }
     text.push_str("\r\n");
     text.into_bytes()

@@ -65,7 +65,10 @@ pub fn compact(bytes: &[u8], depth: usize) -> Result<String, JsonError> {
 /// The members of an object, each value as it is written; nothing for another value.
 pub fn members(object: &str) -> BTreeMap<String, &str> {
     let found: BTreeMap<String, &RawValue> = serde_json::from_str(object).unwrap_or_default();
-    found.into_iter().map(|(name, value)| (name, value.get())).collect()
+    found
+        .into_iter()
+        .map(|(name, value)| (name, value.get()))
+        .collect()
 }
 
 /// The elements of an array, each as it is written; nothing for another value.

@@ -49,7 +49,7 @@ fn priority_chooses_the_lane() {
 #[test]
 fn each_mistake_is_named() {
     for (body, message) in [
-        ("{", "the body is not JSON as the box takes it: byte 1"),
+        ("{", "the body is not JSON as the box takes it: EOF"),
         ("[]", "the body is an array, expected one JSON object"),
         (r#"{"id":"1","type":"t"}"#, "attribute \"specversion\" is missing"),
         (
