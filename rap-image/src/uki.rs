@@ -155,7 +155,16 @@ impl<'a> Program<'a> {
                 expected: end,
             });
         }
-        Ok(Self { bytes, pe, sections })
+        let program = Self { bytes, pe, sections };
+        let headers_end = program.security_entry() + 8;
+        if headers_end > bytes.len() {
+            return Err(missing());
+        }
+        let signature = program.signature();
+        if !signature.is_empty() && signature.start < headers_end {
+            return Err(UkiError::NotPe("its signature lies over its headers"));
+        }
+        Ok(program)
     }
 
     /// A section's meaningful bytes.

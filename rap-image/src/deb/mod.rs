@@ -100,14 +100,16 @@ fn member(package: &mut impl Read) -> Result<Option<(String, u64)>, Error> {
     if header.is_empty() {
         return Ok(None);
     }
-    let text = std::str::from_utf8(&header).ok().filter(|text| text.len() == 60);
-    let text = text.ok_or(Error::Truncated("it ends in an ar header"))?;
-    let name = text[..16].trim_end().trim_end_matches('/');
-    let size = text[48..58]
-        .trim_end()
-        .parse()
-        .map_err(|_| Error::Truncated("an ar header has no size"))?;
-    Ok(Some((name.to_owned(), size)))
+    if header.len() < 60 {
+        return Err(Error::Truncated("it ends in an ar header"));
+    }
+    // Cut by bytes: a hostile header may have a longer character across a field's end.
+    let name = String::from_utf8_lossy(&header[..16]);
+    let size = std::str::from_utf8(&header[48..58]).map(str::trim_end).ok();
+    let size = size.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let size = size.and_then(|text| text.parse().ok());
+    let size = size.ok_or(Error::Truncated("an ar header has no size"))?;
+    Ok(Some((name.trim_end().trim_end_matches('/').to_owned(), size)))
 }
 
 fn skip(mut content: impl Read, size: u64) -> Result<(), Error> {

