@@ -169,7 +169,7 @@ fn check(mut attributes: Attributes<'_>, position: usize, source: &str) -> Resul
                 "either data or data_base64 (JSON format 1.0.2 §3.1)",
             ));
         }
-        if !text("data_base64").is_some_and(|data| BASE64_STANDARD.decode(data).is_ok()) {
+        if text("data_base64").is_none_or(|data| BASE64_STANDARD.decode(data).is_err()) {
             return Err(wrong(
                 "data_base64",
                 "a string of base64 with padding (RFC 4648 §4)",
