@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use rap_core::forward::Lane;
 use rap_core::forward::event::{self, Event, Format, Limits, binary, json};
-use rap_core::forward::log::{Config, Log, NewRecord, Storage};
+use rap_core::forward::log::{Barrier, Config, Log, NewRecord, Storage};
 use rap_core::site::triggers::Pointer;
 
 const SOURCE: &str = "/lab/port1";
@@ -219,7 +219,12 @@ impl Storage for Memory {
         Ok(())
     }
 
-    fn sync_directory(&self) -> io::Result<()> {
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.with(|files| files.remove(name).map(drop))
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn sync_directory(&self, _why: Barrier) -> io::Result<()> {
         Ok(())
     }
 
@@ -245,7 +250,7 @@ impl Storage for Memory {
         })
     }
 
-    fn sync(&self, _name: &str) -> io::Result<()> {
+    fn sync(&self, _name: &str, _why: Barrier) -> io::Result<()> {
         Ok(())
     }
 
