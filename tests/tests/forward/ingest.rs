@@ -130,7 +130,7 @@ fn problems_say_what_kind_and_which_event() {
             twice.to_owned(),
             400,
             json!({"type": "urn:rap:problem:duplicate-name", "title": "Bad Request", "status": 400,
-                "detail": "the body is not JSON as the box takes it: byte 62: the name \"a\" occurs twice in its object"}),
+                "detail": "the body is not JSON as the box takes it: the name \"a\" occurs twice in its object"}),
         ),
         (
             "application/cloudevents+avro",
