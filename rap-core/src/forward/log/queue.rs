@@ -253,13 +253,16 @@ impl Queue {
     /// Segments a durable cursor has passed, except the last one that is on the disk.
     pub(super) fn release(&mut self) -> Vec<String> {
         let mut names = Vec::new();
-        while let Some(first) = self.segments.front()
-            && first.last <= self.durable
-            && first.sealed
-            && self.segments.iter().skip(1).any(|younger| younger.end > 0)
-        {
-            names.extend(self.segments.pop_front().map(|segment| segment.name));
+        let mut younger = false;
+        for index in (0..self.segments.len()).rev() {
+            let segment = &self.segments[index];
+            let (passed, written) = (segment.last <= self.durable, segment.end > 0);
+            if segment.sealed && passed && (younger || !written) {
+                names.extend(self.segments.remove(index).map(|segment| segment.name));
+            }
+            younger |= written;
         }
+        names.reverse();
         names
     }
 }
