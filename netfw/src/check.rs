@@ -1,12 +1,16 @@
 //! The rules a [`Network`] keeps as a whole; every breach is reported at once.
 
-use std::collections::HashMap;
+mod address;
+mod port;
+mod session;
+mod uplink;
+
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
-use crate::model::{Addressing, Endpoint, Host, Network, Port, Uplink};
+use crate::model::{Domain, Endpoint, Host, Ipv6, Network, Port, Uplink};
 
 /// One thing that is wrong with a description.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,224 +48,143 @@ impl fmt::Display for Faults {
 }
 
 impl Network {
-    /// Joins the parts to a network that is valid as a whole.
+    /// Joins the parts to a network that is valid as a whole. `sessions` is the prefix remote sessions take their
+    /// addresses from, where there are any.
     ///
     /// # Errors
     /// All breaches of the invariants in [`crate::model`] at once.
-    pub fn new(uplink: Uplink, ports: Vec<Port>, endpoints: Vec<Endpoint>) -> Result<Self, Faults> {
-        let mut faults = Vec::new();
-        check_uniqueness(&uplink, &ports, &mut faults);
-        check_uplink(&uplink, &mut faults);
-        for port in &ports {
-            check_port(port, &uplink, &mut faults);
-        }
-        for endpoint in &endpoints {
-            check_endpoint(endpoint, &mut faults);
-        }
-        if faults.is_empty() {
-            Ok(Self {
-                uplink,
-                ports,
-                endpoints,
-            })
-        } else {
-            Err(Faults(faults))
-        }
-    }
-}
-
-fn fault(faults: &mut Vec<Fault>, path: String, found: impl fmt::Display, expected: impl Into<String>) {
-    faults.push(Fault {
-        path,
-        found: found.to_string(),
-        expected: expected.into(),
-    });
-}
-
-fn check_uniqueness(uplink: &Uplink, ports: &[Port], faults: &mut Vec<Fault>) {
-    let mut nics = HashMap::from([(uplink.nic.clone(), "the uplink".to_owned())]);
-    let mut names = std::collections::HashSet::new();
-    for port in ports {
-        if !names.insert(&port.name) {
-            fault(
-                faults,
-                format!("ports.{}", port.name),
-                "a second port of this name",
-                "each name once",
-            );
-        }
-        if let Some(other) = nics.insert(port.nic.clone(), format!("port {}", port.name)) {
-            fault(
-                faults,
-                format!("ports.{}.nic", port.name),
-                &port.nic,
-                format!("a card of its own; {other} has this one"),
-            );
-        }
-    }
-}
-
-fn check_uplink(uplink: &Uplink, faults: &mut Vec<Fault>) {
-    let Addressing::Static { address, gateway } = &uplink.addressing else {
-        return;
-    };
-    if !is_host_in(address.addr(), *address) {
-        let path = "uplink.address".to_owned();
-        fault(
-            faults,
-            path,
-            address,
-            "a host's address, not the network's or broadcast",
-        );
-    }
-    if let Some(gateway) = gateway
-        && (!is_host_in(*gateway, *address) || *gateway == address.addr())
-    {
-        let expected = format!("another host's address in {}", address.trunc());
-        fault(faults, "uplink.gateway".to_owned(), gateway, expected);
-    }
-}
-
-fn check_port(port: &Port, uplink: &Uplink, faults: &mut Vec<Fault>) {
-    let path = |field: &str| format!("ports.{}.{field}", port.name);
-    let network = port.address;
-    if !is_host_in(network.addr(), network) {
-        fault(
-            faults,
-            path("address"),
-            network,
-            "a host's address, not the network's or broadcast",
-        );
-    }
-    if !is_host_in(port.instrument, network) || port.instrument == network.addr() {
-        let expected = format!(
-            "a host's address in {} that is not {}",
-            network.trunc(),
-            network.addr()
-        );
-        fault(faults, path("instrument"), port.instrument, expected);
-    }
-    if let Addressing::Static { address, .. } = &uplink.addressing
-        && (address.contains(&network.network()) || network.contains(&address.network()))
-    {
-        let expected = format!("a prefix that does not overlap the uplink's {}", address.trunc());
-        fault(faults, path("address"), network, expected);
-    }
-    let mut used = std::collections::HashSet::new();
-    for service in &port.services {
-        let once = used.insert((service.protocol, service.port));
-        if service.port == 0 || !once {
-            let path = path(&format!("services.{}", service.name));
-            fault(
-                faults,
-                path,
-                service.port,
-                "a port number of its own from 1 to 65535",
-            );
-        }
-    }
-}
-
-fn check_endpoint(endpoint: &Endpoint, faults: &mut Vec<Fault>) {
-    let path = |field: &str| format!("endpoints.{}.{field}", endpoint.name);
-    if endpoint.port == 0 {
-        fault(faults, path("port"), 0, "a port number from 1 to 65535");
-    }
-    if let Host::Ip(address @ IpAddr::V6(_)) = endpoint.host {
-        fault(
-            faults,
-            path("host"),
-            address,
-            "an IPv4 address or a name: IPv6 is switched off",
-        );
-    }
-}
-
-/// Whether `address` can be a host's in `network`; /31 (RFC 3021) and /32 have neither network nor broadcast address.
-fn is_host_in(address: Ipv4Addr, network: Ipv4Net) -> bool {
-    let special =
-        network.prefix_len() < 31 && (address == network.network() || address == network.broadcast());
-    network.contains(&address) && !special && !address.is_unspecified() && !address.is_multicast()
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::sample;
-
-    use super::*;
-
-    fn paths(uplink: Uplink, ports: Vec<Port>, endpoints: Vec<Endpoint>) -> Vec<String> {
-        let faults = Network::new(uplink, ports, endpoints).unwrap_err();
-        faults.0.into_iter().map(|fault| fault.path).collect()
-    }
-
-    #[test]
-    fn the_sample_is_valid_and_two_instruments_may_share_an_address() {
-        let Network {
+    pub fn new(
+        uplink: Uplink,
+        ports: Vec<Port>,
+        endpoints: Vec<Endpoint>,
+        sessions: Option<Ipv4Net>,
+    ) -> Result<Self, Faults> {
+        let network = Self {
             uplink,
             ports,
             endpoints,
-        } = sample::network();
-        assert_eq!(ports[0].instrument, ports[1].instrument);
-        Network::new(uplink, ports, endpoints).unwrap();
+            sessions,
+        };
+        let mut list = List::default();
+        network.check_uniqueness(&mut list);
+        uplink::check(&network.uplink, &mut list);
+        for port in &network.ports {
+            port::check(port, &network, &mut list);
+        }
+        for endpoint in &network.endpoints {
+            check_endpoint(endpoint, network.uplink.ipv6, &mut list);
+        }
+        session::check(&network, &mut list);
+        list.end().map(|()| network)
     }
 
-    #[test]
-    fn every_fault_is_reported_in_one_run() {
-        let Network {
-            uplink,
-            mut ports,
-            mut endpoints,
-        } = sample::network();
-        ports[0].nic = uplink.nic.clone();
-        ports[0].instrument = ports[0].address.addr();
-        ports[1].name = ports[0].name.clone();
-        ports[1].address = "10.9.0.77/16".parse().unwrap();
-        endpoints[0].host = Host::Ip("2001:db8::1".parse().unwrap());
-        endpoints[0].port = 0;
-        assert_eq!(
-            paths(uplink, ports, endpoints),
-            [
-                "ports.port1.nic",
-                "ports.port1",
-                "ports.port1.instrument",
-                "ports.port1.instrument",
-                "ports.port1.address",
-                "endpoints.centre.port",
-                "endpoints.centre.host",
-            ]
-        );
+    /// Whether the uplink can have the address `lease` that a DHCP server hands out while the box runs: its network
+    /// must not be an instrument's or the sessions', or the two cannot be told apart. The rules isolate all the same.
+    ///
+    /// # Errors
+    /// Everything it collides with.
+    pub fn check_lease(&self, lease: Ipv4Net) -> Result<(), Faults> {
+        let mut list = List::default();
+        for port in &self.ports {
+            if address::overlap(lease, port.address) {
+                let expected = format!(
+                    "a network that does not overlap {} of port {}; change the one or the other",
+                    port.address.trunc(),
+                    port.name
+                );
+                list.add("uplink.lease", lease, expected);
+            }
+        }
+        if let Some(sessions) = self.sessions.filter(|prefix| address::overlap(lease, *prefix)) {
+            let expected = format!("a network that does not overlap the session prefix {sessions}");
+            list.add("uplink.lease", lease, expected);
+        }
+        list.end()
     }
 
-    #[test]
-    fn network_and_broadcast_are_nobodys_address() {
-        for wrong in ["192.168.1.0", "192.168.1.255", "192.168.2.50", "192.168.1.1"] {
-            let Network {
-                uplink,
-                mut ports,
-                endpoints,
-            } = sample::network();
-            ports[0].instrument = wrong.parse().unwrap();
-            assert_eq!(
-                paths(uplink, ports, endpoints),
-                ["ports.port1.instrument"],
-                "{wrong}"
-            );
+    fn check_uniqueness(&self, list: &mut List) {
+        let mut nics = HashMap::from([(&self.uplink.nic, "the uplink".to_owned())]);
+        let mut names = HashSet::new();
+        for port in &self.ports {
+            if !names.insert(&port.name) {
+                list.add(
+                    format!("ports.{}", port.name),
+                    "a second port of this name",
+                    "each name once",
+                );
+            }
+            if let Some(other) = nics.insert(&port.nic, format!("port {}", port.name)) {
+                list.add(
+                    format!("ports.{}.nic", port.name),
+                    &port.nic,
+                    format!("a card of its own; {other} has this one"),
+                );
+            }
+        }
+        let mut names = HashSet::new();
+        for endpoint in &self.endpoints {
+            if !names.insert(&endpoint.name) {
+                list.add(
+                    format!("endpoints.{}", endpoint.name),
+                    "a second endpoint of this name",
+                    "each name once",
+                );
+            }
         }
     }
+}
 
-    #[test]
-    fn the_message_says_what_to_write_instead() {
-        let Network {
-            uplink,
-            mut ports,
-            endpoints,
-        } = sample::network();
-        ports[0].instrument = "192.168.2.50".parse().unwrap();
-        let message = Network::new(uplink, ports, endpoints).unwrap_err().to_string();
-        assert_eq!(
-            message,
-            "ports.port1.instrument: found 192.168.2.50, expected a host's address in 192.168.1.0/24 that is not 192.168.1.1"
+fn check_endpoint(endpoint: &Endpoint, ipv6: Ipv6, list: &mut List) {
+    let path = |field: &str| format!("endpoints.{}.{field}", endpoint.name);
+    if !is_plain(&endpoint.name) {
+        list.add(
+            path("name"),
+            format!("{:?}", endpoint.name),
+            "1 to 32 letters, digits, - and .",
         );
     }
+    if endpoint.port == 0 {
+        list.add(path("port"), 0, "a port number from 1 to 65535");
+    }
+    match &endpoint.host {
+        Host::Ip(host) => address::check_remote(*host, ipv6, path("host"), list),
+        Host::Name(name) => {
+            if let Err(invalid) = name.parse::<Domain>() {
+                list.add(path("host"), format!("{name:?}"), invalid.expected);
+            }
+        }
+    }
 }
+
+/// Whether a name can stand in a rule's comment: short, and nothing nft's language would take for more than a word.
+fn is_plain(name: &str) -> bool {
+    let clean = name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'));
+    (1..=32).contains(&name.len()) && clean
+}
+
+/// The faults so far.
+#[derive(Default)]
+struct List(Vec<Fault>);
+
+impl List {
+    fn add(&mut self, path: impl Into<String>, found: impl fmt::Display, expected: impl Into<String>) {
+        self.0.push(Fault {
+            path: path.into(),
+            found: found.to_string(),
+            expected: expected.into(),
+        });
+    }
+
+    fn end(self) -> Result<(), Faults> {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(Faults(self.0))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,51 +1,47 @@
-//! Making the kernel look like the plan, changing only what differs.
+//! Making the kernel look like the plan, changing only what differs: observe → diff → execute → verify.
 //!
-//! Order: every namespace denies everything before any link in it comes up: tables, then settings, then cards into
-//! their places, then addresses, and last of all up. A port that fails does not keep the others from their plan; a root
-//! namespace that cannot be closed stops everything.
+//! Order: every namespace denies everything before any link in it comes up ([`diff`]). A port that fails does not keep
+//! the others from their plan; a root namespace that cannot be closed stops everything. Stopped anywhere, by an error
+//! or by the end of the process, the next application finds its way from there.
 
-mod link;
+mod diff;
+mod execute;
+mod message;
+mod netlink;
 mod observe;
+mod parallel;
+mod replace;
+mod report;
+mod run;
+mod seen;
+mod step;
+mod tables;
 mod watch;
 
 use crate::model::{Network, Nic};
 use crate::netns::{self, Namespace};
 use crate::nft;
-use crate::plan::{NamespacePlan, NetPlan, Sysctl};
+use crate::plan::NetPlan;
 use crate::ruleset::{self, Element};
 
-pub use observe::Link;
+pub use diff::{diff, undo};
+pub use execute::Executor;
+pub use observe::observe;
+pub use report::{Failures, LinkReport, Report};
+pub use seen::{Address, Gateway, Kind, Link, Neighbour, Origin, Place, Seen, SeenPlace};
+pub use step::{Action, Step};
 pub use watch::watch;
+
+pub(crate) use diff::{session_of, session_steps, tables_of};
 
 /// Where on this machine a network is applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
-    /// What serves as the root namespace; cards are looked for here first.
+    /// What serves as the root namespace; cards come from here.
     pub root: Namespace,
-    /// Comes before the names of the ports' namespaces.
+    /// Comes before the names of the ports' namespaces. A namespace whose name begins with it, is a port's name
+    /// besides, and carries netfw's table is taken for one of this machine.
     pub prefix: String,
-}
-
-/// What became of one application.
-#[derive(Debug)]
-pub struct Report {
-    /// The uplink.
-    pub uplink: LinkReport,
-    /// The ports, in the order they were described.
-    pub ports: Vec<LinkReport>,
-    /// What was changed, in order, one sentence a step; empty when all was right already.
-    pub changes: Vec<String>,
-}
-
-/// One link after an application.
-#[derive(Debug)]
-pub struct LinkReport {
-    /// Its name.
-    pub name: String,
-    /// Its card.
-    pub nic: Nic,
-    /// The link as the kernel shows it, or why it is not as planned.
-    pub link: Result<Link, Error>,
 }
 
 /// Why the kernel does not look like the plan.
@@ -68,12 +64,28 @@ pub enum Error {
         namespace: String,
         /// The kernel's answer.
         #[source]
-        source: rtnetlink::Error,
+        source: std::io::Error,
     },
-    /// No netlink socket.
-    #[error("cannot open a netlink socket in namespace {0}")]
-    Socket(String, #[source] std::io::Error),
-    /// A setting could not be read or written.
+    /// The kernel could not be asked.
+    #[error("cannot read the {what} of namespace {namespace}")]
+    Read {
+        /// What was asked for.
+        what: &'static str,
+        /// Where.
+        namespace: String,
+        /// The kernel's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A namespace that could not be looked into is left as it is.
+    #[error("left as it is: {0}")]
+    Blind(String),
+    /// Everything was done, and yet it is not as planned.
+    #[error(
+        "the kernel would not settle; still to do: {0}; another program changes the same links or tables"
+    )]
+    Unsettled(String),
+    /// A setting could not be written.
     #[error("cannot set {path} to {value}")]
     Sysctl {
         /// Its path below `/proc/sys`.
@@ -107,6 +119,15 @@ impl Machine {
     pub fn port(&self, name: &str) -> Namespace {
         Namespace::Named(format!("{}{name}", self.prefix))
     }
+
+    /// The namespace at `place`.
+    #[must_use]
+    pub fn place(&self, place: &Place) -> Namespace {
+        match place {
+            Place::Root => self.root.clone(),
+            Place::Port(name) => self.port(name),
+        }
+    }
 }
 
 /// Makes the kernel look like `network`, on the real root namespace.
@@ -122,43 +143,62 @@ pub fn apply(network: &Network) -> Result<Report, Error> {
 /// # Errors
 /// When the root namespace cannot be closed. What is wrong with a single link is in the report.
 pub fn apply_on(machine: &Machine, network: &Network) -> Result<Report, Error> {
-    let plan = NetPlan::new(network);
-    let mut changes = Vec::new();
-    close(&machine.root, &plan.root, &mut changes)?;
+    apply_plan(machine, &NetPlan::new(network))
+}
 
-    let ports: Vec<_> = plan
-        .ports
-        .iter()
-        .map(|port| {
-            let namespace = machine.port(&port.name);
-            let closed = open_namespace(&namespace, port, &mut changes);
-            (namespace, port, closed)
-        })
-        .collect();
-
-    // A card may be in the root namespace or, after a change of the description, in another port's.
-    let mut places = vec![machine.root.clone()];
-    places.extend(ports.iter().map(|(namespace, ..)| namespace.clone()));
-
-    let mut reports = Vec::new();
-    for (namespace, port, closed) in ports {
-        let link = closed.and_then(|()| link::settle(&port.link, &namespace, &places, &mut changes));
-        reports.push(LinkReport {
-            name: port.link.name.clone(),
-            nic: port.link.nic.clone(),
-            link,
-        });
+/// Makes the kernel look like `plan` on `machine`: for who adds to a network's plan what is only known while it runs,
+/// such as the address a DHCP server gave.
+///
+/// # Errors
+/// As [`apply_on`].
+pub fn apply_plan(machine: &Machine, plan: &NetPlan) -> Result<Report, Error> {
+    let seen = observe(machine, plan)?;
+    let steps = diff(plan, &seen);
+    if steps.is_empty() {
+        return Ok(Report::new(plan, &seen, report::Outcome::default(), &[]));
     }
-    let uplink = &plan.root.link;
-    Ok(Report {
-        uplink: LinkReport {
-            name: uplink.name.clone(),
-            nic: uplink.nic.clone(),
-            link: link::settle(uplink, &machine.root, &places, &mut changes),
-        },
-        ports: reports,
-        changes,
-    })
+    let outcome = run::run(machine, &steps)?;
+    let seen = observe(machine, plan)?;
+    Ok(Report::new(plan, &seen, outcome, &diff(plan, &seen)))
+}
+
+/// Undoes [`apply_on`]: every card back in the root namespace under its former name and switched off, no namespace, and
+/// last of all no table. Kernel settings stay as they are, closed. Says what was done.
+///
+/// # Errors
+/// Everything that could not be undone; the rest is.
+pub fn remove(machine: &Machine, network: &Network) -> Result<Vec<String>, Failures> {
+    let seen = observe(machine, &NetPlan::new(network)).map_err(Failures::one)?;
+    let mut executor = Executor::new(machine);
+    let (mut done, mut failures) = (Vec::new(), Vec::new());
+    for step in undo(&seen) {
+        match executor.execute(&step) {
+            Ok(()) => done.push(step.to_string()),
+            Err(error) => failures.push(error),
+        }
+    }
+    failures.extend(seen.blind.into_values().map(Error::Blind));
+    if failures.is_empty() {
+        Ok(done)
+    } else {
+        Err(Failures(failures))
+    }
+}
+
+/// Has `nft` say whether it and the kernel would take every table of `network`, without changing anything. Needs root's
+/// rights.
+///
+/// # Errors
+/// nft's complaint about the first table that is refused.
+pub fn check(network: &Network) -> Result<(), Error> {
+    let plan = NetPlan::new(network);
+    let ports = plan.ports.iter().map(|port| Place::Port(port.name.clone()));
+    for place in ports.chain([Place::Root]) {
+        for table in diff::tables_of(&plan, &place) {
+            nft::check(std::process::Command::new(nft::NFT), table)?;
+        }
+    }
+    Ok(())
 }
 
 /// Gives the elements of a set their timeouts anew. Those the description itself names stay for ever.
@@ -172,73 +212,41 @@ pub fn fill(machine: &Machine, network: &Network, set: &str, elements: &[Element
         .iter()
         .filter(|known| known.name == set)
         .flat_map(|known| &known.elements)
-        .map(|element| (element.address, element.service))
+        .map(|element| element.key)
         .collect();
     let timed: Vec<_> = elements
         .iter()
-        .filter(|element| !permanent.contains(&(element.address, element.service)))
+        .filter(|element| !permanent.contains(&element.key))
         .cloned()
         .collect();
     if timed.is_empty() {
         return Ok(());
     }
-    Ok(nft::load(&machine.root, &ruleset::refill(set, &timed))?)
+    Ok(nft::load(
+        &machine.root,
+        &ruleset::refill(ruleset::TABLE, set, &timed),
+    )?)
 }
 
-fn open_namespace(
-    namespace: &Namespace,
-    plan: &NamespacePlan,
-    changes: &mut Vec<String>,
-) -> Result<(), Error> {
-    if namespace.create()? {
-        changes.push(format!("made namespace {}", namespace.name()));
-    }
-    close(namespace, plan, changes)
-}
-
-/// Deny-all, settings, loopback; touches no other link.
-fn close(namespace: &Namespace, plan: &NamespacePlan, changes: &mut Vec<String>) -> Result<(), Error> {
-    let listed = nft::list(namespace, ruleset::TABLE)?;
-    let in_force = listed.is_some_and(|listing| ruleset::listed_summary(&listing) == plan.table.summary());
-    if !in_force {
-        nft::load(namespace, &plan.table.json())?;
-        changes.push(format!("loaded the table of {}", namespace.name()));
-    }
-    set(namespace, &plan.sysctls, changes)?;
-    link::raise_loopback(namespace, changes)
-}
-
-/// Writes those settings that differ. The kernel shows each namespace its own `/proc/sys/net`.
-fn set(namespace: &Namespace, sysctls: &[Sysctl], changes: &mut Vec<String>) -> Result<(), Error> {
-    let written = namespace.run(|| sysctls.iter().map(set_one).collect::<Result<Vec<_>, _>>())??;
-    let name = namespace.name();
-    changes.extend(
-        written
-            .into_iter()
-            .flatten()
-            .map(|text| format!("{name}: {text}")),
-    );
-    Ok(())
-}
-
-fn set_one(sysctl: &Sysctl) -> Result<Option<String>, Error> {
-    let Sysctl { path, value } = sysctl;
-    let file = std::path::Path::new("/proc/sys").join(path);
-    let failed = |source| Error::Sysctl {
-        path: path.clone(),
-        value,
-        source,
-    };
-    match std::fs::read_to_string(&file) {
-        Ok(found) if found.trim() == *value => Ok(None),
-        // A kernel without IPv6 has nothing to switch off.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && path.starts_with("net/ipv6/") => {
-            Ok(None)
+impl Error {
+    /// For an answer that could not be had about `what` in `namespace`.
+    fn read(what: &'static str, namespace: &Namespace) -> impl FnOnce(std::io::Error) -> Self {
+        let namespace = namespace.name().to_owned();
+        move |source| Self::Read {
+            what,
+            namespace,
+            source,
         }
-        Ok(_) => {
-            std::fs::write(&file, value).map_err(failed)?;
-            Ok(Some(format!("set {path} to {value}")))
+    }
+
+    /// The error and its causes in one line.
+    fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text.push_str(&format!(": {cause}"));
+            source = cause.source();
         }
-        Err(error) => Err(failed(error)),
+        text
     }
 }

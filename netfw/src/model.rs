@@ -1,39 +1,22 @@
-//! What a network is to netfw: one uplink, instrument ports, and the endpoints traffic may leave to.
+//! What a network is to netfw: one uplink, instrument ports, the endpoints traffic may leave to, and the addresses of
+//! remote sessions.
 //!
 //! Invariant: a value of these types is valid by itself (a newtype can only hold what its rule allows), and a
 //! [`Network`] made by [`Network::new`] is valid as a whole: names, NICs and PCI paths are used once, the
-//! instrument lies inside its port's prefix and is not the gateway, no port's prefix overlaps the static uplink.
-//! Two ports *may* use the same prefix and the same instrument address: each port is its own namespace.
+//! instrument lies inside its port's prefix and is not the gateway, no port's prefix overlaps the static uplink, and
+//! the session prefix overlaps nothing. Two ports *may* use the same prefix and the same instrument address: each port
+//! is its own namespace.
+
+mod newtype;
+mod nic;
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
-use std::str::FromStr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
-/// The name of a port: 1–11 of `a-z`, `0-9`, `-`, starting with a letter.
-///
-/// Eleven, because links are named after it with a prefix of up to four bytes, and the kernel's `IFNAMSIZ` is 16
-/// with the terminator (`include/uapi/linux/if.h`).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PortName(String);
-
-/// An Ethernet address of one station: neither multicast nor all zero (IEEE 802-2014 §8.2.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Mac([u8; 6]);
-
-/// A PCI function `dddd:bb:dd.f` in hexadecimal, as the kernel prints it in `/sys/bus/pci/devices`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PciPath(String);
-
-/// How a network card is recognised; never by probe order.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Nic {
-    /// By where it is soldered: written `pci:0000:00:03.0`.
-    Pci(PciPath),
-    /// By its permanent Ethernet address: written `mac:52:54:00:12:34:56`.
-    Mac(Mac),
-}
+pub use newtype::{Domain, Invalid, Mtu, PortName, VlanId};
+pub use nic::{Mac, Nic, PciPath};
 
 /// A transport protocol netfw can open a port for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,6 +32,15 @@ pub enum Protocol {
 pub struct Service {
     /// What it is, for rule comments and socket names, e.g. `ingest`.
     pub name: &'static str,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Its port number, never 0.
+    pub port: u16,
+}
+
+/// A port of an instrument that a remote session may be opened to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Opening {
     /// Its protocol.
     pub protocol: Protocol,
     /// Its port number, never 0.
@@ -77,7 +69,7 @@ pub struct Endpoint {
     pub port: u16,
 }
 
-/// How the uplink gets its address.
+/// How the uplink gets its IPv4 address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Addressing {
     /// From the hospital's DHCP server, by a client that netfw does not run.
@@ -91,15 +83,51 @@ pub enum Addressing {
     },
 }
 
+/// What the uplink does with IPv6. Ports never speak it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ipv6 {
+    /// Nothing: switched off.
+    #[default]
+    Off,
+    /// Addresses and default routers from router advertisements (RFC 4862).
+    Slaac,
+    /// Configured; router advertisements are ignored.
+    Static {
+        /// The box's address and the prefix length of its network.
+        address: Ipv6Net,
+        /// The default router, if there is one; a link-local address will do.
+        gateway: Option<Ipv6Addr>,
+    },
+}
+
 /// The one link into the hospital's network. It stays in the root namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Uplink {
     /// Its card.
     pub nic: Nic,
+    /// The VLAN on that card, when the hospital's switch tags it; what comes untagged is then nobody's.
+    pub vlan: Option<VlanId>,
+    /// The largest packet, when it is not the card's own default.
+    pub mtu: Option<Mtu>,
     /// Its addressing.
     pub addressing: Addressing,
+    /// Its IPv6.
+    pub ipv6: Ipv6,
     /// Name servers; each is also an allowed endpoint on port 53.
-    pub dns: Vec<Ipv4Addr>,
+    pub dns: Vec<IpAddr>,
+    /// Domains that names without a dot are looked up in. No rule depends on them.
+    pub search: Vec<Domain>,
+}
+
+/// What one instrument may use of the box at once, so that a noisy one disturbs nobody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once to each service; more are dropped.
+    pub connections: u32,
+    /// New connections a second to each service, after a burst of twice as many; more are dropped.
+    pub connections_per_second: u32,
+    /// Packets a second of any kind, after a burst of as many; more are dropped before the kernel tracks them.
+    pub packets_per_second: u32,
 }
 
 /// One instrument's port. It is moved into a namespace of its own, named [`Port::name`].
@@ -119,6 +147,10 @@ pub struct Port {
     pub mac: Option<Mac>,
     /// What the box offers here besides DHCP.
     pub services: Vec<Service>,
+    /// What a remote session may be opened to on the instrument.
+    pub remote: Vec<Opening>,
+    /// What the instrument may use of the box.
+    pub limits: Limits,
 }
 
 /// The whole description, checked.
@@ -130,192 +162,68 @@ pub struct Network {
     pub ports: Vec<Port>,
     /// Where the box may connect to through the uplink.
     pub endpoints: Vec<Endpoint>,
+    /// Addresses for remote sessions, /16 to /30. The nth port has the nth pair of them (a /31, RFC 3021): the even
+    /// one is the root namespace's end, the odd one is the *service address* the instrument is reached at, unique on
+    /// this box whatever the instruments' own addresses are.
+    pub sessions: Option<Ipv4Net>,
 }
 
-/// Why a text is not a value of one of the newtypes here.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("found \"{found}\", expected {expected}")]
-pub struct Invalid {
-    /// What stood there.
-    pub found: String,
-    /// What would have been right, in words.
-    pub expected: &'static str,
-}
-
-impl Invalid {
-    fn new(found: &str, expected: &'static str) -> Self {
-        Self {
-            found: found.to_owned(),
-            expected,
-        }
-    }
-}
-
-impl PortName {
-    /// The name as text.
+impl Protocol {
+    /// Its name as nftables, `/etc/services` and people write it.
     #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for PortName {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let fits = (1..=11).contains(&text.len());
-        let starts = text.starts_with(|c: char| c.is_ascii_lowercase());
-        let clean = text
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-        if fits && starts && clean {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(Invalid::new(
-                text,
-                "1 to 11 of a-z, 0-9 and -, starting with a letter",
-            ))
-        }
-    }
-}
-
-impl fmt::Display for PortName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Mac {
-    /// The six bytes in the order they go over the wire.
-    #[must_use]
-    pub fn bytes(&self) -> [u8; 6] {
-        self.0
-    }
-}
-
-impl FromStr for Mac {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let invalid = || {
-            Invalid::new(
-                text,
-                "six hexadecimal bytes of one station, such as 52:54:00:12:34:56",
-            )
-        };
-        let mut bytes = [0_u8; 6];
-        let mut parts = text.split(':');
-        for byte in &mut bytes {
-            let part = parts.next().filter(|p| p.len() == 2).ok_or_else(invalid)?;
-            *byte = u8::from_str_radix(part, 16).map_err(|_| invalid())?;
-        }
-        let one_station = bytes[0] & 1 == 0 && bytes != [0; 6];
-        if parts.next().is_none() && one_station {
-            Ok(Self(bytes))
-        } else {
-            Err(invalid())
-        }
-    }
-}
-
-impl fmt::Display for Mac {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-    }
-}
-
-impl PciPath {
-    /// The path as the kernel prints it.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for PciPath {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let shape = "hhhh:hh:hh.o";
-        let fits = text.len() == shape.len()
-            && text.chars().zip(shape.chars()).all(|(c, s)| match s {
-                'h' => c.is_ascii_digit() || ('a'..='f').contains(&c),
-                'o' => ('0'..='7').contains(&c),
-                _ => c == s,
-            });
-        if fits {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(Invalid::new(
-                text,
-                "a PCI function in lower case, such as 0000:00:03.0",
-            ))
-        }
-    }
-}
-
-impl FromStr for Nic {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        if let Some(path) = text.strip_prefix("pci:") {
-            path.parse().map(Self::Pci)
-        } else if let Some(mac) = text.strip_prefix("mac:") {
-            mac.parse().map(Self::Mac)
-        } else {
-            Err(Invalid::new(
-                text,
-                "pci: and a PCI function, or mac: and an Ethernet address",
-            ))
-        }
-    }
-}
-
-impl fmt::Display for Nic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Pci(path) => write!(f, "pci:{}", path.as_str()),
-            Self::Mac(mac) => write!(f, "mac:{mac}"),
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
-    #[test]
-    fn a_port_name_is_a_short_label() {
-        assert!("port1".parse::<PortName>().is_ok());
-        for wrong in ["", "1port", "Port", "a-name-too-long", "p_1"] {
-            assert!(wrong.parse::<PortName>().is_err(), "{wrong}");
+impl fmt::Display for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.protocol, self.port)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 64,
+            connections_per_second: 50,
+            packets_per_second: 5000,
         }
     }
+}
 
-    #[test]
-    fn a_mac_is_one_station() {
-        assert_eq!(
-            "52:54:00:12:34:56".parse::<Mac>().unwrap().to_string(),
-            "52:54:00:12:34:56"
-        );
-        for wrong in [
-            "",
-            "52:54:00:12:34",
-            "53:54:00:12:34:56",
-            "00:00:00:00:00:00",
-            "52:54:00:12:34:56:78",
-        ] {
-            assert!(wrong.parse::<Mac>().is_err(), "{wrong}");
-        }
+impl Network {
+    /// The pair of session addresses of the nth port: root's end, and the instrument's service address. None without
+    /// a session prefix, or where it ends.
+    #[must_use]
+    pub fn session_pair(&self, nth: usize) -> Option<(Ipv4Net, Ipv4Net)> {
+        let prefix = self.sessions?;
+        let offset = u32::try_from(nth).ok()?.checked_mul(2)?;
+        let even = u32::from(prefix.network()).checked_add(offset)?;
+        let pair = |bits: u32| Ipv4Net::new(bits.into(), 31).ok();
+        let (outer, inner) = (pair(even)?, pair(even | 1)?);
+        prefix.contains(&inner.addr()).then_some((outer, inner))
     }
 
-    #[test]
-    fn a_nic_says_how_it_is_recognised() {
-        for text in ["pci:0000:00:03.0", "mac:52:54:00:12:34:56"] {
-            assert_eq!(text.parse::<Nic>().unwrap().to_string(), text);
-        }
-        assert!("eth0".parse::<Nic>().is_err());
-        assert!("pci:0:3.0".parse::<Nic>().is_err());
+    /// Whether a remote session can be opened to anything at all.
+    #[must_use]
+    pub fn has_sessions(&self) -> bool {
+        self.sessions.is_some() && self.ports.iter().any(|port| !port.remote.is_empty())
+    }
+
+    /// The service address of the port called `name`, if sessions to it are possible at all.
+    #[must_use]
+    pub fn service_address(&self, name: &PortName) -> Option<Ipv4Addr> {
+        let nth = self.ports.iter().position(|port| port.name == *name)?;
+        self.session_pair(nth).map(|(_, inner)| inner.addr())
     }
 }

@@ -38,6 +38,9 @@ pub enum Error {
     /// It could not be removed.
     #[error("cannot remove network namespace {0}")]
     Remove(String, #[source] io::Error),
+    /// No netlink socket inside it.
+    #[error("cannot open a netlink socket in network namespace {0}")]
+    Socket(String, #[source] io::Error),
     /// No thread or runtime for work inside it.
     #[error("cannot start a thread in network namespace {0}")]
     Thread(String, #[source] io::Error),
@@ -62,28 +65,29 @@ impl Namespace {
         }
     }
 
-    /// Makes a named namespace; says whether there was anything to do.
+    /// Makes a named namespace, and does `prepare` inside before anybody can find it by its name; so nobody ever sees
+    /// one that is not prepared, whatever happens in between.
     ///
     /// # Errors
-    /// [`Error::Create`].
-    pub fn create(&self) -> Result<bool, Error> {
+    /// [`Error::Create`], and those of `prepare`.
+    pub fn create<E: From<Error> + Send>(
+        &self,
+        prepare: impl FnOnce() -> Result<(), E> + Send,
+    ) -> Result<(), E> {
         let Self::Named(name) = self else {
-            return Ok(false);
+            return prepare();
         };
-        if self.exists() {
-            return Ok(false);
-        }
         let failed = |error| Error::Create(name.clone(), error);
         fs::create_dir_all(DIRECTORY).map_err(failed)?;
         // A file without a mount is what a crash in between leaves; it is used.
         File::create(path(name)).map_err(failed)?;
-        let bind = || {
-            sys::unshare_network()?;
+        on_own_thread(name, || {
+            sys::unshare_network().map_err(|errno| failed(errno.into()))?;
+            prepare()?;
             // The calling thread's own namespace, not the process's (proc(5)).
             rustix::mount::mount_bind("/proc/thread-self/ns/net", path(name))
-        };
-        on_own_thread(name, bind)?.map_err(|errno| failed(errno.into()))?;
-        Ok(true)
+                .map_err(|errno| E::from(failed(errno.into())))
+        })?
     }
 
     /// Removes a named namespace's name; the namespace goes with its last user. One that is not there is removed.
@@ -144,6 +148,16 @@ impl Namespace {
         })?
         .map_err(|error| Error::Thread(self.name().to_owned(), error))
     }
+}
+
+/// Runs `work` in a namespace of its own that nobody else sees and that ends with it.
+///
+/// # Errors
+/// [`Error::Create`], [`Error::Thread`].
+pub(crate) fn in_scratch<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Error> {
+    let name = "for a trial";
+    on_own_thread(name, || sys::unshare_network().map(|()| work()))?
+        .map_err(|errno| Error::Create(name.to_owned(), errno.into()))
 }
 
 fn on_own_thread<T: Send>(name: &str, work: impl FnOnce() -> T + Send) -> Result<T, Error> {

@@ -3,12 +3,13 @@
 use std::io::{self, Write as _};
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::netns::{self, Namespace};
+use crate::ruleset::Table;
 
 /// Where Debian, and so the appliance, has it.
-const NFT: &str = "/usr/sbin/nft";
+pub(crate) const NFT: &str = "/usr/sbin/nft";
 
 /// Why nft did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -37,11 +38,50 @@ pub enum Error {
 /// # Errors
 /// [`Error::Refused`] with nft's words, [`Error::Run`].
 pub fn load(namespace: &Namespace, transaction: &Value) -> Result<(), Error> {
-    let output = run(namespace, &["-j", "-f", "-"], transaction.to_string().as_bytes())?;
+    namespace.run(|| load_here(namespace.name(), transaction))?
+}
+
+/// As [`load`], in the namespace of the calling thread; `name` is for messages.
+pub(crate) fn load_here(name: &str, transaction: &Value) -> Result<(), Error> {
+    let input = transaction.to_string();
+    let output = run(Command::new(NFT), &["-j", "-f", "-"], input.as_bytes())?;
     if output.status.success() {
         return Ok(());
     }
-    Err(refused(namespace, &output))
+    Err(refused(name, &output))
+}
+
+/// The one transaction that puts all of `tables` in the place of what is there.
+#[must_use]
+pub fn transaction<'a>(tables: impl IntoIterator<Item = &'a Table>) -> Value {
+    joined(tables.into_iter().map(Table::json))
+}
+
+/// Several transactions as one.
+#[must_use]
+pub fn joined(transactions: impl IntoIterator<Item = Value>) -> Value {
+    let commands = transactions
+        .into_iter()
+        .flat_map(|mut one| match one["nftables"].take() {
+            Value::Array(commands) => commands,
+            _ => Vec::new(),
+        });
+    json!({ "nftables": commands.collect::<Vec<_>>() })
+}
+
+/// Has `nft` say whether it and the kernel would take `table`, in a namespace of its own, so that nothing is changed
+/// anywhere. Needs root's rights. `nft` is the program, with any arguments that have to come before its own; on the
+/// box, `Command::new("/usr/sbin/nft")`.
+///
+/// # Errors
+/// [`Error::Refused`] with nft's words, [`Error::Run`].
+pub fn check(nft: Command, table: &Table) -> Result<(), Error> {
+    let input = table.json().to_string();
+    let output = netns::in_scratch(|| run(nft, &["-c", "-j", "-f", "-"], input.as_bytes()))??;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(refused("for a trial", &output))
 }
 
 /// Lists the table `inet name`; none when it is not there.
@@ -49,7 +89,8 @@ pub fn load(namespace: &Namespace, transaction: &Value) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Run`], [`Error::Listing`].
 pub fn list(namespace: &Namespace, name: &str) -> Result<Option<Value>, Error> {
-    let output = run(namespace, &["-j", "list", "table", "inet", name], b"")?;
+    let listing = || run(Command::new(NFT), &["-j", "list", "table", "inet", name], b"");
+    let output = namespace.run(listing)??;
     if output.status.success() {
         return serde_json::from_slice(&output.stdout)
             .map(Some)
@@ -59,42 +100,35 @@ pub fn list(namespace: &Namespace, name: &str) -> Result<Option<Value>, Error> {
     if String::from_utf8_lossy(&output.stderr).contains("No such file or directory") {
         return Ok(None);
     }
-    Err(refused(namespace, &output))
+    Err(refused(namespace.name(), &output))
 }
 
-fn run(namespace: &Namespace, arguments: &[&str], input: &[u8]) -> Result<Output, Error> {
-    namespace
-        .run(|| {
-            let mut child = Command::new(NFT)
-                .args(arguments)
-                .env_clear()
-                .env("LC_ALL", "C")
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()?;
-            let written = child
-                .stdin
-                .take()
-                .map_or(Ok(()), |mut stdin| stdin.write_all(input));
-            let output = child.wait_with_output()?;
-            // An nft that stops reading says on standard error why; that is worth more than "broken pipe".
-            written.or_else(|error| {
-                if output.status.success() {
-                    Err(error)
-                } else {
-                    Ok(())
-                }
-            })?;
-            Ok(output)
-        })?
-        .map_err(Error::Run)
+fn run(mut nft: Command, arguments: &[&str], input: &[u8]) -> Result<Output, Error> {
+    let mut child = nft
+        .args(arguments)
+        .env_clear()
+        .env("LC_ALL", "C")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(Error::Run)?;
+    let written = child
+        .stdin
+        .take()
+        .map_or(Ok(()), |mut stdin| stdin.write_all(input));
+    let output = child.wait_with_output().map_err(Error::Run)?;
+    // An nft that stops reading says on standard error why; that is worth more than "broken pipe".
+    match written {
+        Err(error) if output.status.success() => Err(Error::Run(error)),
+        _ => Ok(output),
+    }
 }
 
-fn refused(namespace: &Namespace, output: &Output) -> Error {
+fn refused(namespace: &str, output: &Output) -> Error {
     let complaint = String::from_utf8_lossy(&output.stderr);
     Error::Refused {
-        namespace: namespace.name().to_owned(),
+        namespace: namespace.to_owned(),
         complaint: complaint.split_whitespace().collect::<Vec<_>>().join(" "),
     }
 }

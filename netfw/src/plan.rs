@@ -1,17 +1,30 @@
 //! What the kernel is to look like, from the description alone: no clock, no kernel, no order of discovery.
 //!
 //! Invariants: each port is a namespace of its own with one link in it; no namespace has a route to another; every
-//! namespace has a table that denies by default and forwarding switched off.
+//! namespace has a table that denies by default and forwarding switched off. What a remote session needs beyond that
+//! (a pair of links, forwarding on exactly these) is in [`SessionPlan`] and exists only while one is open.
 
-use std::net::Ipv4Addr;
+mod session;
+mod sysctl;
 
-use ipnet::Ipv4Net;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::model::{Addressing, Mac, Network, Nic, Port};
+use ipnet::{Ipv4Net, Ipv6Net};
+
+use crate::model::{Addressing, Ipv6, Mac, Mtu, Network, Nic, Port, VlanId};
 use crate::ruleset::{self, Table};
+
+pub use session::{PortSession, SessionEnd, SessionPlan};
+pub use sysctl::Sysctl;
 
 /// The uplink's name in the root namespace.
 pub const UPLINK: &str = "uplink";
+/// The card's name in the root namespace, where the uplink is a VLAN on it.
+pub const TRUNK: &str = "trunk";
+/// The link in the root namespace that remote sessions come in by; whoever opens the tunnel makes it.
+pub const TUNNEL: &str = "tunnel";
+/// The name, in a port's namespace, of its end of the pair of links that a session goes through.
+pub const SESSION: &str = "session";
 
 /// The whole plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +33,8 @@ pub struct NetPlan {
     pub root: NamespacePlan,
     /// One namespace a port, in the order they were described.
     pub ports: Vec<NamespacePlan>,
+    /// What sessions need, where there is a session prefix.
+    pub sessions: Option<SessionPlan>,
 }
 
 /// One namespace.
@@ -42,103 +57,95 @@ pub struct LinkPlan {
     pub name: String,
     /// The card.
     pub nic: Nic,
+    /// When the link is a VLAN on the card; the card itself is called [`TRUNK`] then.
+    pub trunk: Option<Trunk>,
+    /// The largest packet, of the link and of a card below it; none: whatever the card has.
+    pub mtu: Option<Mtu>,
     /// Its only address; none: somebody else (a DHCP client) looks after addresses and routes.
     pub address: Option<Ipv4Net>,
     /// The default router.
     pub gateway: Option<Ipv4Addr>,
+    /// Its configured IPv6 address and default router; none: IPv6 is off or the kernel looks after it.
+    pub ipv6: Option<(Ipv6Net, Option<Ipv6Addr>)>,
     /// A neighbour whose Ethernet address is pinned.
     pub neighbour: Option<(Ipv4Addr, Mac)>,
     /// Settings of the link, made before it is brought up.
     pub sysctls: Vec<Sysctl>,
 }
 
-/// One kernel setting below `/proc/sys`.
+/// The card below a VLAN: up, without addresses, without IPv6.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sysctl {
-    /// Its path below `/proc/sys`, e.g. `net/ipv4/ip_forward`.
-    pub path: String,
-    /// Its value.
-    pub value: &'static str,
+pub struct Trunk {
+    /// The VLAN.
+    pub vlan: VlanId,
+    /// Settings of the card, made before it is brought up.
+    pub sysctls: Vec<Sysctl>,
 }
 
 impl NetPlan {
     /// Plans `network`.
     #[must_use]
     pub fn new(network: &Network) -> Self {
-        let (address, gateway) = match network.uplink.addressing {
-            Addressing::Dhcp => (None, None),
-            Addressing::Static { address, gateway } => (Some(address), gateway),
-        };
-        let root = NamespacePlan {
-            name: "root".to_owned(),
-            table: ruleset::root_table(network),
-            sysctls: namespace_sysctls(),
-            link: LinkPlan {
-                name: UPLINK.to_owned(),
-                nic: network.uplink.nic.clone(),
-                address,
-                gateway,
-                neighbour: None,
-                sysctls: link_sysctls(UPLINK),
-            },
-        };
         Self {
-            root,
-            ports: network.ports.iter().map(port_plan).collect(),
+            root: root_plan(network),
+            ports: network
+                .ports
+                .iter()
+                .map(|port| port_plan(port, network))
+                .collect(),
+            sessions: SessionPlan::new(network),
         }
     }
 }
 
-fn port_plan(port: &Port) -> NamespacePlan {
-    let name = port.name.to_string();
+fn root_plan(network: &Network) -> NamespacePlan {
+    let uplink = &network.uplink;
+    let (address, gateway) = match uplink.addressing {
+        Addressing::Dhcp => (None, None),
+        Addressing::Static { address, gateway } => (Some(address), gateway),
+    };
+    let ipv6 = match uplink.ipv6 {
+        Ipv6::Off | Ipv6::Slaac => None,
+        Ipv6::Static { address, gateway } => Some((address, gateway)),
+    };
     NamespacePlan {
-        table: ruleset::port_table(port),
-        sysctls: namespace_sysctls(),
+        name: "root".to_owned(),
+        table: ruleset::root_table(network),
+        sysctls: sysctl::of_root(uplink.ipv6),
         link: LinkPlan {
-            nic: port.nic.clone(),
-            address: Some(port.address),
-            gateway: None,
-            neighbour: port.mac.map(|mac| (port.instrument, mac)),
-            sysctls: link_sysctls(&name),
-            name: name.clone(),
+            name: UPLINK.to_owned(),
+            nic: uplink.nic.clone(),
+            trunk: uplink.vlan.map(|vlan| Trunk {
+                vlan,
+                sysctls: sysctl::of_link(TRUNK),
+            }),
+            mtu: uplink.mtu,
+            address,
+            gateway,
+            ipv6,
+            neighbour: None,
+            sysctls: sysctl::of_uplink(uplink.ipv6),
         },
-        name,
     }
 }
 
-/// Forwarding first: the kernel resets the others when it changes (`Documentation/networking/ip-sysctl.rst`).
-fn namespace_sysctls() -> Vec<Sysctl> {
-    let mut settings = vec![
-        sysctl("net/ipv4/ip_forward", "0"),
-        sysctl("net/ipv4/tcp_syncookies", "1"),
-        sysctl("net/ipv4/icmp_echo_ignore_broadcasts", "1"),
-    ];
-    // What a link gets when it comes, and what holds for all of them whatever each says.
-    settings.extend(link_sysctls("default"));
-    settings.extend(link_sysctls("all"));
-    settings
-}
-
-/// The same source (`ip-sysctl.rst`): arp_ignore 1, answer only for an address of the link the question came by;
-/// arp_announce 2, ask only with an address of the link; rp_filter 1, RFC 3704 strict.
-fn link_sysctls(link: &str) -> Vec<Sysctl> {
-    let ipv4 = |key: &str, value| sysctl(&format!("net/ipv4/conf/{link}/{key}"), value);
-    vec![
-        sysctl(&format!("net/ipv6/conf/{link}/disable_ipv6"), "1"),
-        ipv4("rp_filter", "1"),
-        ipv4("arp_ignore", "1"),
-        ipv4("arp_announce", "2"),
-        ipv4("accept_redirects", "0"),
-        ipv4("secure_redirects", "0"),
-        ipv4("send_redirects", "0"),
-        ipv4("accept_source_route", "0"),
-    ]
-}
-
-fn sysctl(path: &str, value: &'static str) -> Sysctl {
-    Sysctl {
-        path: path.to_owned(),
-        value,
+fn port_plan(port: &Port, network: &Network) -> NamespacePlan {
+    let name = port.name.to_string();
+    NamespacePlan {
+        table: ruleset::port_table(port, network),
+        sysctls: sysctl::of_namespace(),
+        link: LinkPlan {
+            nic: port.nic.clone(),
+            trunk: None,
+            mtu: None,
+            address: Some(port.address),
+            gateway: None,
+            ipv6: None,
+            neighbour: port.mac.map(|mac| (port.instrument, mac)),
+            sysctls: sysctl::of_link(&name),
+            name: name.clone(),
+        },
+        name,
     }
 }
 

@@ -2,62 +2,69 @@
 //!
 //! Invariants: a table is replaced as a whole in one transaction (`add table; delete table; add table …`), so it can
 //! be loaded any number of times and a broken one leaves the old in force; every rule counts and carries in its
-//! comment where in the description it comes from; every base chain drops what no rule accepts.
+//! comment where in the description it comes from; every base chain of [`TABLE`] drops what no rule accepts, and tells
+//! `nfnetlink_log` of some of it with a reason; those of [`SESSION_TABLE`] accept nothing, they mark and translate.
 
 mod part;
 mod port;
 mod root;
+mod session;
+mod set;
 
 use std::fmt::Write as _;
 
 use nftables::schema::Table as NftTable;
-use nftables::schema::{Chain as NftChain, NfListObject, Set as NftSet, SetFlag, SetType, SetTypeValue};
+use nftables::schema::{Chain as NftChain, NfListObject};
 use nftables::types::{NfChainPolicy, NfChainType, NfFamily, NfHook};
 use serde_json::{Value, json};
 
-pub use part::{Element, Part};
+pub use part::{Field, LOG_GROUP, Part, SESSION_MARK};
 pub(crate) use port::port_table;
 pub(crate) use root::root_table;
+pub(crate) use session::{port_session_table, root_session_table};
+pub use set::{DNS, DNS6, ENDPOINTS, ENDPOINTS6, Element, INSTRUMENTS, Key, OPEN, Set, clear, refill};
 
 /// The name of the table in every namespace, in family `inet`, which sees IPv4 and IPv6.
 pub const TABLE: &str = "netfw";
-/// The set of `address . protocol . port` the box may connect to.
-pub const ENDPOINTS: &str = "endpoints";
-/// The set of name servers.
-pub const DNS: &str = "dns";
+/// The name of the table of remote sessions, beside [`TABLE`], so that a new policy leaves open sessions alone.
+pub const SESSION_TABLE: &str = "netfw_session";
 
 /// One table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
+    /// Its name.
+    pub name: &'static str,
     /// Its sets.
     pub sets: Vec<Set>,
-    /// Its base chains.
+    /// Its chains.
     pub chains: Vec<Chain>,
 }
 
-/// A named set whose elements may carry a timeout.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Set {
-    /// Its name.
-    pub name: &'static str,
-    /// The elements that stay; others come and go while the box runs.
-    pub elements: Vec<Element>,
-}
-
-/// Where the kernel calls a base chain.
+/// Where the kernel calls a chain, and what becomes of a packet that no rule of it decides on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hook {
-    /// Everything that arrives, before connection tracking (priority raw, −300).
+    /// Everything that arrives, before connection tracking (priority raw, −300). Drops.
     Arrive,
-    /// Packets for the box.
+    /// Packets for the box. Drops.
     Input,
-    /// Packets through the box.
+    /// Packets through the box. Drops.
     Forward,
-    /// Packets from the box.
+    /// Packets from the box. Drops.
     Output,
+    /// Packets through the box, before [`Hook::Forward`] (priority −10): marks those of open sessions, decides nothing.
+    Mark,
+    /// New connections as they arrive: where they go instead (nat, −100).
+    Redirect,
+    /// New connections as they leave: whom they come from instead (nat, 100).
+    Masquerade,
+    /// No hook: rules send here what is more than a limit allows. It is told of, and dropped: the end of a chain that
+    /// was gone to is the end of the base chain.
+    Limited,
+    /// No hook either: what fits no connection.
+    Stray,
 }
 
-/// A base chain with the policy drop.
+/// A chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
     /// Its hook, which also names it.
@@ -76,7 +83,7 @@ pub struct Rule {
 }
 
 impl Hook {
-    /// The chain's name.
+    /// The chain's name; no word of nft's own language can be one.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -84,15 +91,41 @@ impl Hook {
             Self::Input => "input",
             Self::Forward => "forward",
             Self::Output => "output",
+            Self::Mark => "marking",
+            Self::Redirect => "redirecting",
+            Self::Masquerade => "masquerading",
+            Self::Limited => "limited",
+            Self::Stray => "stray",
         }
     }
 
-    fn place(self) -> (NfHook, &'static str, i32) {
+    fn place(self) -> Option<(NfChainType, NfHook, i32)> {
         match self {
-            Self::Arrive => (NfHook::Prerouting, "prerouting", -300),
-            Self::Input => (NfHook::Input, "input", 0),
-            Self::Forward => (NfHook::Forward, "forward", 0),
-            Self::Output => (NfHook::Output, "output", 0),
+            Self::Arrive => Some((NfChainType::Filter, NfHook::Prerouting, -300)),
+            Self::Input => Some((NfChainType::Filter, NfHook::Input, 0)),
+            Self::Forward => Some((NfChainType::Filter, NfHook::Forward, 0)),
+            Self::Output => Some((NfChainType::Filter, NfHook::Output, 0)),
+            Self::Mark => Some((NfChainType::Filter, NfHook::Forward, -10)),
+            Self::Redirect => Some((NfChainType::NAT, NfHook::Prerouting, -100)),
+            Self::Masquerade => Some((NfChainType::NAT, NfHook::Postrouting, 100)),
+            Self::Limited | Self::Stray => None,
+        }
+    }
+
+    fn policy(self) -> Option<NfChainPolicy> {
+        match self {
+            Self::Arrive | Self::Input | Self::Forward | Self::Output => Some(NfChainPolicy::Drop),
+            Self::Mark | Self::Redirect | Self::Masquerade => Some(NfChainPolicy::Accept),
+            Self::Limited | Self::Stray => None,
+        }
+    }
+
+    /// Why a packet is dropped here, for people.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Limited => "more than its share",
+            Self::Stray => "fits no connection",
+            _ => "not allowed",
         }
     }
 }
@@ -101,36 +134,27 @@ impl Table {
     /// The transaction for `nft -j -f -` that puts this table in the place of what is there.
     #[must_use]
     pub fn json(&self) -> Value {
+        let table = self.object();
         let mut commands = vec![
-            json!({"add": table()}),
-            json!({"delete": table()}),
-            json!({"add": table()}),
+            json!({"add": table}),
+            json!({"delete": table}),
+            json!({"add": table}),
         ];
         commands.extend(self.content());
-        commands.push(json!({"add": marker(&self.marker())}));
+        commands.push(json!({"add": self.marker_object(&self.marker())}));
         json!({ "nftables": commands })
     }
 
     /// The same in nft's language, for reading and for `nft -f`.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = format!("add table inet {TABLE}\ndelete table inet {TABLE}\ntable inet {TABLE} {{\n");
+        let name = self.name;
+        let mut text = format!("add table inet {name}\ndelete table inet {name}\ntable inet {name} {{\n");
         for set in &self.sets {
-            let kind = set.type_names().join(" . ");
-            let _ = writeln!(text, "\tset {} {{\n\t\ttype {kind}\n\t\tflags timeout", set.name);
-            if !set.elements.is_empty() {
-                let elements: Vec<_> = set.elements.iter().map(Element::text).collect();
-                let _ = writeln!(text, "\t\telements = {{ {} }}", elements.join(", "));
-            }
-            text.push_str("\t}\n");
+            text.push_str(&set.text());
         }
         for chain in &self.chains {
-            let (_, hook, priority) = chain.hook.place();
-            let name = chain.hook.name();
-            let _ = writeln!(
-                text,
-                "\tchain {name} {{\n\t\ttype filter hook {hook} priority {priority}; policy drop;"
-            );
+            text.push_str(&chain.head());
             for rule in &chain.rules {
                 let _ = writeln!(text, "\t\t{}", rule.text());
             }
@@ -145,7 +169,12 @@ impl Table {
     pub fn summary(&self) -> Vec<String> {
         let mut lines = vec![format!("chain {}", self.marker())];
         for chain in &self.chains {
-            lines.push(format!("chain {} drop", chain.hook.name()));
+            let policy = chain.hook.policy().map(|policy| format!(" {}", word(policy)));
+            lines.push(format!(
+                "chain {}{}",
+                chain.hook.name(),
+                policy.unwrap_or_default()
+            ));
             lines.extend(
                 chain
                     .rules
@@ -158,12 +187,15 @@ impl Table {
     }
 
     fn content(&self) -> Vec<Value> {
-        let sets = self.sets.iter().map(Set::json);
-        let chains = self.chains.iter().map(|chain| json!({"add": chain.object()}));
-        let rules = self
+        let sets = self.sets.iter().map(|set| set.json(self.name));
+        let chains = self
             .chains
             .iter()
-            .flat_map(|chain| chain.rules.iter().map(|rule| rule.json(chain.hook.name())));
+            .map(|chain| json!({"add": chain.object(self.name)}));
+        let rules = self.chains.iter().flat_map(|chain| {
+            let rules = chain.rules.iter();
+            rules.map(|rule| rule.json(self.name, chain.hook.name()))
+        });
         sets.chain(chains).chain(rules).collect()
     }
 
@@ -172,6 +204,23 @@ impl Table {
     fn marker(&self) -> String {
         let content = Value::from(self.content()).to_string();
         format!("plan_{:016x}", fnv1a(content.as_bytes()))
+    }
+
+    fn object(&self) -> NfListObject<'static> {
+        NfListObject::Table(NftTable {
+            family: NfFamily::INet,
+            name: self.name.into(),
+            handle: None,
+        })
+    }
+
+    fn marker_object<'a>(&self, marker: &'a str) -> NfListObject<'a> {
+        NfListObject::Chain(NftChain {
+            family: NfFamily::INet,
+            table: self.name.into(),
+            name: marker.into(),
+            ..NftChain::default()
+        })
     }
 }
 
@@ -195,86 +244,30 @@ pub fn listed_summary(listing: &Value) -> Vec<String> {
     lines
 }
 
-/// A transaction that gives elements of `set` their timeouts anew, whether they are there already or not.
-#[must_use]
-pub fn refill(set: &str, elements: &[Element]) -> Value {
-    let command = |verb: &str, element: Value| json!({verb: {"element": {"family": "inet", "table": TABLE, "name": set, "elem": [element]}}});
-    let commands: Vec<_> = elements
-        .iter()
-        .flat_map(|element| {
-            // Adding what is there does not renew its timeout: take it out in between, in the same transaction.
-            [
-                command("add", element.json()),
-                command("delete", element.key()),
-                command("add", element.json()),
-            ]
-        })
-        .collect();
-    json!({ "nftables": commands })
-}
-
-fn table<'a>() -> NfListObject<'a> {
-    NfListObject::Table(NftTable {
-        family: NfFamily::INet,
-        name: TABLE.into(),
-        handle: None,
-    })
-}
-
-fn marker(name: &str) -> NfListObject<'_> {
-    NfListObject::Chain(NftChain {
-        family: NfFamily::INet,
-        table: TABLE.into(),
-        name: name.into(),
-        ..NftChain::default()
-    })
-}
-
-impl Set {
-    fn type_names(&self) -> &'static [&'static str] {
-        if self.name == ENDPOINTS {
-            &["ipv4_addr", "inet_proto", "inet_service"]
-        } else {
-            &["ipv4_addr"]
-        }
-    }
-
-    fn json(&self) -> Value {
-        let kinds: &[SetType] = if self.name == ENDPOINTS {
-            &[SetType::Ipv4Addr, SetType::InetProto, SetType::InetService]
-        } else {
-            &[SetType::Ipv4Addr]
-        };
-        let mut set = json!({"add": NfListObject::Set(Box::new(NftSet {
-            family: NfFamily::INet,
-            table: TABLE.into(),
-            name: self.name.into(),
-            set_type: match kinds {
-                [one] => SetTypeValue::Single(*one),
-                many => SetTypeValue::Concatenated(many.to_vec().into()),
-            },
-            flags: Some([SetFlag::Timeout].into()),
-            ..NftSet::default()
-        }))});
-        if !self.elements.is_empty() {
-            // The crate's elements have no place for a comment beside a timeout.
-            set["add"]["set"]["elem"] = self.elements.iter().map(Element::json).collect();
-        }
-        set
-    }
-}
-
 impl Chain {
-    fn object(&self) -> NfListObject<'static> {
-        let (hook, _, priority) = self.hook.place();
+    /// The beginning of the chain in nft's language, up to its rules.
+    fn head(&self) -> String {
+        let mut text = format!("\tchain {} {{\n", self.hook.name());
+        if let (Some((kind, hook, priority)), Some(policy)) = (self.hook.place(), self.hook.policy()) {
+            let (kind, hook, policy) = (word(kind), word(hook), word(policy));
+            let _ = writeln!(
+                text,
+                "\t\ttype {kind} hook {hook} priority {priority}; policy {policy};"
+            );
+        }
+        text
+    }
+
+    fn object(&self, table: &'static str) -> NfListObject<'static> {
+        let place = self.hook.place();
         NfListObject::Chain(NftChain {
             family: NfFamily::INet,
-            table: TABLE.into(),
+            table: table.into(),
             name: self.hook.name().into(),
-            _type: Some(NfChainType::Filter),
-            hook: Some(hook),
-            prio: Some(priority),
-            policy: Some(NfChainPolicy::Drop),
+            _type: place.map(|(kind, ..)| kind),
+            hook: place.map(|(_, hook, _)| hook),
+            prio: place.map(|(.., priority)| priority),
+            policy: self.hook.policy(),
             ..NftChain::default()
         })
     }
@@ -288,31 +281,48 @@ impl Rule {
         }
     }
 
+    /// The end of a chain that drops: counts what comes here and tells of some of it.
+    pub(crate) fn told(place: &str, hook: Hook) -> Self {
+        let reason = hook.reason();
+        let words = format!("netfw {place} {}: {reason} ", hook.name());
+        Self::new(reason, vec![Part::Log(words)])
+    }
+
     /// The rule as one line of nft's language.
     #[must_use]
     pub fn text(&self) -> String {
-        let (verdict, matches) = self
-            .parts
-            .split_last()
-            .map_or((String::new(), &[][..]), |(verdict, matches)| {
-                (verdict.text(), matches)
-            });
-        let mut words: Vec<_> = matches.iter().map(Part::text).collect();
-        words.extend([
-            "counter".to_owned(),
-            verdict,
-            format!("comment \"{}\"", self.comment),
-        ]);
+        let (matches, end) = self.apart();
+        let matches = matches.iter().map(Part::text);
+        let counter = std::iter::once("counter".to_owned());
+        let mut words: Vec<_> = matches.chain(counter).chain(end.map(Part::text)).collect();
+        words.push(format!("comment \"{}\"", self.comment));
         words.join(" ")
     }
 
-    fn json(&self, chain: &str) -> Value {
-        let mut statements: Vec<_> = self.parts.iter().flat_map(Part::json).collect();
-        statements.insert(statements.len().saturating_sub(1), json!({"counter": null}));
+    fn json(&self, table: &str, chain: &str) -> Value {
+        let (matches, end) = self.apart();
+        let matches = matches.iter().flat_map(Part::json);
+        let counter = std::iter::once(json!({"counter": null}));
+        let statements: Vec<_> = matches
+            .chain(counter)
+            .chain(end.into_iter().flat_map(Part::json))
+            .collect();
         json!({"add": {"rule": {
-            "family": "inet", "table": TABLE, "chain": chain, "comment": self.comment, "expr": statements,
+            "family": "inet", "table": table, "chain": chain, "comment": self.comment, "expr": statements,
         }}})
     }
+
+    /// What must match, and what happens then. What is counted is what matched.
+    fn apart(&self) -> (&[Part], Option<&Part>) {
+        self.parts
+            .split_last()
+            .map_or((&[], None), |(end, matches)| (matches, Some(end)))
+    }
+}
+
+/// A value of the crate's enums as the word nft has for it.
+fn word(value: impl serde::Serialize) -> String {
+    json!(value).as_str().unwrap_or_default().to_owned()
 }
 
 /// FNV-1a, 64 bits: tells apart descriptions, not enemies.

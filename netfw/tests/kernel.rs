@@ -8,187 +8,21 @@
     reason = "in a test a panic is the message; clippy sees tests only inside #[test] functions"
 )]
 
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+mod lab;
+
+use std::net::{Ipv4Addr, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use netfw::Machine;
-use netfw::model::{Addressing, Endpoint, Host, Network, Port, Protocol, Service, Uplink};
-use netfw::netns::Namespace;
-use netfw::ruleset::{ENDPOINTS, Element};
+use lab::{CENTRE, GATEWAY, INSTRUMENT, Lab, ip, network};
+use netfw::model::{Addressing, Protocol};
+use netfw::ruleset::{ENDPOINTS, Element, Key};
 
-const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
-const INSTRUMENT: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 50);
-const CENTRE: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 10);
-
-/// A machine with an uplink and two ports, a hospital network and two instruments with the same address.
-struct Lab {
-    prefix: String,
-    machine: Machine,
-}
-
-impl Lab {
-    /// None, and says so, where it cannot be built.
-    fn new(test: &str) -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            assert!(std::env::var_os("CI").is_none(), "needs root");
-            println!("skipped: needs root");
-            return None;
-        }
-        let prefix = format!("netfw{}{test}-", std::process::id());
-        let machine = Machine {
-            root: Namespace::Named(format!("{prefix}root")),
-            prefix: prefix.clone(),
-        };
-        let lab = Self { prefix, machine };
-        for name in ["root", "lan", "i1", "i2"] {
-            ip(&format!("netns add {}", lab.full(name)));
-        }
-        lab.cable(
-            "up0",
-            "02:00:00:00:00:01",
-            "lan",
-            &["10.9.0.10/24", "10.9.0.11/24"],
-        );
-        lab.cable("eth1", "02:00:00:00:00:11", "i1", &["192.168.1.50/24"]);
-        lab.cable("eth2", "02:00:00:00:00:12", "i2", &["192.168.1.50/24"]);
-        Some(lab)
-    }
-
-    fn full(&self, name: &str) -> String {
-        format!("{}{name}", self.prefix)
-    }
-
-    fn ns(&self, name: &str) -> Namespace {
-        Namespace::Named(self.full(name))
-    }
-
-    fn cable(&self, end: &str, mac: &str, other: &str, addresses: &[&str]) {
-        let (root, other) = (self.full("root"), self.full(other));
-        ip(&format!(
-            "link add {end} netns {root} address {mac} type veth peer name eth0 netns {other} address 06{}",
-            &mac[2..]
-        ));
-        for address in addresses {
-            ip(&format!("-n {other} addr add {address} dev eth0"));
-        }
-        ip(&format!("-n {other} link set lo up"));
-        ip(&format!("-n {other} link set eth0 up"));
-    }
-
-    fn network(&self) -> Network {
-        let port = |number: u8| Port {
-            name: format!("port{number}").parse().unwrap(),
-            nic: format!("mac:02:00:00:00:00:1{number}").parse().unwrap(),
-            address: "192.168.1.1/24".parse().unwrap(),
-            instrument: INSTRUMENT,
-            dhcp: true,
-            mac: (number == 1).then(|| "06:00:00:00:00:11".parse().unwrap()),
-            services: vec![Service {
-                name: "ingest",
-                protocol: Protocol::Tcp,
-                port: 8443,
-            }],
-        };
-        let uplink = Uplink {
-            nic: "mac:02:00:00:00:00:01".parse().unwrap(),
-            addressing: Addressing::Static {
-                address: "10.9.0.2/24".parse().unwrap(),
-                gateway: Some([10, 9, 0, 1].into()),
-            },
-            dns: vec![[10, 9, 0, 1].into()],
-        };
-        let centre = Endpoint {
-            name: "centre".to_owned(),
-            host: Host::Ip(CENTRE.into()),
-            protocol: Protocol::Tcp,
-            port: 8443,
-        };
-        Network::new(uplink, vec![port(1), port(2)], vec![centre]).unwrap()
-    }
-
-    /// Applies, with every link as planned.
-    fn apply(&self) -> Vec<String> {
-        let report = netfw::apply_on(&self.machine, &self.network()).unwrap();
-        for link in report.ports.iter().chain([&report.uplink]) {
-            if let Err(error) = &link.link {
-                panic!("{}: {error:?}", link.name);
-            }
-        }
-        for name in ["lan", "i1", "i2"] {
-            self.wait_for_carrier(name);
-        }
-        report.changes
-    }
-
-    /// The kernel takes up to a second to let packets through a link whose other end has come up
-    /// (`net/core/link_watch.c`).
-    fn wait_for_carrier(&self, name: &str) {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
-            let name = self.full(name);
-            let shown = Command::new("ip")
-                .args(["-n", &name, "link", "show", "eth0"])
-                .output()
-                .unwrap();
-            if String::from_utf8_lossy(&shown.stdout).contains("state UP") {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{name}: no carrier");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Opens a listener that answers every connection with its own name.
-    fn listen(&self, place: &str, address: Ipv4Addr, port: u16) {
-        let answer = self.full(place);
-        let listener = self
-            .ns(place)
-            .run(|| TcpListener::bind((address, port)).unwrap())
-            .unwrap();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let _ = stream.unwrap().write_all(answer.as_bytes());
-            }
-        });
-    }
-
-    /// Who answers there, seen from `place`.
-    fn connect(&self, place: &str, address: Ipv4Addr, port: u16) -> std::io::Result<String> {
-        let target = SocketAddrV4::new(address, port).into();
-        let answer = self
-            .ns(place)
-            .run(|| {
-                let mut stream = TcpStream::connect_timeout(&target, Duration::from_millis(700))?;
-                stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-                let mut answer = String::new();
-                stream.read_to_string(&mut answer)?;
-                Ok::<_, std::io::Error>(answer)
-            })
-            .unwrap()?;
-        Ok(answer.replace(&self.prefix, ""))
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        for name in ["port1", "port2", "root", "lan", "i1", "i2"] {
-            let _ = self.ns(name).remove();
-        }
-    }
-}
-
-fn ip(arguments: &str) {
-    let output = Command::new("ip")
-        .args(arguments.split_whitespace())
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "ip {arguments}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+/// Applies the network of two ports, and waits until packets go through.
+fn apply(lab: &Lab) -> Vec<String> {
+    let changes = lab.apply(&network(2));
+    lab.wait_for_carrier(&["lan", "i1", "i2"]);
+    changes
 }
 
 fn refused(result: std::io::Result<String>) -> std::io::ErrorKind {
@@ -197,9 +31,9 @@ fn refused(result: std::io::Result<String>) -> std::io::ErrorKind {
 
 #[test]
 fn applied_twice_changes_nothing_and_what_was_disturbed_is_mended() {
-    let Some(lab) = Lab::new("a") else { return };
-    assert_ne!(lab.apply(), Vec::<String>::new());
-    assert_eq!(lab.apply(), Vec::<String>::new());
+    let Some(lab) = Lab::new("a", 2) else { return };
+    assert_ne!(apply(&lab), Vec::<String>::new());
+    assert_eq!(apply(&lab), Vec::<String>::new());
 
     let port1 = lab.full("port1");
     ip(&format!("-n {port1} addr add 192.168.1.9/24 dev port1"));
@@ -213,22 +47,22 @@ fn applied_twice_changes_nothing_and_what_was_disturbed_is_mended() {
         })
         .unwrap();
     assert_eq!(
-        lab.apply(),
+        apply(&lab),
         [
-            format!("loaded the table of {port1}"),
-            "port1: remove address 192.168.1.9/24".to_owned(),
-            "port1: switch on".to_owned(),
-            "port1: pin 192.168.1.50 to 06:00:00:00:00:11".to_owned(),
+            "port1: load table netfw",
+            "port1: remove address 192.168.1.9/24 from port1",
+            "port1: switch port1 on",
+            "port1: pin 192.168.1.50 to 06:00:00:00:00:11",
         ]
     );
-    assert_eq!(lab.apply(), Vec::<String>::new());
+    assert_eq!(apply(&lab), Vec::<String>::new());
 }
 
 #[test]
 fn a_missing_card_is_reported_and_the_others_work() {
-    let Some(lab) = Lab::new("m") else { return };
+    let Some(lab) = Lab::new("m", 2) else { return };
     ip(&format!("-n {} link del eth1", lab.full("root")));
-    let report = netfw::apply_on(&lab.machine, &lab.network()).unwrap();
+    let report = netfw::apply_on(&lab.machine, &network(2)).unwrap();
     let missing = report.ports[0].link.as_ref().unwrap_err().to_string();
     assert!(
         missing.starts_with("no network card mac:02:00:00:00:00:11 found"),
@@ -238,13 +72,13 @@ fn a_missing_card_is_reported_and_the_others_work() {
     // Plugged in later, it is taken in.
     lab.ns("i1").run(|| ()).unwrap();
     lab.cable("eth7", "02:00:00:00:00:11", "i1", &["192.168.1.50/24"]);
-    lab.apply();
+    apply(&lab);
 }
 
 #[test]
 fn an_instrument_reaches_its_ports_service_and_nothing_else() {
-    let Some(lab) = Lab::new("r") else { return };
-    lab.apply();
+    let Some(lab) = Lab::new("r", 2) else { return };
+    apply(&lab);
     for port in ["port1", "port2"] {
         lab.listen(port, GATEWAY, 8443);
         lab.listen(port, GATEWAY, 22);
@@ -275,8 +109,8 @@ fn an_instrument_reaches_its_ports_service_and_nothing_else() {
 
 #[test]
 fn a_spoofed_source_is_dropped() {
-    let Some(lab) = Lab::new("s") else { return };
-    lab.apply();
+    let Some(lab) = Lab::new("s", 2) else { return };
+    apply(&lab);
     lab.listen("port1", GATEWAY, 8443);
     lab.listen("port2", GATEWAY, 8443);
     assert!(lab.connect("i1", GATEWAY, 8443).is_ok());
@@ -313,9 +147,9 @@ fn strip(value: &mut serde_json::Value) {
 
 #[test]
 fn the_text_for_reading_is_the_ruleset_that_is_loaded() {
-    let Some(lab) = Lab::new("x") else { return };
-    lab.apply();
-    let mut network = lab.network();
+    let Some(lab) = Lab::new("x", 2) else { return };
+    apply(&lab);
+    let mut network = network(2);
     let plan = netfw::plan::NetPlan::new(&network);
     network.uplink.addressing = Addressing::Dhcp;
     let dhcp = netfw::plan::NetPlan::new(&network);
@@ -338,10 +172,10 @@ fn the_text_for_reading_is_the_ruleset_that_is_loaded() {
 
 #[test]
 fn what_nft_refuses_leaves_the_old_table_in_force_and_says_why() {
-    let Some(lab) = Lab::new("w") else { return };
-    lab.apply();
+    let Some(lab) = Lab::new("w", 2) else { return };
+    apply(&lab);
     let before = listed(&lab, "port1");
-    let mut broken = netfw::plan::NetPlan::new(&lab.network()).ports[0].table.json();
+    let mut broken = netfw::plan::NetPlan::new(&network(2)).ports[0].table.json();
     let commands = broken["nftables"].as_array_mut().unwrap();
     commands.push(serde_json::json!({"add": {"rule": {
         "family": "inet", "table": "netfw", "chain": "nowhere", "expr": [{"accept": null}],
@@ -355,8 +189,8 @@ fn what_nft_refuses_leaves_the_old_table_in_force_and_says_why() {
 
 #[test]
 fn ipv6_is_off_everywhere() {
-    let Some(lab) = Lab::new("6") else { return };
-    lab.apply();
+    let Some(lab) = Lab::new("6", 2) else { return };
+    apply(&lab);
     for place in ["root", "port1", "port2"] {
         let output = Command::new("ip")
             .args(["-n", &lab.full(place), "-6", "addr", "show"])
@@ -367,8 +201,8 @@ fn ipv6_is_off_everywhere() {
 
 #[test]
 fn the_uplink_is_told_no_and_the_box_reaches_its_endpoints_only() {
-    let Some(lab) = Lab::new("u") else { return };
-    lab.apply();
+    let Some(lab) = Lab::new("u", 2) else { return };
+    apply(&lab);
     let box_address = Ipv4Addr::new(10, 9, 0, 2);
     lab.listen("root", box_address, 8443);
     assert_eq!(
@@ -408,21 +242,24 @@ fn the_uplink_is_told_no_and_the_box_reaches_its_endpoints_only() {
 
 #[test]
 fn a_resolved_endpoint_is_open_for_its_time() {
-    let Some(lab) = Lab::new("t") else { return };
-    lab.apply();
+    let Some(lab) = Lab::new("t", 2) else { return };
+    apply(&lab);
     let address = Ipv4Addr::new(10, 9, 0, 11);
     lab.listen("lan", address, 443);
     assert!(lab.connect("root", address, 443).is_err());
-    let element = |address, seconds| Element {
-        address,
-        service: Some((Protocol::Tcp, if address == CENTRE { 8443 } else { 443 })),
+    let element = |address: Ipv4Addr, seconds| Element {
+        key: Key::Service(
+            address.into(),
+            Protocol::Tcp,
+            if address == CENTRE { 8443 } else { 443 },
+        ),
         timeout: Some(Duration::from_secs(seconds)),
         comment: "endpoints.centre".to_owned(),
     };
     // Twice: what is there already is given its time anew, and the literal endpoint never gets one.
     for seconds in [600, 2] {
         let elements = [element(address, seconds), element(CENTRE, seconds)];
-        netfw::fill(&lab.machine, &lab.network(), ENDPOINTS, &elements).unwrap();
+        netfw::fill(&lab.machine, &network(2), ENDPOINTS, &elements).unwrap();
     }
     assert!(lab.connect("root", address, 443).is_ok());
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -433,5 +270,63 @@ fn a_resolved_endpoint_is_open_for_its_time() {
     lab.listen("lan", CENTRE, 8443);
     assert!(lab.connect("root", CENTRE, 8443).is_ok());
     // Elements that come and go are no reason to load the table again.
-    assert_eq!(lab.apply(), Vec::<String>::new());
+    assert_eq!(apply(&lab), Vec::<String>::new());
+}
+
+#[test]
+fn tables_are_checked_without_being_loaded() {
+    let Some(lab) = Lab::new("n", 2) else { return };
+    let mut network = network(2);
+    netfw::check(&network).unwrap();
+    let plan = netfw::plan::NetPlan::new(&network);
+    let nft = || Command::new("/usr/sbin/nft");
+    netfw::nft::check(nft(), &plan.root.table).unwrap();
+    // Rules that speak of sets which are not there: only a hand-made table can have them.
+    let mut broken = plan.root.table.clone();
+    broken.sets.clear();
+    let complaint = netfw::nft::check(nft(), &broken).unwrap_err().to_string();
+    assert!(
+        complaint.starts_with("nft refused the rules for namespace for a trial"),
+        "{complaint}"
+    );
+    let nowhere = Command::new("/nowhere/nft");
+    assert!(matches!(
+        netfw::nft::check(nowhere, &broken),
+        Err(netfw::nft::Error::Run(_))
+    ));
+    // Nothing was loaded anywhere.
+    assert_eq!(netfw::nft::list(&lab.ns("root"), "netfw").unwrap(), None);
+    network.ports.clear();
+    netfw::check(&network).unwrap();
+}
+
+#[test]
+fn a_reload_exchanges_the_rules_within_the_table_and_its_base_chains() {
+    let Some(lab) = Lab::new("b", 2) else { return };
+    apply(&lab);
+    // A table that is deleted and added again has another handle, and other chains with it.
+    let handle = || {
+        let listing = netfw::nft::list(&lab.ns("port1"), "netfw").unwrap().unwrap();
+        let objects = listing["nftables"].as_array().unwrap().clone();
+        let table = objects.iter().find_map(|object| object.get("table"));
+        table.unwrap()["handle"].to_string()
+    };
+    let before = handle();
+    let mut network = network(2);
+    network.ports[0].services.clear();
+    let report = netfw::apply_on(&lab.machine, &network).unwrap();
+    assert_eq!(report.changes, ["port1: load table netfw"]);
+    assert_eq!(handle(), before);
+    // One that lacks a base chain is replaced whole.
+    let port1 = lab.ns("port1");
+    for verb in ["flush", "delete"] {
+        let spoil = || {
+            Command::new("nft")
+                .args([verb, "chain", "inet", "netfw", "forward"])
+                .status()
+        };
+        assert!(port1.run(spoil).unwrap().unwrap().success());
+    }
+    netfw::apply_on(&lab.machine, &network).unwrap();
+    assert_ne!(handle(), before);
 }

@@ -24,7 +24,7 @@ use crate::accelerator::Accelerator;
 use crate::console::{Console, Mark};
 use crate::disk::{Disk, Survivors};
 use crate::firmware::Firmware;
-use crate::lab::Tap;
+use crate::lab::Cable;
 use crate::process::{Running, cpu_time, spawn};
 use crate::qmp::Qmp;
 use crate::{Error, Result};
@@ -45,7 +45,7 @@ pub struct Options {
     /// Whether the firmware may boot from the uplink when the disk does not.
     pub network_boot: bool,
     /// Its cards' cables: the uplink first, then the instrument ports from 1. At most 15.
-    pub cables: Vec<Arc<Tap>>,
+    pub cables: Vec<Arc<Cable>>,
 }
 
 impl Options {
@@ -148,8 +148,8 @@ impl Machine {
             disk: self.options.disk.connect()?,
             cables: Vec::new(),
         };
-        for tap in &self.options.cables {
-            plugs.cables.push(tap.plug()?);
+        for cable in &self.options.cables {
+            plugs.cables.push(cable.plug()?);
         }
         let mut command = arguments::command(&self.options, self.place.path(), &plugs);
         command
@@ -226,13 +226,13 @@ impl Machine {
 
     fn set_link(&mut self, card: Card, up: bool) -> Result<()> {
         let index = card.index();
-        let tap = self.options.cables.get(index).cloned();
-        let tap = tap.ok_or_else(|| Error::Setting(format!("the machine has no card {card:?}")))?;
+        let cable = self.options.cables.get(index).cloned();
+        let cable = cable.ok_or_else(|| Error::Setting(format!("the machine has no card {card:?}")))?;
         let power = self.power.as_mut().ok_or(Error::Off("move a cable"))?;
         power
             .qmp
             .execute("set_link", json!({ "name": arguments::card_id(index), "up": up }))?;
-        tap.set_carrier(up)
+        cable.set_carrier(up)
     }
 
     /// QEMU's run state, e.g. `running` or `internal-error`.
@@ -330,8 +330,8 @@ impl Machine {
 
     fn stop(&mut self) {
         self.power = None;
-        for tap in &self.options.cables {
-            if let Err(error) = tap.set_carrier(false) {
+        for cable in &self.options.cables {
+            if let Err(error) = cable.set_carrier(false) {
                 log::warn!("a cable keeps its carrier: {error}");
             }
         }

@@ -18,10 +18,11 @@ use crate::lab::Namespace;
 use crate::{Error, Result, sys};
 
 /// Debian packages of the programs the lab starts.
-const PACKAGES: [(&str, &str); 5] = [
+const PACKAGES: [(&str, &str); 6] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("ip", "iproute2"),
     ("dnsmasq", "dnsmasq-base"),
+    ("udhcpd", "udhcpd"),
     ("busybox", "busybox"),
     ("ping", "iputils-ping"),
 ];

@@ -1,4 +1,4 @@
-//! The unsafe corner: tap devices, new network namespaces, and what a child inherits.
+//! The unsafe corner: tap devices, packet sockets, new network namespaces, and what a child inherits.
 
 #![allow(
     unsafe_code,
@@ -13,6 +13,8 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use rustix::ioctl::{Opcode, Setter, Updater, ioctl, opcode};
+use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::Signal;
 use rustix::thread::UnshareFlags;
 
@@ -32,11 +34,12 @@ const IFF_TAP: u16 = 0x0002;
 const IFF_NO_PI: u16 = 0x1000;
 const IFF_VNET_HDR: u16 = 0x4000;
 
-/// Makes the tap device `name` in the calling thread's network namespace. It lives as long as the descriptor.
-pub(crate) fn open_tap(name: &str) -> io::Result<OwnedFd> {
+/// Makes the tap device `name` in the calling thread's network namespace. It lives as long as the descriptor. With
+/// `headers` each frame has the header virtio puts before it, which QEMU expects.
+pub(crate) fn open_tap(name: &str, headers: bool) -> io::Result<OwnedFd> {
     let mut request = TapRequest {
         name: [0; 16],
-        flags: IFF_TAP | IFF_NO_PI | IFF_VNET_HDR,
+        flags: IFF_TAP | IFF_NO_PI | if headers { IFF_VNET_HDR } else { 0 },
         rest: [0; 22],
     };
     if name.len() >= request.name.len() {
@@ -62,6 +65,40 @@ pub(crate) fn set_carrier(tap: impl AsFd, on: bool) -> io::Result<()> {
     // SAFETY: TUNSETCARRIER reads one int.
     unsafe { ioctl(tap, Setter::<TUNSETCARRIER, u32>::new(u32::from(on))) }?;
     Ok(())
+}
+
+/// `struct sockaddr_ll` (packet(7)): protocol in network order, then the interface; the rest is for sending.
+#[repr(C)]
+struct LinkAddress {
+    family: u16,
+    protocol: u16,
+    interface: i32,
+    rest: [u8; 12],
+}
+
+// SAFETY: the pointer is to a whole `struct sockaddr_ll`, 20 bytes without padding, that lives during the call.
+unsafe impl SocketAddrArg for LinkAddress {
+    unsafe fn with_sockaddr<R>(&self, call: impl FnOnce(*const SocketAddrOpaque, SocketAddrLen) -> R) -> R {
+        call(std::ptr::from_ref(self).cast(), 20)
+    }
+}
+
+/// A packet socket that hears every frame on `interface` of the calling thread's network namespace, in both
+/// directions, and never blocks.
+pub(crate) fn listen_to_frames(interface: &str) -> io::Result<OwnedFd> {
+    let every_protocol = 3_u16.to_be();
+    // Protocol 0: it hears nothing before it is bound.
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)?;
+    let index = rustix::net::netdevice::name_to_index(&socket, interface)?;
+    let address = LinkAddress {
+        family: AddressFamily::PACKET.as_raw(),
+        protocol: every_protocol,
+        interface: index.cast_signed(),
+        rest: [0; 12],
+    };
+    rustix::net::bind(&socket, &address)?;
+    Ok(socket)
 }
 
 /// Moves the calling thread into a new, empty network namespace.

@@ -2,7 +2,7 @@
 //!
 //! What the builder writes and the box reads is one module here, used by both: [`site`] (site.toml), [`boot`] (disk,
 //! slots, the loader's environment), [`provision`], [`build_info`], [`paths`], [`notify`] and [`status`].
-//! The services are [`init`], [`netd`], [`forward`]; [`rapctl`] is how a person asks them.
+//! The services are [`init`], [`netd`], [`relay`], [`forward`]; [`rapctl`] is how a person asks them.
 
 pub mod boot;
 pub mod build_info;
@@ -10,11 +10,13 @@ pub mod console;
 pub mod forward;
 pub mod identity;
 pub mod init;
+pub mod moment;
 pub mod netd;
 pub mod notify;
 pub mod paths;
 pub mod provision;
 pub mod rapctl;
+pub mod relay;
 pub mod site;
 pub mod status;
 pub mod sys;

@@ -1,7 +1,8 @@
 //! How a service talks to init: readiness, heartbeat, and sockets to keep. The protocol is in ARCHITECTURE.md.
 //!
 //! One message a packet of a `SOCK_SEQPACKET` pair, at most [`PACKET_LIMIT`] bytes of UTF-8 text:
-//! `READY=1`, `ALIVE=1`, `STATUS=text`, or `STORE=name` with one descriptor attached (`SCM_RIGHTS`, unix(7)).
+//! `READY=1`, `RELOADING=1`, `ALIVE=1`, `STATUS=text`, `FORGET=name`, or `STORE=name` with one descriptor attached
+//! (`SCM_RIGHTS`, unix(7)).
 //! Invariants: neither end ever blocks on the other; a descriptor that comes with any other message is closed.
 
 use std::fmt::Write as _;
@@ -51,6 +52,12 @@ impl Notifier {
         self.send("READY=1", None);
     }
 
+    /// Says that what the service gives to others changes now: those that come after it are restarted once it is ready
+    /// again.
+    pub fn reloading(&self) {
+        self.send("RELOADING=1", None);
+    }
+
     /// Says that the service is alive; to be called at least every 10 s.
     pub fn alive(&self) {
         self.send("ALIVE=1", None);
@@ -74,6 +81,11 @@ impl Notifier {
                 "cannot keep a socket under the name \"{name}\": expected text without , = or control characters"
             );
         }
+    }
+
+    /// Has init close the socket it keeps under `name`; one that it does not keep is forgotten.
+    pub fn forget(&self, name: &str) {
+        self.send(&format!("FORGET={name}"), None);
     }
 
     fn send(&self, text: &str, attached: Option<BorrowedFd<'_>>) {
@@ -134,6 +146,8 @@ fn is_name(name: &str) -> bool {
 pub enum Message {
     /// It does its work now.
     Ready,
+    /// What it gives to others changes until it says that it is ready.
+    Reloading,
     /// It is alive.
     Alive,
     /// What it is doing, in a few words.
@@ -145,6 +159,11 @@ pub enum Message {
         /// The socket.
         socket: OwnedFd,
     },
+    /// A socket that need not be kept any more.
+    Forget {
+        /// Under which name it was.
+        name: String,
+    },
 }
 
 /// Why there is no [`Message`].
@@ -155,7 +174,8 @@ pub enum ReceiveError {
     Closed,
     /// A packet that is none of the protocol's.
     #[error(
-        "the service sent \"{found}\", expected READY=1, ALIVE=1, STATUS=text or STORE=name with a descriptor"
+        "the service sent \"{found}\", expected READY=1, RELOADING=1, ALIVE=1, STATUS=text, FORGET=name, or STORE=name \
+         with a descriptor"
     )]
     Malformed {
         /// The packet as text.
@@ -236,7 +256,11 @@ impl Message {
     fn new(text: &str, attached: Option<OwnedFd>) -> Option<Self> {
         match (text.split_once('=')?, attached) {
             (("READY", "1"), _) => Some(Self::Ready),
+            (("RELOADING", "1"), _) => Some(Self::Reloading),
             (("ALIVE", "1"), _) => Some(Self::Alive),
+            (("FORGET", name), _) => Some(Self::Forget {
+                name: name.to_owned(),
+            }),
             (("STATUS", words), _) => Some(Self::Status(words.to_owned())),
             (("STORE", name), Some(socket)) if is_name(name) => Some(Self::Store {
                 name: name.to_owned(),
@@ -259,9 +283,13 @@ mod tests {
         notifier.status("läuft");
         notifier.ready();
         notifier.alive();
+        notifier.reloading();
+        notifier.forget("ingest@port1");
         assert!(matches!(channel.receive(), Ok(Some(Message::Status(text))) if text == "läuft"));
         assert!(matches!(channel.receive(), Ok(Some(Message::Ready))));
         assert!(matches!(channel.receive(), Ok(Some(Message::Alive))));
+        assert!(matches!(channel.receive(), Ok(Some(Message::Reloading))));
+        assert!(matches!(channel.receive(), Ok(Some(Message::Forget { name })) if name == "ingest@port1"));
         drop(notifier);
         assert!(matches!(channel.receive(), Err(ReceiveError::Closed)));
     }

@@ -8,8 +8,14 @@ pub const BUILD_INFO: &str = "/etc/rap/build.json";
 pub const MODULES: &str = "/etc/rap/modules";
 /// Mount point of the data partition.
 pub const DATA: &str = "/data";
-/// The site's description on the box.
+/// Where the last good site is, and beside it the one on trial.
+pub const CONFIG: &str = "/data/config";
+/// The last good site: what the box starts with. Services read [`SITE_IN_FORCE`].
 pub const SITE: &str = "/data/config/site.toml";
+/// The site in force, the last good one or the one on trial: what every service reads.
+pub const SITE_IN_FORCE: &str = "/run/rap/site.toml";
+/// Where netd is asked: one line of JSON in, one out.
+pub const NETD_SOCKET: &str = "/run/rap/netd.sock";
 /// The box's keys and certificates.
 pub const IDENTITY: &str = "/data/config/identity";
 /// The forwarder's log.

@@ -4,8 +4,8 @@
 //! ustar archive: site.toml, identity/NAME …     zeros to the end of the partition
 //! ```
 //!
-//! Invariants: [`unpack`] takes nothing but regular files with the names in [`IDENTITY_FILES`] and `site.toml`, each
-//! once and at most [`FILE_LIMIT`] bytes; what [`pack`] writes depends on its arguments alone.
+//! Invariants: [`unpack`] takes nothing but regular files with the names in [`IDENTITY_FILES`], passwords of proxies
+//! ([`is_proxy_password`]) and `site.toml`, each once and at most [`FILE_LIMIT`] bytes; what [`pack`] writes depends on its arguments alone.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -20,6 +20,17 @@ pub const IDENTITY_FILES: [&str; 5] = [
     "ingest.crt",
     "ingest.key",
 ];
+
+/// Whether `name` is that of a file with a proxy's password, `proxy-NAME.password`, and NAME one that `site.toml` could
+/// give a proxy.
+#[must_use]
+pub fn is_proxy_password(name: &str) -> bool {
+    let proxy = name
+        .strip_prefix("proxy-")
+        .and_then(|rest| rest.strip_suffix(".password"));
+    proxy.is_some_and(crate::site::is_proxy_name)
+}
+
 /// The largest file taken, in bytes.
 pub const FILE_LIMIT: u64 = 256 * 1024;
 
@@ -44,7 +55,7 @@ pub enum ProvisionError {
     },
     /// An entry that has no business here.
     #[error(
-        "the provision partition holds \"{name}\"; expected the files site.toml and identity/{{{}}}, each once",
+        "the provision partition holds \"{name}\"; expected the files site.toml and identity/{{{},proxy-NAME.password}}, each once",
         IDENTITY_FILES.join(",")
     )]
     Unexpected {
@@ -138,7 +149,8 @@ fn take(parcel: &mut Parcel, name: String, content: Vec<u8>) -> Result<(), Provi
     }
     let known = name
         .strip_prefix("identity/")
-        .filter(|file| IDENTITY_FILES.contains(file) && !parcel.identity.contains_key(*file));
+        .filter(|file| IDENTITY_FILES.contains(file) || is_proxy_password(file))
+        .filter(|file| !parcel.identity.contains_key(*file));
     let Some(file) = known else {
         return Err(ProvisionError::Unexpected { name });
     };
@@ -153,8 +165,8 @@ mod tests {
     use super::*;
 
     fn identity() -> BTreeMap<String, Vec<u8>> {
-        IDENTITY_FILES
-            .iter()
+        let files = IDENTITY_FILES.iter().chain(&["proxy-hospital.password"]);
+        files
             .map(|name| ((*name).to_owned(), name.as_bytes().to_vec()))
             .collect()
     }
@@ -184,6 +196,9 @@ mod tests {
             "identity/../../init",
             "/etc/passwd",
             "identity/other.key",
+            "identity/proxy-.password",
+            "identity/proxy-a/b.password",
+            "identity/proxy-direct.password",
             "site.toml",
         ] {
             let mut archive = pack("", &BTreeMap::new());
@@ -236,7 +251,8 @@ mod tests {
             let at = at % archive.len();
             archive[at] ^= 1 << bit;
             if let Ok(Some(parcel)) = unpack(&archive) {
-                prop_assert!(parcel.identity.keys().all(|name| IDENTITY_FILES.contains(&name.as_str())));
+                let known = |name: &String| IDENTITY_FILES.contains(&name.as_str()) || is_proxy_password(name);
+                prop_assert!(parcel.identity.keys().all(known));
             }
         }
     }

@@ -67,6 +67,13 @@ pub fn read_all(directory: &Path) -> std::io::Result<BTreeMap<String, serde_json
     Ok(all)
 }
 
+/// Reads the status of one service; `None` when there is none, or it is not like a `T`.
+#[must_use]
+pub fn read_one<T: serde::de::DeserializeOwned>(directory: &Path, service: &str) -> Option<T> {
+    let content = read_bounded(&directory.join(format!("{service}.json"))).ok()?;
+    serde_json::from_slice(&content).ok()
+}
+
 /// Init's own status: `init.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -127,12 +134,15 @@ pub fn problems(status: &serde_json::Value) -> Vec<String> {
         .collect()
 }
 
+fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(LIMIT).read_to_end(&mut content)?;
+    Ok(content)
+}
+
 fn read(path: &Path) -> serde_json::Value {
-    let content = std::fs::File::open(path).and_then(|file| {
-        let mut content = Vec::new();
-        file.take(LIMIT).read_to_end(&mut content).map(|_| content)
-    });
-    let parsed = content.map_err(serde_json::Error::io);
+    let parsed = read_bounded(path).map_err(serde_json::Error::io);
     match parsed.and_then(|content| serde_json::from_slice::<serde_json::Map<_, _>>(&content)) {
         Ok(object) => object.into(),
         Err(error) => {

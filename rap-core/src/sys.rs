@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Mutex;
 
 use rustix::io::Errno;
-use rustix::ioctl::{Getter, NoArg, Setter, Updater, ioctl, opcode};
+use rustix::ioctl::{Getter, Ioctl, IoctlOutput, NoArg, Opcode, Setter, Updater, ioctl, opcode};
 
 /// Descriptors that [`inherited_socket`] has given away.
 static TAKEN: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
@@ -43,6 +43,38 @@ pub(crate) fn inherited_socket(number: RawFd) -> Option<OwnedFd> {
     taken.insert(number);
     // SAFETY: as above; ownership passes to the caller, and `taken` keeps it from passing twice.
     Some(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// The network namespace a socket is in: `SIOCGSKNS` (include/uapi/linux/sockios.h).
+///
+/// # Errors
+/// `EPERM` without `CAP_NET_ADMIN`.
+pub(crate) fn socket_namespace(socket: impl AsFd) -> io::Result<OwnedFd> {
+    struct SocketNamespace;
+    // SAFETY: SIOCGSKNS takes no argument and returns a new descriptor, or an error that rustix has taken out before
+    // `output_from_ptr` is called (net/socket.c, `sock_ioctl`).
+    unsafe impl Ioctl for SocketNamespace {
+        type Output = OwnedFd;
+        const IS_MUTATING: bool = false;
+
+        fn opcode(&self) -> Opcode {
+            0x894c
+        }
+
+        fn as_ptr(&mut self) -> *mut std::ffi::c_void {
+            std::ptr::null_mut()
+        }
+
+        unsafe fn output_from_ptr(
+            out: IoctlOutput,
+            _: *mut std::ffi::c_void,
+        ) -> rustix::io::Result<Self::Output> {
+            // SAFETY: as above: it is new, and nobody else owns it.
+            Ok(unsafe { OwnedFd::from_raw_fd(out) })
+        }
+    }
+    // SAFETY: as above.
+    Ok(unsafe { ioctl(socket, SocketNamespace) }?)
 }
 
 /// Signals as a descriptor to poll: signalfd(2).

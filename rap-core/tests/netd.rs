@@ -76,6 +76,12 @@ fn reaches(lab: &Lab, instrument: &str, port: u16) -> bool {
         .unwrap()
 }
 
+/// Not a test by itself: the lab's netd.
+#[test]
+fn netd_process() {
+    netd_lab::be_netd();
+}
+
 #[test]
 fn an_instrument_gets_its_lease_and_reaches_its_ingest_socket() {
     if !possible(&["/usr/bin/busybox"]) {
@@ -97,13 +103,13 @@ fn an_instrument_gets_its_lease_and_reaches_its_ingest_socket() {
             "{instrument}"
         );
     }
-    let names: Vec<_> = lab.sockets.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<_> = lab.sockets.keys().map(String::as_str).collect();
     assert_eq!(names, ["ingest@port1", "ingest@port2"]);
     assert!(reaches(&lab, "i1", 8443) && !reaches(&lab, "i1", 8080));
     assert!(reaches(&lab, "i2", 8080) && !reaches(&lab, "i2", 8443));
 
     // What was connected is accepted from the socket that init keeps, though this process is outside.
-    let (_, socket) = lab.sockets.remove(0);
+    let socket = lab.sockets.remove("ingest@port1").unwrap();
     let (_, peer) = TcpListener::from(socket).accept().unwrap();
     assert_eq!(peer.ip(), Ipv4Addr::new(192, 168, 1, 50));
 }

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use rap_core::boot::SECTOR;
 use rap_core::boot::disk::{PROVISION_BYTES, Place, Table};
-use rap_core::provision::{self, IDENTITY_FILES};
-use rap_core::site::{Mistakes, Site};
+use rap_core::provision::{self, IDENTITY_FILES, is_proxy_password};
+use rap_core::site::{Mistakes, Proxy, Site};
 use rap_qemu::accelerator::Accelerator;
 use rap_qemu::disk::{Disk, copy_sparse};
 use rap_qemu::firmware::Firmware;
@@ -48,6 +48,9 @@ pub enum StagingError {
     /// A file of the identity is missing.
     #[error("{} is missing; make the development keys: rap-image keys dev", .0.display())]
     NoIdentity(PathBuf),
+    /// The password of a proxy is missing.
+    #[error("{} is missing; write the password of the proxy's user into it, in one line", .0.display())]
+    NoPassword(PathBuf),
     /// The disk is not one of ours.
     #[error("{path} is not one of rap-image's disks")]
     NotOurs {
@@ -76,13 +79,20 @@ impl Parcel {
     /// Checks `site` and takes the identity's files from the directory `identity`.
     ///
     /// # Errors
-    /// All mistakes of the site, or the first file that is missing.
+    /// All mistakes of the site, or the first file that is missing: of the identity, or the password of one of the
+    /// site's proxies.
     pub fn new(site: &str, identity: &Path) -> Result<Self, StagingError> {
-        Site::parse(site, Path::new("site.toml")).map_err(StagingError::Site)?;
+        let parsed = Site::parse(site, Path::new("site.toml")).map_err(StagingError::Site)?;
+        let with_user = parsed.egress.proxies.iter().filter(|proxy| proxy.user.is_some());
+        let passwords: Vec<String> = with_user.map(Proxy::password_file).collect();
         let mut files = BTreeMap::new();
-        for name in IDENTITY_FILES {
+        for name in IDENTITY_FILES
+            .into_iter()
+            .chain(passwords.iter().map(String::as_str))
+        {
             let path = identity.join(name);
             let content = std::fs::read(&path).map_err(|source| match source.kind() {
+                io::ErrorKind::NotFound if is_proxy_password(name) => StagingError::NoPassword(path.clone()),
                 io::ErrorKind::NotFound => StagingError::NoIdentity(path.clone()),
                 _ => StagingError::File {
                     verb: "read",
@@ -215,6 +225,19 @@ mod tests {
             error.contains("device.key is missing") && error.contains("rap-image keys dev"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_proxy_with_a_user_needs_its_password() {
+        let place = tempfile::tempdir().unwrap();
+        let identity = identity(place.path());
+        let site = rap_core::site::EXAMPLE.replace("# user =", "user =");
+        let error = Parcel::new(&site, &identity).unwrap_err().to_string();
+        assert!(error.contains("proxy-hospital.password is missing"), "{error}");
+        std::fs::write(identity.join("proxy-hospital.password"), "s3cret\n").unwrap();
+        let parcel = provision::unpack(&Parcel::new(&site, &identity).unwrap().0);
+        let parcel = parcel.unwrap().expect("a parcel");
+        assert_eq!(parcel.identity["proxy-hospital.password"], b"s3cret\n");
     }
 
     #[test]

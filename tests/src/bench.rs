@@ -5,6 +5,7 @@
 
 pub mod boot;
 pub mod image;
+pub mod net;
 
 use serde::Serialize;
 
@@ -23,8 +24,11 @@ pub struct Figure {
     pub peer_value: Option<f64>,
     /// Value over peer's value.
     pub ratio: Option<f64>,
-    /// The largest value that counts as good.
+    /// The largest value that counts as good, or the smallest.
     pub goal: Option<f64>,
+    /// Which of the two the goal is, for people.
+    #[serde(skip)]
+    goal_is: &'static str,
     /// Whether the goal is met.
     pub met: Option<bool>,
 }
@@ -50,6 +54,7 @@ impl Figure {
             peer_value: None,
             ratio: None,
             goal: None,
+            goal_is: "at most",
             met: None,
         }
     }
@@ -59,6 +64,15 @@ impl Figure {
     pub fn at_most(mut self, goal: f64) -> Self {
         self.goal = Some(goal);
         self.met = self.value.as_f64().map(|value| value <= goal);
+        self
+    }
+
+    /// Sets the goal: at least `goal`.
+    #[must_use]
+    pub fn at_least(mut self, goal: f64) -> Self {
+        self.goal = Some(goal);
+        self.goal_is = "at least";
+        self.met = self.value.as_f64().map(|value| value >= goal);
         self
     }
 
@@ -78,12 +92,13 @@ impl Figure {
             .value
             .as_str()
             .map_or_else(|| self.value.to_string(), str::to_owned);
-        let mut line = format!("{:<42} {value:>10} {}", self.figure, self.unit);
+        let mut line = format!("{:<52} {value:>10} {}", self.figure, self.unit);
         if let (Some(peer), Some(peer_value)) = (&self.peer, self.peer_value) {
             line += &format!("   ({peer}: {peer_value})");
         }
         if let (Some(goal), Some(met)) = (self.goal, self.met) {
-            line += &format!("   goal at most {goal}: {}", if met { "met" } else { "MISSED" });
+            let verdict = if met { "met" } else { "MISSED" };
+            line += &format!("   goal {} {goal}: {verdict}", self.goal_is);
         }
         line
     }
@@ -115,5 +130,7 @@ mod tests {
             .at_most(14.0)
             .line();
         assert!(line.ends_with("15.0 CPU-s   goal at most 14: MISSED"), "{line}");
+        let line = Figure::number("through a session", 0.8, "×").at_least(0.9).line();
+        assert!(line.ends_with("goal at least 0.9: MISSED"), "{line}");
     }
 }

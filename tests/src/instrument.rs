@@ -39,6 +39,8 @@ pub struct Plan {
     pub interval: Duration,
     /// Every so many reports one is an alert.
     pub alert_every: Option<u64>,
+    /// How many bytes of noise each report carries besides; compressed, three quarters of it remain.
+    pub noise: usize,
     /// Until when all must be acknowledged, from now.
     pub deadline: Duration,
 }
@@ -194,8 +196,22 @@ pub fn report(plan: &Plan, id: &str, k: u64) -> serde_json::Value {
         "source": plan.source,
         "priority": if alert { "alert" } else { "routine" },
         "datacontenttype": "application/json",
-        "data": { "k": k, "temperature": 20.0, "state": "idle" },
+        "data": { "k": k, "temperature": 20.0, "state": "idle", "noise": noise(k, plan.noise) },
     })
+}
+
+/// `length` letters, others for each `k`; empty for 0.
+fn noise(k: u64, length: usize) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut state = k | 1 << 40;
+    let letter = || {
+        // xorshift64 (Marsaglia 2003): enough to leave a compressor nothing but the alphabet.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(LETTERS[usize::from(state.to_le_bytes()[5] & 63)])
+    };
+    std::iter::repeat_with(letter).take(length).collect()
 }
 
 struct Acknowledged(File);

@@ -26,7 +26,7 @@ pub fn write(directory: &Path) -> anyhow::Result<()> {
     for (name, names, usage) in [
         ("device", vec![], client),
         ("ingest", vec![INGEST_NAME, "127.0.0.1"], server.clone()),
-        ("centre", vec!["127.0.0.1"], server),
+        ("centre", vec!["127.0.0.1", "centre.test"], server),
     ] {
         let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
         let mut params = CertificateParams::new(names)?;

@@ -1,4 +1,4 @@
-//! What the whole-system tests are made of: the service centre, instruments, keys for them; the demonstration and the
+//! What the whole-system tests are made of: the service centre, instruments, keys for them, proxies; the demonstration and the
 //! measurements.
 
 pub mod bench;
@@ -6,4 +6,5 @@ pub mod centre;
 pub mod demo;
 pub mod instrument;
 pub mod keys;
+pub mod proxy;
 pub mod system;

@@ -6,13 +6,14 @@
 mod agent;
 mod centre;
 mod seat;
+mod shell;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use rap_image::staging::{IMAGE, Parcel, stage};
-use rap_qemu::lab::Lab;
+use rap_qemu::lab::{Lab, Layout};
 use rap_qemu::machine::Machine;
 
 pub use agent::Agents;
@@ -41,6 +42,8 @@ pub struct Setup {
     pub provisioned: bool,
     /// How many instruments' hosts there are; port N of the site is instrument N's.
     pub instruments: usize,
+    /// What the hospital's network is like.
+    pub layout: Layout,
     /// The directory with the box's identity.
     pub identity: PathBuf,
     /// The directory with the service centre's keys, and the authority the agents trust.
@@ -56,6 +59,7 @@ impl Setup {
             site: SITE.to_owned(),
             provisioned: true,
             instruments: 2,
+            layout: Layout::default(),
             identity: root.join(KEYS),
             keys: root.join(KEYS),
         }
@@ -86,7 +90,7 @@ impl System {
     /// When a program, a right, the image or a key is missing; each says what to do.
     pub fn new(setup: &Setup) -> anyhow::Result<Self> {
         let seat = Seat::take();
-        let lab = Lab::new(setup.instruments)?;
+        let lab = Lab::laid_out(setup.instruments, setup.layout)?;
         let centre = Centre::start(&lab, &setup.keys)?;
         let parcel = Parcel::new(&setup.site, &setup.identity)?;
         let mut staged = stage(&setup.image, setup.provisioned.then_some(&parcel))?;

@@ -1,24 +1,26 @@
-//! The pieces rules are made of, each in nft's JSON and in nft's language.
-//!
-//! Built with the types of the `nftables` crate where these are right. Raw where they are not: its `fib` flags are a
-//! hash set, so their order would change from run to run.
+//! The pieces rules are made of, each in nft's language here and in nft's JSON in [`json`].
+
+mod json;
 
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
-use nftables::expr::{CT, Expression, Meta, MetaKey, NamedExpression, Payload, PayloadField, SetItem};
-use nftables::stmt::{CTCount, Limit, Match, Operator, Reject, RejectType, Statement};
-use nftables::types::RejectCode;
-use serde_json::{Value, json};
-
+use super::Hook;
 use crate::model::{Mac, Protocol};
+
+/// What a packet of an open session carries between the chain that knows the sessions and the chain that decides.
+/// Sets cannot be shared between tables, marks can. The kernel clears it at every change of namespace.
+pub const SESSION_MARK: u32 = 0x6e66_7701;
+/// The group of `nfnetlink_log` that dropped packets are told to.
+pub const LOG_GROUP: u32 = 1;
+/// Packets a second each rule tells of, and the burst before: enough to see who, too few to fill anything.
+const LOG_RATE: (u32, u32) = (2, 10);
 
 /// One match or verdict of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
-    /// The link a packet came in by.
+    /// The link a packet came in by; `*` at the end stands for any rest.
     In(String),
-    /// The link a packet leaves by.
+    /// The link a packet leaves by; `*` as above.
     Out(String),
     /// The sender's Ethernet address.
     FromStation(Mac),
@@ -26,24 +28,34 @@ pub enum Part {
     From(Vec<Ipv4Addr>),
     /// The destination is one of these.
     To(Vec<Ipv4Addr>),
-    /// The way back to the source leads through the link the packet came in by.
-    ReversePath,
+    /// The source is an IPv6 link-local address.
+    FromLinkLocal,
     /// A source and a destination port of UDP.
     Udp(u16, u16),
     /// A destination port.
     Port(Protocol, u16),
     /// Any segment of TCP.
     AnyTcp,
-    /// Port 53 over UDP or TCP at an address in this set.
-    DnsIn(&'static str),
-    /// Destination, protocol and port are in this set.
-    ToSet(&'static str),
+    /// Port 53 over UDP or TCP.
+    Dns,
+    /// These fields of the packet together are an element of this set.
+    Member(&'static [Field], &'static str),
     /// An answer within a connection, or an ICMP error about one.
     Reply,
-    /// The connection is in one of these states.
-    State(&'static [&'static str]),
+    /// An answer within a connection.
+    Answer,
+    /// The connection is in this state.
+    State(&'static str),
     /// An ICMP echo request.
     Echo,
+    /// The ICMP error that path MTU discovery needs, among others of its type: destination unreachable.
+    Unreachable,
+    /// One of these ICMPv6 messages.
+    Icmpv6(&'static [&'static str]),
+    /// An IPv6 packet that no router has touched (RFC 4861 §6.1).
+    Untouched,
+    /// [`SESSION_MARK`] is on the packet.
+    Marked,
     /// No more than this many a second, after a burst.
     Within(u32, u32),
     /// More than this many a second, after a burst.
@@ -52,26 +64,47 @@ pub enum Part {
     MoreConnections(u32),
     /// Let it pass.
     Accept,
-    /// Throw it away in silence.
-    Drop,
+    /// Throw it away in silence, by way of a chain that tells of it.
+    Discard(Hook),
     /// Answer with a TCP reset.
     Reset,
     /// Answer that an administrator forbids it.
     Prohibited,
+    /// Put [`SESSION_MARK`] on the packet.
+    Mark,
+    /// Send the connection there instead.
+    Redirect(Ipv4Addr),
+    /// Let the connection come from the address of the link it leaves by.
+    Masquerade,
+    /// Tell [`LOG_GROUP`] of it, in these words before the packet, no more than a few a second.
+    Log(String),
 }
 
-/// One element of a set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Element {
-    /// The address.
-    pub address: Ipv4Addr,
-    /// Protocol and port, in a set that has them.
-    pub service: Option<(Protocol, u16)>,
-    /// When it goes by itself; never, when absent.
-    pub timeout: Option<Duration>,
-    /// Where in the description it comes from.
-    pub comment: String,
+/// A field of a packet, or of the connection it belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// The IPv4 source.
+    Source,
+    /// The IPv4 destination.
+    Destination,
+    /// The IPv6 destination.
+    Destination6,
+    /// The transport protocol.
+    Protocol,
+    /// The port of the sender.
+    SourcePort,
+    /// The port of the receiver.
+    DestinationPort,
+    /// The IPv4 destination of the connection's first packet.
+    FirstDestination,
 }
+
+/// Destination, protocol and port.
+pub(super) const TO_SERVICE: &[Field] = &[Field::Destination, Field::Protocol, Field::DestinationPort];
+/// The same for IPv6.
+pub(super) const TO_SERVICE6: &[Field] = &[Field::Destination6, Field::Protocol, Field::DestinationPort];
+/// Source, protocol and port.
+pub(super) const FROM_SERVICE: &[Field] = &[Field::Source, Field::Protocol, Field::SourcePort];
 
 impl Part {
     pub(crate) fn text(&self) -> String {
@@ -81,110 +114,55 @@ impl Part {
             Self::FromStation(mac) => format!("ether saddr {mac}"),
             Self::From(addresses) => format!("ip saddr {}", any_of(addresses)),
             Self::To(addresses) => format!("ip daddr {}", any_of(addresses)),
-            Self::ReversePath => "fib saddr . iif oif exists".to_owned(),
+            Self::FromLinkLocal => "ip6 saddr fe80::/10".to_owned(),
             Self::Udp(source, destination) => format!("udp sport {source} udp dport {destination}"),
-            Self::Port(protocol, port) => format!("{} dport {port}", name_of(*protocol)),
+            Self::Port(protocol, port) => format!("{protocol} dport {port}"),
             Self::AnyTcp => "meta l4proto tcp".to_owned(),
-            Self::DnsIn(set) => format!("ip daddr @{set} meta l4proto {{ tcp, udp }} th dport 53"),
-            Self::ToSet(set) => format!("ip daddr . meta l4proto . th dport @{set}"),
+            Self::Dns => "meta l4proto { tcp, udp } th dport 53".to_owned(),
+            Self::Member(fields, set) => {
+                let fields: Vec<_> = fields.iter().map(|field| field.text()).collect();
+                format!("{} @{set}", fields.join(" . "))
+            }
             Self::Reply => "ct direction reply ct state established,related".to_owned(),
-            Self::State(states) => format!("ct state {}", states.join(",")),
+            Self::Answer => "ct direction reply ct state established".to_owned(),
+            Self::State(state) => format!("ct state {state}"),
             Self::Echo => "icmp type echo-request".to_owned(),
+            Self::Unreachable => "icmp type destination-unreachable".to_owned(),
+            Self::Icmpv6([one]) => format!("icmpv6 type {one}"),
+            Self::Icmpv6(types) => format!("icmpv6 type {{ {} }}", types.join(", ")),
+            Self::Untouched => "ip6 hoplimit 255".to_owned(),
+            Self::Marked => format!("meta mark {SESSION_MARK:#x}"),
             Self::Within(rate, burst) => format!("limit rate {rate}/second burst {burst} packets"),
             Self::Beyond(rate, burst) => format!("limit rate over {rate}/second burst {burst} packets"),
             Self::MoreConnections(count) => format!("ct count over {count}"),
             Self::Accept => "accept".to_owned(),
-            Self::Drop => "drop".to_owned(),
+            Self::Discard(why) => format!("goto {}", why.name()),
             Self::Reset => "reject with tcp reset".to_owned(),
             Self::Prohibited => "reject with icmpx admin-prohibited".to_owned(),
+            Self::Mark => format!("meta mark set {SESSION_MARK:#x}"),
+            Self::Redirect(address) => format!("dnat ip to {address}"),
+            Self::Masquerade => "masquerade".to_owned(),
+            Self::Log(words) => {
+                let (rate, burst) = LOG_RATE;
+                format!(
+                    "limit rate {rate}/second burst {burst} packets log prefix \"{words}\" group {LOG_GROUP}"
+                )
+            }
         }
     }
+}
 
-    pub(crate) fn json(&self) -> Vec<Value> {
+impl Field {
+    fn text(self) -> &'static str {
         match self {
-            Self::In(name) => vec![equal(meta(MetaKey::Iifname), word(name))],
-            Self::Out(name) => vec![equal(meta(MetaKey::Oifname), word(name))],
-            Self::FromStation(mac) => vec![equal(payload("ether", "saddr"), word(&mac.to_string()))],
-            Self::From(addresses) => vec![equal(payload("ip", "saddr"), one_of(addresses))],
-            Self::To(addresses) => vec![equal(payload("ip", "daddr"), one_of(addresses))],
-            Self::ReversePath => vec![json!({"match": {
-                "op": "==", "left": {"fib": {"result": "oif", "flags": ["saddr", "iif"]}}, "right": true,
-            }})],
-            Self::Udp(source, destination) => vec![
-                equal(payload("udp", "sport"), number(*source)),
-                equal(payload("udp", "dport"), number(*destination)),
-            ],
-            Self::Port(protocol, port) => vec![equal(payload(name_of(*protocol), "dport"), number(*port))],
-            Self::AnyTcp => vec![equal(meta(MetaKey::L4proto), word("tcp"))],
-            Self::DnsIn(set) => vec![
-                equal(payload("ip", "daddr"), word(&format!("@{set}"))),
-                equal(meta(MetaKey::L4proto), set_of(vec![word("tcp"), word("udp")])),
-                equal(payload("th", "dport"), number(53)),
-            ],
-            Self::ToSet(set) => {
-                let key = vec![
-                    payload("ip", "daddr"),
-                    meta(MetaKey::L4proto),
-                    payload("th", "dport"),
-                ];
-                let key = Expression::Named(NamedExpression::Concat(key));
-                vec![equal(key, word(&format!("@{set}")))]
-            }
-            Self::Reply => vec![
-                equal(tracked("direction"), word("reply")),
-                state(&["established", "related"]),
-            ],
-            Self::State(states) => vec![state(states)],
-            Self::Echo => vec![equal(payload("icmp", "type"), word("echo-request"))],
-            Self::Within(rate, burst) => vec![limit(*rate, *burst, false)],
-            Self::Beyond(rate, burst) => vec![limit(*rate, *burst, true)],
-            Self::MoreConnections(count) => vec![json!(Statement::CTCount(CTCount {
-                val: Expression::Number(*count),
-                inv: Some(true),
-            }))],
-            Self::Accept => vec![json!(Statement::Accept(None))],
-            Self::Drop => vec![json!(Statement::Drop(None))],
-            Self::Reset => vec![reject(RejectType::TCPReset, None)],
-            Self::Prohibited => vec![reject(RejectType::ICMPX, Some(RejectCode::AdminProhibited))],
+            Self::Source => "ip saddr",
+            Self::Destination => "ip daddr",
+            Self::Destination6 => "ip6 daddr",
+            Self::Protocol => "meta l4proto",
+            Self::SourcePort => "th sport",
+            Self::DestinationPort => "th dport",
+            Self::FirstDestination => "ct original ip daddr",
         }
-    }
-}
-
-impl Element {
-    pub(crate) fn text(&self) -> String {
-        let mut words = vec![self.address.to_string()];
-        if let Some((protocol, port)) = self.service {
-            words.push(format!(". {} . {port}", name_of(protocol)));
-        }
-        if let Some(timeout) = self.timeout {
-            words.push(format!("timeout {}s", timeout.as_secs()));
-        }
-        words.push(format!("comment \"{}\"", self.comment));
-        words.join(" ")
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        let mut element = json!({"val": self.key(), "comment": self.comment});
-        if let Some(timeout) = self.timeout {
-            element["timeout"] = json!(timeout.as_secs());
-        }
-        json!({ "elem": element })
-    }
-
-    pub(crate) fn key(&self) -> Value {
-        match self.service {
-            Some((protocol, port)) => {
-                json!({"concat": [self.address.to_string(), name_of(protocol), port]})
-            }
-            None => json!(self.address.to_string()),
-        }
-    }
-}
-
-fn name_of(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
     }
 }
 
@@ -196,74 +174,4 @@ fn any_of(addresses: &[Ipv4Addr]) -> String {
             format!("{{ {} }}", many.join(", "))
         }
     }
-}
-
-fn one_of(addresses: &[Ipv4Addr]) -> Expression<'static> {
-    match addresses {
-        [one] => word(&one.to_string()),
-        many => set_of(many.iter().map(|address| word(&address.to_string())).collect()),
-    }
-}
-
-fn equal(left: Expression<'_>, right: Expression<'_>) -> Value {
-    json!(Statement::Match(Match {
-        left,
-        right,
-        op: Operator::EQ,
-    }))
-}
-
-fn state(states: &[&str]) -> Value {
-    json!(Statement::Match(Match {
-        left: tracked("state"),
-        right: Expression::List(states.iter().map(|state| word(state)).collect()),
-        op: Operator::IN,
-    }))
-}
-
-fn limit(rate: u32, burst: u32, inverse: bool) -> Value {
-    json!(Statement::Limit(Limit {
-        rate,
-        rate_unit: None,
-        per: Some("second".into()),
-        burst: Some(burst),
-        burst_unit: None,
-        inv: inverse.then_some(true),
-    }))
-}
-
-fn reject(kind: RejectType, code: Option<RejectCode>) -> Value {
-    json!(Statement::Reject(Some(Reject::new(Some(kind), code))))
-}
-
-fn word(text: &str) -> Expression<'static> {
-    Expression::String(text.to_owned().into())
-}
-
-fn number(value: u16) -> Expression<'static> {
-    Expression::Number(value.into())
-}
-
-fn set_of(items: Vec<Expression<'static>>) -> Expression<'static> {
-    Expression::Named(NamedExpression::Set(
-        items.into_iter().map(SetItem::Element).collect(),
-    ))
-}
-
-fn meta(key: MetaKey) -> Expression<'static> {
-    Expression::Named(NamedExpression::Meta(Meta { key }))
-}
-
-fn payload(protocol: &'static str, field: &'static str) -> Expression<'static> {
-    Expression::Named(NamedExpression::Payload(Payload::PayloadField(PayloadField {
-        protocol: protocol.into(),
-        field: field.into(),
-    })))
-}
-
-fn tracked(key: &'static str) -> Expression<'static> {
-    Expression::Named(NamedExpression::CT(CT {
-        key: key.into(),
-        ..CT::default()
-    }))
 }

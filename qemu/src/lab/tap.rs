@@ -1,23 +1,22 @@
-//! The cable between a card of the machine and a host of the lab.
+//! A network interface of a host whose other end is a descriptor.
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
 
 use super::Namespace;
 use crate::{Error, Result, sys};
 
 /// A tap device in a host's namespace. Without a machine that is on it has no carrier.
 #[derive(Debug)]
-pub struct Tap(File);
+pub(super) struct Tap(File);
 
 impl Tap {
-    /// Makes the interface `name` in `place`.
+    /// Makes the interface `name` in `place`. With `headers` its frames are as QEMU expects them, else plain.
     ///
     /// # Errors
     /// When /dev/net/tun cannot be used.
-    pub fn new(place: &Namespace, name: &str) -> Result<Self> {
-        let opened = place.run(|| sys::open_tap(name)).and_then(|tap| tap);
+    pub(super) fn new(place: &Namespace, name: &str, headers: bool) -> Result<Self> {
+        let opened = place.run(|| sys::open_tap(name, headers)).and_then(|tap| tap);
         let tap = Self(File::from(
             opened.map_err(|e| Error::Network("make a tap device", e))?,
         ));
@@ -25,14 +24,13 @@ impl Tap {
         Ok(tap)
     }
 
-    /// The machine's end, for a machine that is being switched on: no packet from before, and a carrier.
-    pub(crate) fn plug(&self) -> Result<OwnedFd> {
+    /// The other end, for a machine that is being switched on: no packet from before, and a carrier.
+    pub(super) fn plug(&self) -> Result<File> {
         self.drain()
             .map_err(|e| Error::Network("empty a tap device", e))?;
         self.set_carrier(true)?;
         self.0
             .try_clone()
-            .map(OwnedFd::from)
             .map_err(|e| Error::Network("copy a tap's descriptor", e))
     }
 
@@ -40,7 +38,7 @@ impl Tap {
     ///
     /// # Errors
     /// When the kernel refuses (before Linux 5.0).
-    pub fn set_carrier(&self, on: bool) -> Result<()> {
+    pub(super) fn set_carrier(&self, on: bool) -> Result<()> {
         sys::set_carrier(&self.0, on).map_err(|e| Error::Network("set a cable's carrier", e))
     }
 

@@ -1,13 +1,18 @@
 use super::probe::Verdict;
 use super::*;
-use std::net::UdpSocket;
-use std::time::Duration;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(5);
 
 /// The lab, or none (said aloud) where it cannot be had.
 pub(crate) fn lab(instruments: usize) -> Option<Lab> {
-    match Lab::new(instruments) {
+    laid_out(instruments, Layout::default())
+}
+
+fn laid_out(instruments: usize, layout: Layout) -> Option<Lab> {
+    match Lab::laid_out(instruments, layout) {
         Ok(lab) => Some(lab),
         Err(error) => {
             assert!(
@@ -50,11 +55,7 @@ fn the_hospital_gives_the_box_its_one_lease() {
 #[test]
 fn probes_tell_open_refused_unreachable_and_silent_apart() {
     let Some(lab) = lab(0) else { return };
-    let listener = lab
-        .centre
-        .run(|| std::net::TcpListener::bind(CENTRE))
-        .unwrap()
-        .unwrap();
+    let listener = lab.centre.run(|| TcpListener::bind(CENTRE)).unwrap().unwrap();
     let probe = |address: &str| {
         lab.workstation
             .try_tcp(address.parse::<SocketAddrV4>().unwrap(), SOON)
@@ -118,11 +119,7 @@ fn a_forged_packet_arrives_with_its_forged_source() {
 #[test]
 fn a_scan_finds_the_open_ports_among_all() {
     let Some(lab) = lab(0) else { return };
-    let listener = lab
-        .centre
-        .run(|| std::net::TcpListener::bind(CENTRE))
-        .unwrap()
-        .unwrap();
+    let listener = lab.centre.run(|| TcpListener::bind(CENTRE)).unwrap().unwrap();
     let found = lab.workstation.scan_tcp(*CENTRE.ip(), 8000..9000, SOON).unwrap();
     let open: Vec<_> = found
         .iter()
@@ -140,9 +137,9 @@ fn programs_run_on_their_host_and_die_with_their_handle() {
     server.args(["nc", "-l", "-p", "7000"]);
     let running = lab.centre.start(server).unwrap();
     let address = SocketAddrV4::new(*CENTRE.ip(), 7000);
-    let deadline = std::time::Instant::now() + SOON;
+    let deadline = Instant::now() + SOON;
     while lab.workstation.try_tcp(address, SOON).unwrap() != Verdict::Open {
-        assert!(std::time::Instant::now() < deadline, "nc does not listen");
+        assert!(Instant::now() < deadline, "nc does not listen");
     }
     drop(running);
     assert_eq!(lab.workstation.try_tcp(address, SOON).unwrap(), Verdict::Refused);
@@ -156,4 +153,155 @@ fn an_error_of_ip_names_command_host_and_reason() {
         error.contains("`ip link set nosuch up (on centre)` failed: Cannot find device"),
         "{error}"
     );
+}
+
+#[test]
+fn an_offer_takes_the_leases_place_and_can_be_withdrawn() {
+    let Some(lab) = lab(0) else { return };
+    let asked = |lab: &Lab| lab.workstation.ask_dhcp("eth0").unwrap();
+    let offer = Offer {
+        address: [192, 168, 1, 77].into(),
+        prefix: 25,
+        router: GATEWAY,
+        dns: ROUTER,
+        lifetime: Duration::from_secs(20),
+    };
+    lab.offer(Some(&offer)).unwrap();
+    let expected = Lease {
+        address: offer.address,
+        prefix: 25,
+        router: Some(GATEWAY),
+        seconds: 20,
+    };
+    assert_eq!(asked(&lab), Some(expected));
+    assert!(lab.workstation.try_tcp(names(), SOON).unwrap() == Verdict::Open);
+    lab.offer(None).unwrap();
+    assert_eq!(asked(&lab), None);
+    assert!(lab.workstation.try_tcp(names(), SOON).unwrap() == Verdict::Open);
+    let plain = Offer {
+        address: BOX,
+        prefix: PREFIX,
+        router: ROUTER,
+        ..offer
+    };
+    lab.offer(Some(&plain)).unwrap();
+    assert_eq!(asked(&lab).map(|lease| lease.address), Some(BOX));
+}
+
+/// The hospital's name server.
+fn names() -> SocketAddrV4 {
+    SocketAddrV4::new(ROUTER, 53)
+}
+
+#[test]
+fn a_narrow_path_is_told_to_both_ends_and_carries_nothing_longer() {
+    const AMOUNT: usize = 200_000;
+    let layout = Layout {
+        path_mtu: Some(1280),
+        ..Layout::default()
+    };
+    let Some(lab) = laid_out(0, layout) else { return };
+    let seen = ["lan0", "wan0"].map(|link| lab.hospital.capture(link).unwrap());
+    let seen_far = lab.centre.capture("eth0").unwrap();
+
+    let address = lab.centre_address();
+    let listener = lab.centre.run(|| TcpListener::bind(address)).unwrap().unwrap();
+    let echo = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut all = vec![0; AMOUNT];
+        stream.read_exact(&mut all).unwrap();
+        stream.write_all(&all).unwrap();
+    });
+    let connect = || TcpStream::connect_timeout(&address.into(), SOON);
+    let mut stream = lab.workstation.run(connect).unwrap().unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream.write_all(&vec![7; AMOUNT]).unwrap();
+    let mut back = vec![0; AMOUNT];
+    stream.read_exact(&mut back).unwrap();
+    assert!(back.iter().all(|byte| *byte == 7));
+    echo.join().unwrap();
+
+    let told = |capture: &Capture, whom| {
+        let all = capture.ip();
+        all.iter()
+            .any(|ip| ip.too_big == Some(1280) && ip.destination == whom)
+    };
+    assert!(told(&seen[0], WORKSTATION), "the near end was not told");
+    assert!(told(&seen_far, *address.ip()), "the far end was not told");
+    let longest = |capture: &Capture| capture.ip().iter().map(|ip| ip.length).max();
+    assert!(
+        longest(&seen[0]) > Some(1280),
+        "nothing was too long to begin with"
+    );
+    assert_eq!(longest(&seen[1]), Some(1280));
+    let crossed: usize = seen[1].ip().iter().map(|ip| usize::from(ip.length)).sum();
+    assert!(crossed > AMOUNT, "only {crossed} bytes were seen to cross");
+}
+
+#[test]
+fn a_tagged_uplink_leads_to_the_hospital_and_an_untagged_one_astray() {
+    let layout = Layout {
+        vlan: Some(7),
+        ..Layout::default()
+    };
+    let Some(lab) = laid_out(0, layout) else { return };
+    let Plug::Frames(end) = lab.cables()[0].plug().unwrap() else {
+        panic!("a tagged uplink speaks in frames")
+    };
+    let mut machine = Machine {
+        port: end.into(),
+        questions: 0,
+    };
+    let briefly = Duration::from_millis(500);
+    assert_eq!(machine.asks_for(ROUTER, Some(7), SOON), Some(Some(7)));
+    // The stray host has this address too; each answers in its own place.
+    assert_eq!(machine.asks_for(WORKSTATION, Some(7), SOON), Some(Some(7)));
+    assert_eq!(machine.asks_for(WORKSTATION, None, SOON), Some(None));
+    assert_eq!(machine.asks_for(ROUTER, None, briefly), None);
+    assert_eq!(machine.asks_for(ROUTER, Some(8), briefly), None);
+}
+
+/// Stands for the machine's card. It asks each question as somebody else, so that a late answer is not taken for
+/// another's.
+struct Machine {
+    port: std::fs::File,
+    questions: u8,
+}
+
+impl Machine {
+    /// Asks by ARP (RFC 826) who has `address`, in `vlan`, over and over: a bridge passes nothing in the first moment of
+    /// a cable. Returns the VLAN in which it was answered.
+    fn asks_for(&mut self, address: Ipv4Addr, vlan: Option<u16>, patience: Duration) -> Option<Option<u16>> {
+        self.questions += 1;
+        let asker = [10, 9, 0, 100 + self.questions];
+        let tag = vlan.map(|vlan| [0x81, 0, 0, u8::try_from(vlan).unwrap()]);
+        let mut frame = b"\xff\xff\xff\xff\xff\xff\x52\x54\0\0\0\x10".to_vec();
+        frame.extend(tag.iter().flatten());
+        frame.extend(b"\x08\x06\0\x01\x08\0\x06\x04\0\x01\x52\x54\0\0\0\x10");
+        frame.extend(asker);
+        frame.extend([0; 6]);
+        frame.extend(address.octets());
+        let (begun, mut buffer) = (Instant::now(), [0; 2000]);
+        while begun.elapsed() < patience {
+            let Ok(length) = self.port.read(&mut buffer) else {
+                self.port.write_all(&frame).unwrap();
+                std::thread::sleep(Duration::from_millis(20));
+                continue;
+            };
+            let frame = &buffer[..length];
+            let (vlan, rest) = match frame[12..] {
+                [0x81, 0, high, low, ref rest @ ..] => (Some(u16::from_be_bytes([high, low])), rest),
+                ref rest => (None, rest),
+            };
+            // An ARP answer: from the one asked for, to the one who asked.
+            if rest.starts_with(&[8, 6])
+                && rest[9] == 2
+                && rest[16..20] == address.octets()
+                && rest[26..30] == asker
+            {
+                return Some(vlan);
+            }
+        }
+        None
+    }
 }

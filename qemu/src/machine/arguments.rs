@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::Options;
+use crate::lab::Plug;
 
 /// The copy of the firmware's variables in the machine's directory.
 pub(super) const VARS: &str = "vars.fd";
@@ -19,13 +20,13 @@ pub(super) struct Plugs {
     pub(super) debug: OwnedFd,
     pub(super) qmp: OwnedFd,
     pub(super) disk: OwnedFd,
-    pub(super) cables: Vec<OwnedFd>,
+    pub(super) cables: Vec<Plug>,
 }
 
 impl Plugs {
     pub(super) fn into_descriptors(self) -> Vec<OwnedFd> {
         let mut all = vec![self.console, self.debug, self.qmp, self.disk];
-        all.extend(self.cables);
+        all.extend(self.cables.into_iter().map(Plug::into_descriptor));
         all
     }
 }
@@ -78,8 +79,11 @@ pub(super) fn command(options: &Options, place: &Path, plugs: &Plugs) -> Command
     qemu.args(["-mon", "chardev=qmp,mode=control"]);
 
     for (index, cable) in plugs.cables.iter().enumerate() {
-        let (id, descriptor) = (card_id(index), cable.as_raw_fd());
-        qemu.args(["-netdev", &format!("tap,id={id}-cable,fd={descriptor},vhost=off")]);
+        let (id, descriptor) = (card_id(index), cable.descriptor().as_raw_fd());
+        qemu.arg("-netdev").arg(match cable {
+            Plug::Tap(_) => format!("tap,id={id}-cable,fd={descriptor},vhost=off"),
+            Plug::Frames(_) => format!("dgram,id={id}-cable,local.type=fd,local.str={descriptor}"),
+        });
         let boot = if index == 0 && options.network_boot {
             ",bootindex=1"
         } else {

@@ -1,10 +1,13 @@
 //! The services that speak TLS, each a process of its own. Wiring only.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use rap_core::console::service;
-use rap_core::forward;
+use rap_core::forward::uplink::Patience;
+use rap_core::{forward, paths};
 
 /// The appliance's services that speak TLS. The box starts them itself; people use rapctl.
 #[derive(Debug, Parser)]
@@ -21,11 +24,43 @@ struct Command {
 #[derive(Debug, Subcommand)]
 enum Service {
     /// Reports: taken at the ports, kept, delivered to the service centre
-    Forward,
+    Forward(ForwardArgs),
+}
+
+/// Where the forwarder finds things; the box starts it without any of these.
+#[derive(Debug, clap::Args)]
+struct ForwardArgs {
+    #[arg(long, default_value = paths::SITE_IN_FORCE, hide = true)]
+    site: PathBuf,
+    #[arg(long, default_value = paths::IDENTITY, hide = true)]
+    identity: PathBuf,
+    #[arg(long, default_value = paths::FORWARD, hide = true)]
+    log: PathBuf,
+    #[arg(long, default_value = paths::STATUS, hide = true)]
+    status: PathBuf,
+    /// Seconds between two attempts to deliver, at most
+    #[arg(long, hide = true)]
+    longest_pause: Option<u64>,
+}
+
+impl ForwardArgs {
+    fn place(self) -> forward::Place {
+        let mut patience = Patience::default();
+        if let Some(longest) = self.longest_pause {
+            patience.longest_pause = Duration::from_secs(longest);
+        }
+        forward::Place {
+            site: self.site,
+            identity: self.identity,
+            log: self.log,
+            status: self.status,
+            patience,
+        }
+    }
 }
 
 fn main() -> ExitCode {
     match Command::parse().service {
-        Service::Forward => service("forward", forward::run),
+        Service::Forward(args) => service("forward", || forward::run(&args.place())),
     }
 }

@@ -1,14 +1,15 @@
-//! Process 1, the network service and `rapctl` under their names. Wiring only.
+//! Process 1, the network service, the relay and `rapctl` under their names. Wiring only.
 //!
 //! Nothing here speaks TLS: the cryptographic module tests itself whenever a process that contains it starts, and
 //! these start often, and before anything else. The services that do are in `rap-tls`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use rap_core::console::service;
-use rap_core::{init, netd, rapctl};
+use rap_core::{init, netd, paths, rapctl, relay};
 
 /// The appliance's program. Process 1 and every service are started by the box itself; people use rapctl.
 #[derive(Debug, Parser)]
@@ -28,9 +29,41 @@ enum Service {
     Init,
     /// The network: one namespace a port, firewall, DHCP
     Netd,
+    /// The one way out: straight, or through the hospital's proxy
+    Relay(RelayArgs),
     /// Ask the box how it is
     #[command(name = "ctl")]
     Control(rapctl::Args),
+}
+
+/// Where the relay finds things; the box starts it without any of these.
+#[derive(Debug, clap::Args)]
+struct RelayArgs {
+    #[arg(long, default_value = paths::SITE_IN_FORCE, hide = true)]
+    site: PathBuf,
+    #[arg(long, default_value = paths::IDENTITY, hide = true)]
+    identity: PathBuf,
+    #[arg(long, default_value = paths::STATUS, hide = true)]
+    status: PathBuf,
+    /// Seconds for each step of the way to a destination
+    #[arg(long, hide = true)]
+    step: Option<u64>,
+}
+
+impl RelayArgs {
+    fn place(self) -> relay::Place {
+        let mut place = relay::Place {
+            site: self.site,
+            identity: self.identity,
+            status: self.status,
+            ..relay::Place::default()
+        };
+        if let Some(step) = self.step.map(Duration::from_secs) {
+            let patience = &mut place.patience;
+            (patience.resolve, patience.connect, patience.answer) = (step, step, step);
+        }
+        place
+    }
 }
 
 fn main() -> ExitCode {
@@ -43,6 +76,7 @@ fn main() -> ExitCode {
         _ => match Command::parse().service {
             Service::Init => service("init", || init::run().map(|never| match never {})),
             Service::Netd => service("netd", netd::run),
+            Service::Relay(args) => service("relay", || relay::run(&args.place())),
             Service::Control(args) => rapctl::run(args),
         },
     }

@@ -8,6 +8,11 @@ pub(super) fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Milliseconds since boot.
+pub(super) fn since_boot_ms() -> u64 {
+    u64::try_from(crate::moment::since_boot().as_millis()).unwrap_or(u64::MAX)
+}
+
 /// RFC 3339 text of such a time.
 pub(super) fn text(ms: u64) -> String {
     let ms = i64::try_from(ms).unwrap_or(i64::MAX);

@@ -32,8 +32,9 @@ use tokio_rustls::TlsAcceptor;
 pub use self::ingest::Listener;
 pub use self::lane::Lane;
 use self::log::{Disk, Log, NewRecord, OpenError};
-pub use self::service::run;
+pub use self::service::{Place, run};
 use self::signal::Signal;
+pub use self::status::Exchange;
 use self::status::Status;
 use self::uplink::{Patience, Progress, Uplink};
 use self::writer::Writer;
@@ -47,6 +48,8 @@ pub struct Config {
     pub directory: PathBuf,
     /// The service centre, `https://HOST:PORT`.
     pub centre: String,
+    /// The relay every connection to it goes through; `None` connects straight, in tests of one process.
+    pub relay: Option<SocketAddr>,
     /// The ports' listening sockets.
     pub listeners: Vec<Listener>,
     /// A report of the box's own, queued at start.
@@ -57,6 +60,8 @@ pub struct Config {
     pub limits: ingest::Limits,
     /// Timeouts and pauses towards the service centre.
     pub patience: Patience,
+    /// Whether the site is on trial: then pauses stay short until the centre has answered once.
+    pub on_trial: bool,
 }
 
 impl Config {
@@ -66,11 +71,13 @@ impl Config {
         Self {
             directory: directory.to_owned(),
             centre,
+            relay: None,
             listeners: Vec::new(),
             hello: None,
             log: log::Config::default(),
             limits: ingest::Limits::default(),
             patience: Patience::default(),
+            on_trial: false,
         }
     }
 }
@@ -160,8 +167,9 @@ impl Forwarder {
             signal: Arc::clone(&signal),
             progress: Arc::clone(&progress),
             url: format!("{}{}", config.centre.trim_end_matches('/'), uplink::PATH),
-            agent: uplink::agent(identity.centre_tls(), &config.patience),
+            agent: uplink::agent(identity.centre_tls(), &config.patience, config.relay),
             patience: config.patience,
+            on_trial: config.on_trial,
         };
         let delivering = std::thread::Builder::new()
             .name("uplink".to_owned())

@@ -1,66 +1,79 @@
 //! `rap forward` on the box: the forwarder with what init, site.toml and the identity directory give it.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
 
+use super::uplink::Patience;
 use super::{Config, Forwarder, Listener};
 use crate::build_info::BuildInfo;
 use crate::identity::Identity;
 use crate::notify::{Notifier, inherited_sockets};
-use crate::paths;
-use crate::site::Site;
+use crate::site::{Site, fingerprint};
+use crate::{paths, relay};
 
 const BEAT: Duration = Duration::from_secs(2);
+
+/// Where a forwarder finds things; tests have their own places.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The site's description.
+    pub site: PathBuf,
+    /// Directory of the identity.
+    pub identity: PathBuf,
+    /// Directory of the log.
+    pub log: PathBuf,
+    /// Directory of the status files.
+    pub status: PathBuf,
+    /// Timeouts and pauses towards the service centre.
+    pub patience: Patience,
+}
 
 /// Runs the service; returns only on an error. Without a usable site or identity it stays and says so.
 ///
 /// # Errors
 /// When the log's directory cannot be used, or a part of the forwarder ended.
-pub fn run() -> anyhow::Result<()> {
+pub fn run(place: &Place) -> anyhow::Result<()> {
     let notifier = Notifier::from_environment();
     let configured = || -> anyhow::Result<_> {
-        let site = Site::load(Path::new(paths::SITE)).with_context(|| format!("reading {}", paths::SITE))?;
-        Ok((site, Identity::load(Path::new(paths::IDENTITY))?))
+        let text = std::fs::read_to_string(&place.site)
+            .with_context(|| format!("netd has published no site at {}", place.site.display()))?;
+        let site = Site::parse(&text, &place.site)?;
+        let identity = Identity::load(&place.identity)?;
+        Ok((site, fingerprint(text.as_bytes()), identity))
     };
-    let (site, identity) = match configured() {
+    let (site, fingerprint, identity) = match configured() {
         Ok(configured) => configured,
         Err(error) => crate::status::stay("forward", &notifier, &error),
     };
-    let mut config = Config::new(Path::new(paths::FORWARD), centre_url(&site));
+    let centre = format!("https://{}", site.centre.target());
+    let mut config = Config::new(&place.log, centre.clone());
+    config.patience = place.patience;
+    let netd: Option<crate::netd::report::Status> = crate::status::read_one(&place.status, "netd");
+    config.on_trial = netd.is_some_and(|status| status.on_trial);
+    config.relay = Some(relay::ADDRESS.into());
     config.listeners = listeners(&site);
     config.hello = hello(&site.name);
     let forwarder = Forwarder::start(config, &identity)?;
     notifier.ready();
     log::info!(
-        "listening on {} port(s), delivering to {}",
-        forwarder.addresses().len(),
-        centre_url(&site)
+        "listening on {} port(s), delivering to {centre}",
+        forwarder.addresses().len()
     );
     loop {
         if !forwarder.is_running() {
             anyhow::bail!("a part of the forwarder ended");
         }
         notifier.alive();
-        let status = forwarder.status();
+        let mut status = forwarder.status();
+        status.site = Some(fingerprint.clone());
         notifier.status(&status.summary());
-        if let Err(error) = crate::status::write(Path::new(paths::STATUS), "forward", &status) {
+        if let Err(error) = crate::status::write(&place.status, "forward", &status) {
             log::warn!("the status cannot be written: {error}");
         }
         std::thread::sleep(BEAT);
     }
-}
-
-fn centre_url(site: &Site) -> String {
-    use netfw::model::Host;
-    use std::net::IpAddr;
-    let host = match &site.centre.host {
-        Host::Ip(IpAddr::V6(address)) => format!("[{address}]"),
-        Host::Ip(IpAddr::V4(address)) => address.to_string(),
-        Host::Name(name) => name.clone(),
-    };
-    format!("https://{host}:{}", site.centre.port)
 }
 
 /// Pairs the inherited sockets `ingest@PORT` with the site's ports.

@@ -23,6 +23,23 @@ pub struct Status {
     pub delivered_at: Option<String>,
     /// Reports delivered since the forwarder started.
     pub delivered: u64,
+    /// The fingerprint of the site the forwarder works for; absent when it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// When the service centre last answered over TLS, whatever it answered, in milliseconds since boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchanged: Option<u64>,
+}
+
+/// The part of a [`Status`] that a new network is confirmed by.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Exchange {
+    /// [`Status::site`].
+    pub site: Option<String>,
+    /// [`Status::exchanged`].
+    pub exchanged: Option<u64>,
+    /// [`Status::trouble`].
+    pub trouble: Option<String>,
 }
 
 /// One lane's part of a [`Status`].
@@ -64,6 +81,8 @@ pub(super) fn of(log: &Log, progress: &Progress) -> Status {
         trouble: progress.trouble.clone(),
         delivered_at: progress.delivered_at.map(clock::text),
         delivered: progress.delivered,
+        site: None,
+        exchanged: progress.exchanged,
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use rustls::{AlertDescription, CertificateError};
 
+use crate::relay::client::RelayError;
+
 /// The same trouble is said again after this long.
 const REMIND: Duration = Duration::from_secs(3600);
 
@@ -15,6 +17,8 @@ pub(super) fn of_request(error: &ureq::Error) -> String {
         return of_tls(tls);
     }
     match error {
+        // The relay has found the words already.
+        ureq::Error::Other(cause) if cause.is::<RelayError>() => cause.to_string(),
         ureq::Error::HostNotFound => "the service centre's name cannot be resolved".to_owned(),
         ureq::Error::Timeout(_) => "the service centre does not answer in time".to_owned(),
         ureq::Error::ConnectionFailed => "the service centre cannot be reached".to_owned(),

@@ -3,6 +3,7 @@
 //! Invariant: the cursor moves only behind what a receipt with our own key and count confirms; whatever else answers
 //! (a captive portal's 200, a proxy's page, a redirect) is trouble and not delivery. The protocol is in docs/protocol.md.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,11 +17,15 @@ use super::lane::Lane;
 use super::log::Log;
 use super::signal::Signal;
 use super::trouble::{self, Voice};
+use crate::relay;
 
 /// Where batches are posted, below the service centre's URL.
 pub const PATH: &str = "/v1/batches";
 /// The media type of a receipt.
 pub const RECEIPT: &str = "application/vnd.rap.receipt+json";
+
+/// The longest pause of a site on trial until the centre has answered.
+const TRIAL_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long to wait for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +57,8 @@ pub struct Progress {
     pub delivered_at: Option<u64>,
     /// Reports with a receipt since start.
     pub delivered: u64,
+    /// When the service centre last answered over TLS, whatever it answered, in milliseconds since boot.
+    pub exchanged: Option<u64>,
 }
 
 /// The delivering thread's state.
@@ -62,6 +69,8 @@ pub(super) struct Uplink {
     pub(super) url: String,
     pub(super) agent: Agent,
     pub(super) patience: Patience,
+    /// Whether the site is on trial: then the first answer of the centre is waited for.
+    pub(super) on_trial: bool,
 }
 
 /// The receipt of docs/protocol.md.
@@ -78,9 +87,12 @@ pub(super) enum Failure {
     TooLarge,
 }
 
-/// Makes the client: our certificate, only the centre's roots, no redirects, no proxy from the environment.
-pub(super) fn agent(tls: TlsConfig, patience: &Patience) -> Agent {
-    Agent::config_builder()
+/// Makes the client: our certificate, only the centre's roots, no redirects, no proxy from the environment; through the
+/// box's relay if there is one.
+pub(super) fn agent(tls: TlsConfig, patience: &Patience, relay: Option<SocketAddr>) -> Agent {
+    // The relay gives its reason before this ends, and then the TLS handshake has its own time.
+    let relaying = relay.map_or(Duration::ZERO, |_| relay::Patience::default().to_answer());
+    let config = Agent::config_builder()
         .tls_config(tls)
         .https_only(true)
         .http_status_as_error(false)
@@ -89,11 +101,14 @@ pub(super) fn agent(tls: TlsConfig, patience: &Patience) -> Agent {
         .proxy(None)
         .user_agent(concat!("rap/", env!("CARGO_PKG_VERSION")))
         .timeout_resolve(Some(patience.step))
-        .timeout_connect(Some(patience.step))
+        .timeout_connect(Some(patience.step + relaying))
         .timeout_per_read(Some(patience.step))
         .timeout_per_write(Some(patience.step))
-        .build()
-        .into()
+        .build();
+    match relay {
+        Some(relay) => relay::client::agent(config, relay),
+        None => config.into(),
+    }
 }
 
 impl Uplink {
@@ -127,7 +142,7 @@ impl Uplink {
                     };
                     voice.trouble(&text);
                     self.progress().trouble = Some(text);
-                    let pause = full_jitter(&self.patience, failures, random_fraction());
+                    let pause = full_jitter(&self.patience(), failures, random_fraction());
                     failures += 1;
                     self.signal
                         .pause(asked.map_or(pause, |asked| asked + pause.min(asked)))
@@ -168,6 +183,8 @@ impl Uplink {
             .header("rap-lane", lane.as_str())
             .send(&parcel.body[..])
             .map_err(|error| Failure::Trouble(trouble::of_request(&error), None))?;
+        // An answer of any kind came through TLS from who has the centre's key: the network is right.
+        self.progress().exchanged = Some(clock::since_boot_ms());
         let status = response.status().as_u16();
         let header = |name| response.headers().get(name).and_then(|v| v.to_str().ok());
         let asked = header("retry-after")
@@ -198,6 +215,15 @@ impl Uplink {
                 asked,
             )),
         }
+    }
+
+    /// How long to wait now: on trial the network has two minutes to be confirmed in.
+    fn patience(&self) -> Patience {
+        let mut patience = self.patience;
+        if self.on_trial && self.progress().exchanged.is_none() {
+            patience.longest_pause = patience.longest_pause.min(TRIAL_PAUSE);
+        }
+        patience
     }
 
     fn note_delivered(&self, count: u64) {

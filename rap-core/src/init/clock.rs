@@ -12,6 +12,8 @@ use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
 
 use super::{InitError, durable};
 
+pub(super) use crate::moment::since_boot;
+
 /// How often the time is saved.
 pub(super) const SAVE_EVERY: Duration = Duration::from_secs(600);
 
@@ -37,13 +39,6 @@ impl Floor {
     pub(super) fn raised(self, since_1970: u64, now: Duration) -> Self {
         Self::new(self.seconds(now).max(since_1970), now)
     }
-}
-
-/// Time since boot, counting suspension.
-pub(super) fn since_boot() -> Duration {
-    let time = clock_gettime(ClockId::Boottime);
-    let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
-    Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
 }
 
 /// Sets the wall clock to the floor where it is earlier.

@@ -7,7 +7,7 @@
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use crate::provision::{Parcel, unpack};
+use crate::provision::{Parcel, is_proxy_password, unpack};
 use crate::site::Site;
 
 use super::durable::{self, Owner};
@@ -27,9 +27,16 @@ impl Medium for std::fs::File {
     }
 }
 
+/// Whose the identity's files are; besides them root alone can read them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Readers {
+    /// Of keys and certificates.
+    pub(super) keys: Owner,
+    /// Of the proxies' passwords.
+    pub(super) passwords: Owner,
+}
+
 /// Takes over the archive on `partition`, if there is one, to below `data`. Says whether there was one.
-///
-/// The keys can be read by `reader`'s group and root alone.
 ///
 /// # Errors
 /// A damaged archive and a site with mistakes are refused as a whole, and left where they are: what the box had
@@ -38,7 +45,7 @@ pub(super) fn consume(
     partition: &mut impl Medium,
     length: u64,
     data: &Path,
-    reader: Option<Owner>,
+    readers: Option<Readers>,
 ) -> Result<bool, InitError> {
     let io = |source| InitError::ProvisionIo { source };
     let mut bytes = Vec::new();
@@ -56,7 +63,7 @@ pub(super) fn consume(
     if let Some(text) = &parcel.site {
         Site::parse(text, Path::new("site.toml")).map_err(|source| InitError::ProvisionedSite { source })?;
     }
-    keep(&parcel, data, reader)?;
+    keep(&parcel, data, readers)?;
     wipe(partition, &mut bytes).map_err(io)?;
     Ok(true)
 }
@@ -72,12 +79,24 @@ fn wipe(partition: &mut impl Medium, bytes: &mut [u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn keep(parcel: &Parcel, data: &Path, reader: Option<Owner>) -> Result<(), InitError> {
+fn keep(parcel: &Parcel, data: &Path, readers: Option<Readers>) -> Result<(), InitError> {
     let below = paths_below(data);
     durable::directory(&below.config, 0o755, None)?;
-    durable::directory(&below.identity, 0o750, reader)?;
+    // Its files have different readers: all may look for a name they know, nobody but root may list them.
+    durable::directory(
+        &below.identity,
+        0o711,
+        readers.map(|_| Owner { user: 0, group: 0 }),
+    )?;
     for (name, content) in &parcel.identity {
-        durable::write(&below.identity.join(name), content, 0o640, reader)?;
+        let owner = readers.map(|readers| {
+            if is_proxy_password(name) {
+                readers.passwords
+            } else {
+                readers.keys
+            }
+        });
+        durable::write(&below.identity.join(name), content, 0o640, owner)?;
     }
     if let Some(text) = &parcel.site {
         durable::write(&below.site, text.as_bytes(), 0o644, None)?;
@@ -88,7 +107,7 @@ fn keep(parcel: &Parcel, data: &Path, reader: Option<Owner>) -> Result<(), InitE
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     use crate::provision::pack;
     use crate::site::EXAMPLE;
@@ -126,6 +145,32 @@ mod tests {
         file.read_to_end(&mut rest).unwrap();
         assert!(rest.len() == 4 << 20 && rest.iter().all(|byte| *byte == 0));
         assert!(!consume(&mut file, LENGTH, data.path(), None).unwrap());
+    }
+
+    #[test]
+    fn keys_are_the_forwarders_and_passwords_the_relays() {
+        if !rustix::process::geteuid().is_root() {
+            assert!(std::env::var_os("CI").is_none(), "this test needs root");
+            return println!("skipped: needs root");
+        }
+        let data = tempfile::tempdir().unwrap();
+        let files =
+            ["device.key", "proxy-hospital.password"].map(|name| (name.to_owned(), b"s3cret".to_vec()));
+        let mut file = partition(&pack(EXAMPLE, &BTreeMap::from(files)));
+        let group = |group| Owner { user: 0, group };
+        let readers = Readers {
+            keys: group(901),
+            passwords: group(906),
+        };
+        assert!(consume(&mut file, LENGTH, data.path(), Some(readers)).unwrap());
+        let identity = paths_below(data.path()).identity;
+        let of = |path: &Path| {
+            let meta = std::fs::metadata(path).unwrap();
+            (meta.uid(), meta.gid(), meta.permissions().mode() & 0o777)
+        };
+        assert_eq!(of(&identity), (0, 0, 0o711));
+        assert_eq!(of(&identity.join("device.key")), (0, 901, 0o640));
+        assert_eq!(of(&identity.join("proxy-hospital.password")), (0, 906, 0o640));
     }
 
     #[test]

@@ -281,6 +281,7 @@ impl Services {
         let spec = self.list[id].spec;
         match message {
             Message::Ready => Event::Ready(id),
+            Message::Reloading => Event::Reloading(id),
             Message::Alive => Event::Heard(id),
             Message::Status(text) => {
                 self.texts[id] = text;
@@ -295,6 +296,10 @@ impl Services {
                 self.store.insert(name, socket);
                 if same { Event::Heard(id) } else { Event::Stored(id) }
             }
+            Message::Forget { name } if spec.stores && self.store.remove(&name).is_some() => {
+                Event::Stored(id)
+            }
+            Message::Forget { .. } => Event::Heard(id),
         }
     }
 

@@ -25,6 +25,8 @@ const PROGRAM: &str = "/usr/bin/rap";
 const TLS_PROGRAM: &str = "/usr/bin/rap-tls";
 /// The user of the forwarder.
 const FORWARD_USER: &str = "rap-forward";
+/// The user of the relay.
+const RELAY_USER: &str = "rap-relay";
 /// Where the `debug` overlay says which program gets the second serial line.
 const DEBUG_SHELL: &str = "/etc/rap/debug-shell";
 
@@ -162,13 +164,17 @@ fn prepare_data(watchdog: Option<&Watchdog>) -> Result<(DataState, Vec<String>),
 }
 
 fn provision(disk: &BootDisk) -> Result<(), InitError> {
-    let reader = users::lookup(FORWARD_USER)?;
+    let forward = users::lookup(FORWARD_USER)?;
+    let relay = users::lookup(RELAY_USER)?;
     let data = Path::new(paths::DATA);
     let (mut partition, length) = disk.provision()?;
-    // The forwarder's own directory, and the keys for its group: nobody else's.
-    let keys = Owner { user: 0, ..reader };
-    durable::directory(&paths_below(data).forward, 0o700, Some(reader))?;
-    if consume::consume(&mut partition, length, data, Some(keys))? {
+    // The forwarder's own directory; the keys for its group and the passwords for the relay's: nobody else's.
+    let readers = consume::Readers {
+        keys: Owner { user: 0, ..forward },
+        passwords: Owner { user: 0, ..relay },
+    };
+    durable::directory(&paths_below(data).forward, 0o700, Some(forward))?;
+    if consume::consume(&mut partition, length, data, Some(readers))? {
         log::info!("provisioned; the provision partition is wiped");
     }
     Ok(())
@@ -216,6 +222,13 @@ fn services(data: &DataState) -> Result<Vec<Service>, InitError> {
         None,
     )];
     if matches!(data, DataState::Mounted) {
+        let relay = Spec {
+            after: Some("netd"),
+            takes: None,
+            ..spec("relay")
+        };
+        list.push(service(PROGRAM, relay, Some(users::lookup(RELAY_USER)?)));
+        // Not after the relay: reports are taken and kept though nothing gets out.
         let forward = Spec {
             after: Some("netd"),
             ..spec("forward")

@@ -9,6 +9,8 @@
 //! * [`GIVE_UP`] failures in a row of a *vital* service: the watchdog is not fed again and the box is restarted.
 //! * A socket that replaces another one under the same name restarts the services that took the old one, once the
 //!   service that stored it says that it is ready.
+//! * A service that is *reloading* counts as starting until it says that it is ready; then the services that come after
+//!   it, and after those, are restarted: what it gave them is not what they started with.
 //! * Shutdown stops the services in reverse order, each with [`STOP`] to go by itself.
 //!
 //! Time is counted from any fixed moment and never goes back.
@@ -68,9 +70,12 @@ pub enum Event {
     Exited(Id),
     /// The service said that it does its work.
     Ready(Id),
+    /// The service said that what it gives to others changes until it is ready.
+    Reloading(Id),
     /// The service said anything else.
     Heard(Id),
-    /// The service stored a socket in place of another one under the same name, or under a new name.
+    /// The service stored a socket in place of another one under the same name, or under a new name, or had one
+    /// forgotten.
     Stored(Id),
     /// Somebody asked for the end.
     Shutdown(Goal),
@@ -115,9 +120,9 @@ struct Service {
     failures: u32,
     /// All exits that were not asked for.
     restarts: u32,
-    /// Whether it holds sockets that have been replaced.
+    /// Whether it works with what has been replaced since it started.
     stale: bool,
-    /// Whether its stop was asked for by us for the sake of new sockets.
+    /// Whether its stop was asked for by us for the sake of what is new.
     refreshing: bool,
 }
 
@@ -160,6 +165,7 @@ impl Supervisor {
             Event::Tick => {}
             Event::Exited(id) => self.exited(now, id),
             Event::Ready(id) => self.ready(now, id),
+            Event::Reloading(id) => self.reloading(now, id),
             Event::Heard(id) => self.services[id].heard = now,
             Event::Stored(id) => self.stored(id),
             Event::Shutdown(goal) => {
@@ -239,6 +245,22 @@ impl Supervisor {
         }
     }
 
+    fn reloading(&mut self, now: Duration, id: Id) {
+        let service = &mut self.services[id];
+        service.heard = now;
+        if matches!(service.phase, Phase::Running(_)) {
+            service.phase = Phase::Starting(now);
+        }
+        let mut gave = vec![service.spec.name];
+        // The list is in the order of starting, so what comes after is further down.
+        for service in &mut self.services {
+            if service.spec.after.is_some_and(|first| gave.contains(&first)) {
+                gave.push(service.spec.name);
+                service.stale |= !matches!(service.phase, Phase::Waiting(_));
+            }
+        }
+    }
+
     fn stored(&mut self, id: Id) {
         let storer = self.services[id].spec.name;
         for service in &mut self.services {
@@ -292,14 +314,17 @@ impl Supervisor {
         }
     }
 
+    /// Whether those it comes after, one after another, are ready and not about to be restarted.
     fn may_start(&self, service: &Service) -> bool {
         let is_first = |other: &&Service| Some(other.spec.name) == service.spec.after;
         // A service whose predecessor is not in the list waits for nobody.
         let first = self.services.iter().find(is_first);
-        first.is_none_or(|first| matches!(first.phase, Phase::Running(_)))
+        first.is_none_or(|first| {
+            matches!(first.phase, Phase::Running(_)) && !first.stale && self.may_start(first)
+        })
     }
 
-    /// Restarts services with stale sockets, when the one they come after has stored all it has.
+    /// Restarts services that are stale, when the one they come after has stored all it has.
     fn refresh(&mut self, now: Duration, actions: &mut Vec<Action>) {
         for id in 0..self.services.len() {
             let service = &self.services[id];

@@ -12,6 +12,7 @@ use rustix::net::netdevice;
 use tokio::net::UdpSocket;
 
 use super::dhcp::Offer;
+use super::stop::Stop;
 use crate::site::Port;
 
 const SERVER: u16 = 67;
@@ -19,8 +20,8 @@ const CLIENT: u16 = 68;
 /// How long silence lasts before the card is looked at, and before a socket that could not be opened is tried again.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Starts answering on `port` in `namespace`, whether its card is there or not.
-pub(super) fn start(namespace: Namespace, port: &Port) -> anyhow::Result<()> {
+/// Starts answering on `port` in `namespace`, whether its card is there or not, until told to stop.
+pub(super) fn start(namespace: Namespace, port: &Port, stop: Stop) -> anyhow::Result<()> {
     let offer = Offer {
         gateway: port.address,
         instrument: port.instrument,
@@ -28,7 +29,7 @@ pub(super) fn start(namespace: Namespace, port: &Port) -> anyhow::Result<()> {
     };
     let device = port.name.to_string();
     let serve = move || {
-        let ended = namespace.block_on(|| serve_always(&device, offer));
+        let ended = namespace.block_on(|| serve_until(&stop, &device, offer));
         if let Err(error) = ended {
             log::error!("{device}: no DHCP: {error}");
         }
@@ -40,18 +41,18 @@ pub(super) fn start(namespace: Namespace, port: &Port) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve_always(device: &str, offer: Offer) {
-    loop {
+async fn serve_until(stop: &Stop, device: &str, offer: Offer) {
+    while !stop.is_set() {
         // Without a card there is nothing to bind to; netd's status says so.
-        if let Err(error) = serve(device, offer).await {
+        if let Err(error) = serve(stop, device, offer).await {
             log::debug!("{device}: DHCP waits: {error}");
         }
         tokio::time::sleep(PATIENCE).await;
     }
 }
 
-/// Serves until the card goes or the socket fails.
-async fn serve(device: &str, offer: Offer) -> io::Result<()> {
+/// Serves until told to stop, the card goes or the socket fails.
+async fn serve(stop: &Stop, device: &str, offer: Offer) -> io::Result<()> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, SERVER)).await?;
     socket.bind_device(Some(device.as_bytes()))?;
     socket.set_broadcast(true)?;
@@ -59,6 +60,7 @@ async fn serve(device: &str, offer: Offer) -> io::Result<()> {
     let mut packet = [0; 2048];
     loop {
         match tokio::time::timeout(PATIENCE, socket.recv_from(&mut packet)).await {
+            _ if stop.is_set() => return Ok(()),
             Err(_) if netdevice::name_to_index(&socket, device)? == card => {}
             Err(_) => return Ok(()),
             Ok(received) => {

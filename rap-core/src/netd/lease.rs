@@ -1,93 +1,134 @@
-//! The uplink's lease: written by the DHCP client's hook, read by netd. There is no shell on the box, so the hook is
-//! this program.
+//! The uplink's lease: brought by the DHCP client's hook, judged and used by netd.
+//!
+//! There is no shell on the box, so the hook is this program. The client configures nothing: the hook writes down what
+//! the hospital's server gave, and netd gives the link that address, or refuses it and says why.
+//!
+//! Invariant: a lease whose network overlaps an instrument's or the sessions' is never on the link.
+
+mod hook;
 
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use netfw::model::Network;
-use netfw::ruleset::Element;
+use ipnet::Ipv4Net;
+use netfw::model::{Addressing, Mtu, Network};
+use netfw::plan::NetPlan;
+use netfw::ruleset::{Element, Key};
 use serde::{Deserialize, Serialize};
+
+pub use hook::dhcp_hook;
+pub(super) use hook::{NIC_VARIABLE, RUNTIME_VARIABLE};
 
 /// Where the lease and the resolver's configuration are; `/etc/resolv.conf` on the box is a link to the latter.
 pub(super) const RUNTIME: &str = "/run/rap/net";
-/// Where the hook writes, when not to [`RUNTIME`]; netd sets it for the client.
-pub(super) const RUNTIME_VARIABLE: &str = "RAP_NET_RUNTIME";
 const LEASE: &str = "lease.json";
-const RESOLVER: &str = "resolv.conf";
 /// How long a name server of the lease stays allowed after netd last said so; netd says so every minute.
 const NAME_SERVER_TIME: Duration = Duration::from_secs(3600);
+/// How long a refused lease is spoken of after it was last seen: the client is made to ask for another one meanwhile.
+const REFUSED_TIME: Duration = Duration::from_secs(90);
 
 /// What the hospital's DHCP server gave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct Lease {
-    /// The box's address and prefix length, as text for the status.
-    pub(super) address: String,
-    /// The default router, if any.
-    pub(super) gateway: Option<Ipv4Addr>,
+pub(crate) struct Lease {
+    /// The card it was given to, as the site writes it.
+    pub(crate) nic: String,
+    /// The box's address and the length of its network's prefix.
+    pub(crate) address: Ipv4Net,
+    /// The default router, if any; always in the network of the address.
+    pub(crate) gateway: Option<Ipv4Addr>,
     /// The name servers.
-    pub(super) dns: Vec<Ipv4Addr>,
+    pub(crate) dns: Vec<Ipv4Addr>,
+    /// The largest packet the network carries, in bytes, if the server says so.
+    pub(crate) mtu: Option<u32>,
+    /// When it ends, in milliseconds since boot; `None`: never.
+    pub(crate) until: Option<u64>,
 }
 
-/// The entry of the DHCP client's hook: reads the lease from the environment (dhcpcd-run-hooks(8)), writes it down.
-///
-/// # Errors
-/// When it cannot be written.
-pub fn dhcp_hook() -> anyhow::Result<()> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let runtime = variable(RUNTIME_VARIABLE).unwrap_or_else(|| RUNTIME.to_owned());
-    match Event::of(variable) {
-        Event::Bound(lease) => lease.write(Path::new(&runtime)),
-        Event::Lost => Lease::forget(Path::new(&runtime)),
-        Event::Other => Ok(()),
+/// The lease of a DHCP uplink, or what there is instead.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Leasehold {
+    /// The lease in use.
+    pub(super) used: Option<Lease>,
+    /// Why there is none, as far as it is known.
+    pub(super) trouble: Option<String>,
+    /// When a lease was last refused, since boot.
+    refused: Option<Duration>,
+}
+
+impl Leasehold {
+    /// Takes in what the client's hook wrote; says whether that changes anything. `now` is since boot.
+    pub(super) fn take(&mut self, found: Option<Lease>, network: &Network, now: Duration) -> bool {
+        if network.uplink.addressing != Addressing::Dhcp {
+            return std::mem::take(self) != Self::default();
+        }
+        let before = (self.used.clone().map(Lease::without_end), self.trouble.clone());
+        let valid = |lease: &Lease| lease.is_of(network) && !lease.is_over(now);
+        match found.filter(valid) {
+            Some(lease) => match lease.check(network) {
+                Ok(()) => {
+                    *self = Self {
+                        used: Some(lease),
+                        ..Self::default()
+                    };
+                }
+                Err(why) => {
+                    *self = Self {
+                        used: None,
+                        trouble: Some(why),
+                        refused: Some(now),
+                    };
+                }
+            },
+            None => self.lose(now),
+        }
+        before != (self.used.clone().map(Lease::without_end), self.trouble.clone())
     }
-}
 
-#[derive(Debug, PartialEq, Eq)]
-enum Event {
-    Bound(Lease),
-    Lost,
-    Other,
-}
-
-impl Event {
-    fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
-        let reason = variable("reason").unwrap_or_default();
-        match reason.as_str() {
-            "BOUND" | "RENEW" | "REBIND" | "REBOOT" | "INFORM" | "STATIC" | "TIMEOUT" => {
-                Self::bound(variable).unwrap_or(Self::Other)
-            }
-            "EXPIRE" | "FAIL" | "NAK" | "RELEASE" | "STOP" | "STOPPED" | "NOCARRIER" | "DEPARTED" => {
-                Self::Lost
-            }
-            _ => Self::Other,
+    fn lose(&mut self, now: Duration) {
+        if let Some(lease) = self.used.take() {
+            self.trouble = Some(format!(
+                "the lease of {} has ended, and the hospital's DHCP server gives no other yet; the box keeps asking",
+                lease.address
+            ));
+        }
+        if self.refused.is_some_and(|last| now >= last + REFUSED_TIME) {
+            self.refused = None;
+            self.trouble = None;
         }
     }
 
-    fn bound(variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
-        let address: Ipv4Addr = variable("new_ip_address")?.parse().ok()?;
-        let length: u8 = variable("new_subnet_cidr")?
-            .parse()
-            .ok()
-            .filter(|length| *length <= 32)?;
-        let list = |name| -> Vec<Ipv4Addr> {
-            let text = variable(name).unwrap_or_default();
-            text.split_whitespace()
-                .filter_map(|word| word.parse().ok())
-                .collect()
+    /// `network` as the kernel is to have it now: with the lease on the uplink, or with nothing there.
+    pub(super) fn plan(&self, network: &Network) -> NetPlan {
+        let mut plan = NetPlan::new(network);
+        if let Some(lease) = &self.used {
+            let uplink = &mut plan.root.link;
+            uplink.address = Some(lease.address);
+            uplink.gateway = lease.gateway;
+            let mtu = lease.mtu.and_then(|bytes| Mtu::try_from(bytes).ok());
+            uplink.mtu = uplink.mtu.or(mtu);
+        }
+        plan
+    }
+
+    /// The name servers, unless the site names its own.
+    pub(super) fn name_servers(&self, network: &Network) -> Vec<Element> {
+        let element = |address: &Ipv4Addr| Element {
+            key: Key::Address((*address).into()),
+            timeout: Some(NAME_SERVER_TIME),
+            comment: "the uplink's lease".to_owned(),
         };
-        Some(Self::Bound(Lease {
-            address: format!("{address}/{length}"),
-            gateway: list("new_routers").first().copied(),
-            dns: list("new_domain_name_servers"),
-        }))
+        let lease = self.used.as_ref().filter(|_| network.uplink.dns.is_empty());
+        lease
+            .map(|lease| lease.dns.iter().map(element).collect())
+            .unwrap_or_default()
     }
 }
 
 impl Lease {
-    /// The lease that holds now, if any.
+    /// The lease that the hook last wrote, if any.
     pub(super) fn read(runtime: &Path) -> Option<Self> {
         let text = std::fs::read(runtime.join(LEASE)).ok()?;
         serde_json::from_slice(&text).ok()
@@ -103,97 +144,39 @@ impl Lease {
         }
     }
 
-    /// The name servers, unless the site names its own.
-    pub(super) fn name_server_elements(&self, network: &Network) -> Vec<Element> {
-        if !network.uplink.dns.is_empty() {
-            return Vec::new();
-        }
-        let element = |address: &Ipv4Addr| Element {
-            address: *address,
-            service: None,
-            timeout: Some(NAME_SERVER_TIME),
-            comment: "the uplink's lease".to_owned(),
-        };
-        self.dns.iter().map(element).collect()
-    }
-
-    fn write(&self, runtime: &Path) -> anyhow::Result<()> {
-        replace(runtime, LEASE, &serde_json::to_vec(self)?)
-    }
-}
-
-/// Writes what the resolver reads (resolv.conf(5)).
-pub(super) fn write_resolver(runtime: &Path, servers: &[Ipv4Addr]) -> anyhow::Result<()> {
-    let lines: String = servers
-        .iter()
-        .map(|server| format!("nameserver {server}\n"))
-        .collect();
-    replace(runtime, RESOLVER, lines.as_bytes())
-}
-
-fn replace(directory: &Path, name: &str, content: &[u8]) -> anyhow::Result<()> {
-    let temporary = directory.join(format!(".{name}"));
-    std::fs::write(&temporary, content)
-        .and_then(|()| std::fs::rename(&temporary, directory.join(name)))
-        .with_context(|| format!("cannot write {}", directory.join(name).display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn event(pairs: &[(&str, &str)]) -> Event {
-        Event::of(|name| {
-            let found = pairs.iter().find(|(key, _)| *key == name);
-            found.map(|(_, value)| (*value).to_owned())
+    /// Whether it can be used beside the ports of `network`.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub(super) fn check(&self, network: &Network) -> Result<(), String> {
+        network.check_lease(self.address).map_err(|faults| {
+            let wanted: Vec<_> = faults.0.into_iter().map(|fault| fault.expected).collect();
+            format!(
+                "the lease of {} from the hospital's DHCP server is not used: expected {}",
+                self.address,
+                wanted.join("; ")
+            )
         })
     }
 
-    #[test]
-    fn a_bound_client_gives_a_lease() {
-        let found = event(&[
-            ("reason", "BOUND"),
-            ("new_ip_address", "10.9.0.2"),
-            ("new_subnet_cidr", "24"),
-            ("new_routers", "10.9.0.1"),
-            ("new_domain_name_servers", "10.9.0.1 10.9.0.3"),
-        ]);
-        let lease = Lease {
-            address: "10.9.0.2/24".to_owned(),
-            gateway: Some([10, 9, 0, 1].into()),
-            dns: vec![[10, 9, 0, 1].into(), [10, 9, 0, 3].into()],
-        };
-        assert_eq!(found, Event::Bound(lease));
+    fn is_of(&self, network: &Network) -> bool {
+        self.nic == network.uplink.nic.to_string()
     }
 
-    #[test]
-    fn a_servers_nonsense_is_no_lease() {
-        for (key, value) in [("new_ip_address", "$(reboot)"), ("new_subnet_cidr", "99")] {
-            let mut pairs = vec![
-                ("reason", "BOUND"),
-                ("new_ip_address", "10.9.0.2"),
-                ("new_subnet_cidr", "24"),
-            ];
-            pairs.retain(|(name, _)| *name != key);
-            pairs.push((key, value));
-            assert_eq!(event(&pairs), Event::Other, "{key}");
-        }
-        assert_eq!(event(&[("reason", "EXPIRE")]), Event::Lost);
-        assert_eq!(event(&[("reason", "PREINIT")]), Event::Other);
+    fn is_over(&self, now: Duration) -> bool {
+        self.until
+            .is_some_and(|until| now >= Duration::from_millis(until))
     }
 
-    #[test]
-    fn a_lease_is_read_as_it_was_written_and_forgotten_twice() {
-        let directory = tempfile::tempdir().unwrap();
-        let lease = Lease {
-            address: "10.9.0.2/24".to_owned(),
-            gateway: None,
-            dns: vec![],
-        };
-        lease.write(directory.path()).unwrap();
-        assert_eq!(Lease::read(directory.path()), Some(lease));
-        Lease::forget(directory.path()).unwrap();
-        Lease::forget(directory.path()).unwrap();
-        assert_eq!(Lease::read(directory.path()), None);
+    /// A renewed lease is the same lease.
+    fn without_end(self) -> Self {
+        Self { until: None, ..self }
+    }
+
+    fn write(&self, runtime: &Path) -> anyhow::Result<()> {
+        super::resolver::replace(runtime, LEASE, &serde_json::to_vec(self)?)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ use crate::build_info::BuildInfo;
 use crate::paths;
 use crate::status::{self, InitStatus};
 
+mod net;
 mod table;
 
 /// Asks the box how it is.
@@ -22,7 +23,8 @@ mod table;
     name = "rapctl",
     version,
     after_help = "Exit codes: 0 all is well; 1 something is wrong and is named; 2 it cannot be told.\n\n\
-                  Examples:\n  rapctl status\n  rapctl status --json"
+                  Examples:\n  rapctl status\n  rapctl status --json\n  rapctl net status\n  \
+                  rapctl net try new.toml"
 )]
 pub struct Command {
     /// What to ask.
@@ -54,6 +56,8 @@ enum Verb {
         #[arg(long, default_value = paths::BUILD_INFO, hide = true)]
         build: PathBuf,
     },
+    /// Show the network, try a new site, keep or undo it
+    Net(net::Net),
     /// Print the completions for a shell
     Completions {
         /// Which shell
@@ -94,6 +98,7 @@ pub fn run(args: Args) -> ExitCode {
                 ExitCode::from(2)
             }
         },
+        Verb::Net(net) => net::run(net),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Command::command(), "rapctl", &mut std::io::stdout());
             ExitCode::SUCCESS

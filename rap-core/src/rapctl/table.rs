@@ -6,8 +6,8 @@ use crate::status::ServiceStatus;
 
 use super::Picture;
 
-const GREEN: &str = "\x1b[32m";
-const RED: &str = "\x1b[31m";
+pub(super) const GREEN: &str = "\x1b[32m";
+pub(super) const RED: &str = "\x1b[31m";
 const PLAIN: &str = "\x1b[0m";
 
 /// The whole picture; with `colour`, states are green or red.
@@ -90,11 +90,16 @@ fn write_services(services: &[ServiceStatus], colour: bool, text: &mut String) -
     Ok(())
 }
 
+/// `text` in a colour, where there is any.
+pub(super) fn paint(text: &str, code: &'static str, colour: bool) -> String {
+    format!("{}{text}{}", on(code, colour), on(PLAIN, colour))
+}
+
 fn on(code: &'static str, colour: bool) -> &'static str {
     if colour { code } else { "" }
 }
 
 /// What a service says must not reach the terminal as a command.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.replace(|c: char| c.is_control(), " ")
 }

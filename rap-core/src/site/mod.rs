@@ -3,19 +3,25 @@
 //! Invariants: a [`Site`] is valid as a whole; [`Site::parse`] reports *every* mistake of a file in one run.
 
 mod decode;
+mod egress;
 mod mistake;
+mod network;
 mod read;
+mod target;
 #[cfg(test)]
 mod tests;
 pub mod triggers;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use ipnet::Ipv4Net;
-use netfw::model::{Addressing, Host, Mac, Nic, PortName};
+use netfw::model::{Addressing, Domain, Host, Ipv6, Limits, Mac, Mtu, Nic, Opening, PortName, VlanId};
+use sha2::{Digest as _, Sha256};
 
+pub use egress::{Destination, Egress, Exit, Proxy, ProxyKind, Via, is_proxy_name};
 pub use mistake::{Fault, Mistake, Mistakes};
+pub use target::Target;
 pub use triggers::Trigger;
 
 /// A complete `site.toml` with a comment on every field; valid, and used by the documentation and the tests.
@@ -34,8 +40,12 @@ pub struct Site {
     pub uplink: Uplink,
     /// The service centre.
     pub centre: Centre,
+    /// `[sessions]`, `prefix = "100.64.7.0/24"`: where remote sessions take their addresses from; `None`: there are none.
+    pub sessions: Option<Ipv4Net>,
     /// The instruments' ports, at least one.
     pub ports: Vec<Port>,
+    /// How what leaves the box gets out.
+    pub egress: Egress,
     /// The rules that make alerts of reports.
     pub triggers: Vec<Trigger>,
 }
@@ -73,6 +83,18 @@ impl Site {
     }
 }
 
+/// SHA-256 of a site's text in hexadecimal: by it the box's services tell one another which site they mean.
+#[must_use]
+pub fn fingerprint(text: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let hash = Sha256::digest(text);
+    hash.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// `[uplink]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Uplink {
@@ -80,8 +102,16 @@ pub struct Uplink {
     pub nic: Nic,
     /// `address = "dhcp"`, or `address = "10.9.0.2/24"` with an optional `gateway`.
     pub addressing: Addressing,
+    /// `vlan = 120`: the uplink is that VLAN on the card.
+    pub vlan: Option<VlanId>,
+    /// `mtu = 1400`.
+    pub mtu: Option<Mtu>,
+    /// `ipv6 = "off"` (the default), `"slaac"`, or `"2001:db8::2/64"` with an optional `gateway6`.
+    pub ipv6: Ipv6,
     /// `dns = ["10.9.0.1"]`; with DHCP the lease's servers are used when this is empty.
-    pub dns: Vec<Ipv4Addr>,
+    pub dns: Vec<IpAddr>,
+    /// `search = ["hospital.example"]`: where names without a dot are looked up.
+    pub search: Vec<Domain>,
 }
 
 /// `[centre]`: `url = "https://10.9.0.10:8443"`.
@@ -91,6 +121,17 @@ pub struct Centre {
     pub host: Host,
     /// Port of the URL, 443 when not written.
     pub port: u16,
+}
+
+impl Centre {
+    /// Where it is.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        Target {
+            host: self.host.clone(),
+            port: self.port,
+        }
+    }
 }
 
 /// How agents on one port post their reports.
@@ -119,4 +160,8 @@ pub struct Port {
     pub mac: Option<Mac>,
     /// `ingest = "tls"`.
     pub ingest: Ingest,
+    /// `limits = { connections = 64, … }`: what the instrument may use of the box.
+    pub limits: Limits,
+    /// `remote = ["tcp/5900"]`: what a remote session may be opened to.
+    pub remote: Vec<Opening>,
 }

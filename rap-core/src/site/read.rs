@@ -51,6 +51,16 @@ impl<'a> Reader<'a> {
         self.mistakes.is_empty()
     }
 
+    /// Whether a mistake was noted of this very field, or of one in it.
+    pub(super) fn has_mistake(&self, field: &str) -> bool {
+        let is_in = |found: &str| {
+            found
+                .strip_prefix(field)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.mistakes.iter().any(|(_, mistake)| is_in(&mistake.field))
+    }
+
     /// Remembers a mistake at byte `at`.
     pub(super) fn note(
         &mut self,
@@ -151,6 +161,36 @@ impl<'a> Reader<'a> {
         items
             .filter_map(|(i, item)| self.text_of(item, &format!("{}[{}]", join(path, key), i + 1), &fix))
             .collect()
+    }
+
+    /// The whole number of a field that may be there.
+    pub(super) fn integer(
+        &mut self,
+        section: Section<'_>,
+        path: &str,
+        key: &str,
+        expected: &str,
+        fix: &str,
+    ) -> Option<At<i64>> {
+        let value = section.table.get(key)?;
+        let field = join(path, key);
+        let Some(number) = value.get_ref().as_integer() else {
+            self.wrong_type(value, &field, expected, fix);
+            return None;
+        };
+        let number = i64::from_str_radix(number.as_str(), number.radix());
+        Some(At {
+            // Beyond 64 bits it is beyond every field's range.
+            value: number.unwrap_or(i64::MAX),
+            span: value.span(),
+            field,
+        })
+    }
+
+    /// Notes that a number is not one of its field's.
+    pub(super) fn out_of_range(&mut self, number: &At<i64>, expected: &str, fix: &str) {
+        let (at, found) = (number.span.start, number.value);
+        self.note(Fault::Invalid, at, &number.field, found, expected, fix);
     }
 
     /// The truth value of a field, or `default`.

@@ -7,14 +7,14 @@ use proptest::prelude::*;
 use super::*;
 
 /// The example with `from` replaced by `to`, parsed.
-fn mistakes(from: &str, to: &str) -> Mistakes {
+pub(super) fn mistakes(from: &str, to: &str) -> Mistakes {
     assert!(EXAMPLE.contains(from), "the example has no {from}");
     let text = EXAMPLE.replacen(from, to, 1);
     Site::parse(&text, Path::new("site.toml")).unwrap_err()
 }
 
 /// Expects exactly one mistake, of `fault`, whose text is `expected`.
-fn check(from: &str, to: &str, fault: Fault, expected: &str) {
+pub(super) fn check(from: &str, to: &str, fault: Fault, expected: &str) {
     let found = mistakes(from, to);
     let kinds: Vec<Fault> = found.list.iter().map(|mistake| mistake.fault).collect();
     assert_eq!(kinds, [fault], "{found}");
@@ -27,7 +27,8 @@ fn the_example_is_valid() {
     assert_eq!(site.name, "rap-ward-3");
     assert_eq!(site.centre.port, 8443);
     assert_eq!(site.centre.host, Host::Ip([10, 9, 0, 10].into()));
-    assert_eq!(site.uplink.dns, [Ipv4Addr::new(10, 9, 0, 1)]);
+    assert_eq!(site.uplink.dns, [IpAddr::from([10, 9, 0, 1])]);
+    assert_eq!(site.sessions, Some("100.64.7.0/24".parse().unwrap()));
     let [first, second] = &site.ports[..] else {
         panic!("two ports")
     };
@@ -61,7 +62,7 @@ fn a_missing_field() {
         "instrument = \"192.168.1.50\"     #",
         "#",
         Fault::Missing,
-        "site.toml:17:1: port[1].instrument: found nothing, expected a value\n    fix: add instrument = \
+        "site.toml:22:1: port[1].instrument: found nothing, expected a value\n    fix: add instrument = \
          \"192.168.1.50\"",
     );
 }
@@ -73,7 +74,7 @@ fn an_unknown_field() {
         "gatway =",
         Fault::Unknown,
         "site.toml:9:1: uplink.gatway: found a field that nobody reads, expected one of nic, address, gateway, \
-         dns\n    fix: did you mean gateway? otherwise remove it",
+         dns, search, vlan, mtu, ipv6, gateway6\n    fix: did you mean gateway? otherwise remove it",
     );
 }
 
@@ -83,7 +84,7 @@ fn a_wrong_type() {
         "dhcp = true",
         "dhcp = \"yes\"",
         Fault::Type,
-        "site.toml:22:8: port[1].dhcp: found a text, expected true or false\n    fix: write dhcp = true or dhcp = \
+        "site.toml:27:8: port[1].dhcp: found a text, expected true or false\n    fix: write dhcp = true or dhcp = \
          false",
     );
 }
@@ -105,7 +106,7 @@ fn a_card_by_its_linux_name() {
         "\"pci:0000:00:11.0\"",
         "\"eth1\"",
         Fault::Invalid,
-        "site.toml:19:7: port[1].nic: found \"eth1\", expected pci: and a PCI function, or mac: and an Ethernet \
+        "site.toml:24:7: port[1].nic: found \"eth1\", expected pci: and a PCI function, or mac: and an Ethernet \
          address of one station\n    fix: write where the card sits, such as \"pci:0000:00:11.0\", or its address, \
          such as \"mac:52:54:00:12:34:56\"",
     );
@@ -117,7 +118,7 @@ fn an_address_without_prefix() {
         "\"192.168.1.1/24\"      #",
         "\"192.168.1.1\"      #",
         Fault::Invalid,
-        "site.toml:20:11: port[1].address: found \"192.168.1.1\", expected an IPv4 address of one host with a prefix \
+        "site.toml:25:11: port[1].address: found \"192.168.1.1\", expected an IPv4 address of one host with a prefix \
          length from 8 to 30\n    fix: write the box's own address on this port, such as \"192.168.1.1/24\"",
     );
 }
@@ -128,7 +129,7 @@ fn a_plain_http_centre() {
         "https://10.9.0.10:8443",
         "http://10.9.0.10:8443",
         Fault::Invalid,
-        "site.toml:14:7: centre.url: found \"http://10.9.0.10:8443\", expected https://HOST or https://HOST:PORT \
+        "site.toml:19:7: centre.url: found \"http://10.9.0.10:8443\", expected https://HOST or https://HOST:PORT \
          without a path\n    fix: write \"https://\" and the name or address of the service centre, with :PORT if it \
          is not 443",
     );
@@ -140,7 +141,7 @@ fn a_name_used_twice() {
         "name = \"port2\"",
         "name = \"port1\"",
         Fault::Duplicate,
-        "site.toml:27:8: port[2].name: found \"port1\", expected a name of its own: port[1].name has this one\n    \
+        "site.toml:39:8: port[2].name: found \"port1\", expected a name of its own: port[1].name has this one\n    \
          fix: rename one of the two",
     );
 }
@@ -151,7 +152,7 @@ fn a_card_used_twice() {
         "pci:0000:00:12.0",
         "pci:0000:00:10.0",
         Fault::Duplicate,
-        "site.toml:28:7: port[2].nic: found \"pci:0000:00:10.0\", expected a card of its own: uplink.nic has this \
+        "site.toml:40:7: port[2].nic: found \"pci:0000:00:10.0\", expected a card of its own: uplink.nic has this \
          one\n    fix: write the card this port is wired to",
     );
 }
@@ -162,7 +163,7 @@ fn an_instrument_outside_its_network() {
         "\"192.168.1.50\"     #",
         "\"192.168.2.50\"     #",
         Fault::Conflict,
-        "site.toml:21:14: port[1].instrument: found 192.168.2.50, expected another host of 192.168.1.0/24\n    fix: \
+        "site.toml:26:14: port[1].instrument: found 192.168.2.50, expected another host of 192.168.1.0/24\n    fix: \
          give the instrument an address in its port's network that is not the box's own",
     );
 }
@@ -211,7 +212,7 @@ fn ten_mistakes_are_told_at_once() {
         .replace("\"tls\"", "\"TLS\"");
     text = text.replace("\"http\"", "80").replace("name = ", "nam = ");
     let found = Site::parse(&text, Path::new("site.toml")).unwrap_err();
-    assert_eq!(found.list.len(), 19, "{found}");
+    assert_eq!(found.list.len(), 21, "{found}");
     assert!(
         found.list.windows(2).all(|pair| pair[0].line <= pair[1].line),
         "{found}"
@@ -230,6 +231,7 @@ fn ports_are_compared_although_the_uplink_is_wrong() {
 fn urls() {
     let host = |url: &str| {
         let text = EXAMPLE.replace("https://10.9.0.10:8443", url);
+        let text = text.replace("ipv6 = \"off\"", "ipv6 = \"slaac\"");
         Site::parse(&text, Path::new("s")).map(|site| site.centre)
     };
     assert_eq!(

@@ -1,4 +1,7 @@
 //! A machine of namespaces for netd: a hospital network and two instruments around a root namespace.
+//!
+//! netd is a process of its own, as on the box, so that it can be killed and started again: this very test program,
+//! with what it needs in its environment ([`be_netd`]). The lab plays init: it keeps the sockets and hands them back.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -6,23 +9,70 @@
     reason = "shared by tests that each use a part; in a test a panic is the message"
 )]
 
-use std::os::fd::OwnedFd;
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use netfw::Machine;
 use netfw::netns::Namespace;
 use rap_core::netd::Place;
-use rap_core::notify::{Channel, Message, Notifier};
-use rap_core::site::Site;
+use rap_core::notify::{Channel, Message, NOTIFY_FD, Notifier, SOCKETS, socket_list};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// What a netd in the lab finds in its environment: the prefix of the namespaces, the lab's folder, and the length of a
+/// trial in milliseconds.
+const PREFIX: &str = "RAP_LAB_PREFIX";
+const FOLDER: &str = "RAP_LAB_FOLDER";
+const TRIAL: &str = "RAP_LAB_TRIAL";
 
 pub(crate) struct Lab {
     prefix: String,
     directory: tempfile::TempDir,
-    channel: Channel,
-    pub(crate) sockets: Vec<(String, OwnedFd)>,
+    /// The command with which this program becomes [`be_netd`].
+    command: Vec<String>,
+    trial: Duration,
+    netd: Option<(Child, Channel)>,
+    /// What init would keep.
+    pub(crate) sockets: BTreeMap<String, OwnedFd>,
     pub(crate) ready: bool,
+    /// How often netd said that what it gives to others changes.
+    pub(crate) reloads: u32,
+}
+
+/// netd, when this process was started to be one; returns when it was not.
+pub(crate) fn be_netd() {
+    let variable = |name| std::env::var(name).ok();
+    let (Some(prefix), Some(folder)) = (variable(PREFIX), variable(FOLDER).map(PathBuf::from)) else {
+        return;
+    };
+    // Its lab may have gone without a word.
+    std::thread::spawn(|| {
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        std::process::exit(0);
+    });
+    rap_core::console::start("netd");
+    let place = Place {
+        machine: Machine {
+            root: Namespace::Named(format!("{prefix}root")),
+            prefix,
+        },
+        status: folder.join("status"),
+        runtime: folder.join("runtime"),
+        config: folder.join("config"),
+        in_force: folder.join("site.toml"),
+        control: folder.join("netd.sock"),
+        boot_id: folder.join("boot-id"),
+        trial: Duration::from_millis(variable(TRIAL).unwrap().parse().unwrap()),
+    };
+    panic!(
+        "netd ended: {:?}",
+        rap_core::netd::serve(&place, &Notifier::from_environment())
+    );
 }
 
 /// Says why not, and fails under CI, when this cannot be tried here.
@@ -42,14 +92,25 @@ pub(crate) fn possible(programs: &[&str]) -> bool {
 impl Lab {
     /// Builds the machine and starts netd in it with `site`.
     pub(crate) fn start(test: &str, site: &str) -> Self {
+        let mut lab = Self::build(test, site);
+        lab.start_netd();
+        lab
+    }
+
+    /// Builds the machine.
+    pub(crate) fn build(test: &str, site: &str) -> Self {
         let prefix = format!("netd{}{test}-", std::process::id());
-        let (channel, other) = Channel::pair().unwrap();
         let lab = Self {
             prefix,
             directory: tempfile::tempdir().unwrap(),
-            channel,
-            sockets: Vec::new(),
+            command: [&*program(), "netd_process", "--exact", "--nocapture"]
+                .map(str::to_owned)
+                .to_vec(),
+            trial: Duration::from_secs(120),
+            netd: None,
+            sockets: BTreeMap::new(),
             ready: false,
+            reloads: 0,
         };
         for name in ["root", "lan", "i1", "i2"] {
             ip(&format!("netns add {}", lab.full(name)));
@@ -59,24 +120,84 @@ impl Lab {
         lab.cable("eth2", "02:00:00:00:00:12", "i2");
         ip(&format!("-n {} addr add 10.9.0.10/24 dev eth0", lab.full("lan")));
 
-        let site = Site::parse(site, Path::new("site.toml")).unwrap();
-        let place = Place {
-            machine: Machine {
-                root: lab.ns("root"),
-                prefix: lab.prefix.clone(),
-            },
-            status: lab.path("status"),
-            runtime: lab.path("runtime"),
-        };
-        std::thread::spawn(move || {
-            let ended = rap_core::netd::serve(&site, &place, &Notifier::over(other));
-            eprintln!("netd ended: {ended:?}");
-        });
+        std::fs::create_dir(lab.path("config")).unwrap();
+        std::fs::write(lab.path("config/site.toml"), site).unwrap();
+        std::fs::write(lab.path("boot-id"), "the first boot").unwrap();
         lab
+    }
+
+    /// How long a trial lasts from the next start of netd on.
+    pub(crate) fn with_trial(mut self, trial: Duration) -> Self {
+        self.trial = trial;
+        self
+    }
+
+    /// Gives netd folders of its own where dhcpcd keeps what belongs to a link's name, from its next start on: labs
+    /// whose uplinks have the same name do not know of one another. What netd mounts in `/run/netns` is seen by all.
+    pub(crate) fn with_own_dhcpcd(mut self) -> Self {
+        let mounts = "mount --make-private / && { mount --make-private /run 2>/dev/null || true; } && \
+                      mkdir -p /run/dhcpcd /var/lib/dhcpcd && \
+                      mount -t tmpfs none /run/dhcpcd && mount -t tmpfs none /var/lib/dhcpcd && exec \"$0\" \"$@\"";
+        let words = [
+            "unshare",
+            "--mount",
+            "--propagation",
+            "unchanged",
+            "sh",
+            "-c",
+            mounts,
+        ];
+        self.command = words.map(str::to_owned).to_vec();
+        self.command.push(program());
+        self
+    }
+
+    /// Starts netd as init would: with the sockets that are kept.
+    pub(crate) fn start_netd(&mut self) {
+        let (channel, other) = Channel::pair().unwrap();
+        let inherit = |fd: &dyn AsFd| {
+            let copy = rustix::io::fcntl_dupfd_cloexec(fd.as_fd(), 3).unwrap();
+            rustix::io::fcntl_setfd(&copy, rustix::io::FdFlags::empty()).unwrap();
+            copy
+        };
+        let notify = inherit(&other);
+        let kept: Vec<_> = self
+            .sockets
+            .iter()
+            .map(|(name, fd)| (name, inherit(fd)))
+            .collect();
+        let list = socket_list(kept.iter().map(|(name, fd)| (name.as_str(), fd.as_raw_fd())));
+        let child = Command::new(&self.command[0])
+            .args(&self.command[1..])
+            .env(NOTIFY_FD, notify.as_raw_fd().to_string())
+            .env(SOCKETS, list)
+            .env(PREFIX, &self.prefix)
+            .env(FOLDER, self.directory.path())
+            .env(TRIAL, self.trial.as_millis().to_string())
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        self.ready = false;
+        self.netd = Some((child, channel));
+    }
+
+    /// Ends netd as a crash does.
+    pub(crate) fn kill_netd(&mut self) {
+        if let Some((mut child, _)) = self.netd.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
     }
 
     pub(crate) fn full(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
+    }
+
+    pub(crate) fn machine(&self) -> Machine {
+        Machine {
+            root: self.ns("root"),
+            prefix: self.prefix.clone(),
+        }
     }
 
     pub(crate) fn ns(&self, name: &str) -> Namespace {
@@ -85,6 +206,11 @@ impl Lab {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// Runs nft in one of the namespaces.
+    pub(crate) fn nft(&self, name: &str, arguments: &str) -> String {
+        nft_in(&self.ns(name), arguments)
     }
 
     pub(crate) fn cable(&self, end: &str, mac: &str, other: &str) {
@@ -96,12 +222,26 @@ impl Lab {
         ip(&format!("-n {other} link set eth0 up"));
     }
 
+    /// Asks netd over its control socket, in the words of its protocol.
+    pub(crate) fn ask(&self, request: &serde_json::Value) -> serde_json::Value {
+        let mut stream = UnixStream::connect(self.path("netd.sock")).unwrap();
+        stream.write_all(format!("{request}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        serde_json::from_str(&answer).unwrap()
+    }
+
     /// What netd last said of itself.
     pub(crate) fn status(&mut self) -> serde_json::Value {
-        while let Ok(Some(message)) = self.channel.receive() {
+        while let Some(Ok(Some(message))) = self.netd.as_ref().map(|(_, channel)| channel.receive()) {
             match message {
                 Message::Ready => self.ready = true,
-                Message::Store { name, socket } => self.sockets.push((name, socket)),
+                Message::Reloading => {
+                    self.ready = false;
+                    self.reloads += 1;
+                }
+                Message::Store { name, socket } => drop(self.sockets.insert(name, socket)),
+                Message::Forget { name } => drop(self.sockets.remove(&name)),
                 Message::Alive | Message::Status(_) => {}
             }
         }
@@ -122,17 +262,35 @@ impl Lab {
                 return status;
             }
             assert!(Instant::now() < deadline, "never {what}: {status:#}");
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 }
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        self.kill_netd();
+        // A DHCP client outlives its netd.
+        for pid in ip(&format!("netns pids {}", self.full("root"))).split_whitespace() {
+            let pid = pid.parse().ok().and_then(Pid::from_raw);
+            let _ = pid.map(|pid| kill_process(pid, Signal::KILL));
+        }
         for name in ["port1", "port2", "root", "lan", "i1", "i2"] {
             let _ = self.ns(name).remove();
         }
     }
+}
+
+fn nft_in(namespace: &Namespace, arguments: &str) -> String {
+    let run = || Command::new("nft").args(arguments.split_whitespace()).output();
+    let output = namespace.run(run).unwrap().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "nft {arguments}: {complaint}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn program() -> String {
+    std::env::current_exe().unwrap().to_str().unwrap().to_owned()
 }
 
 pub(crate) fn ip(arguments: &str) -> String {

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use rap_image::staging::Parcel;
-use rap_tests::bench::{Figure, boot, image};
+use rap_tests::bench::{Figure, boot, image, net};
 use rap_tests::system;
 
-/// Measures the image and its boot.
+/// Measures the image, its boot and its network.
 #[derive(Debug, Parser)]
 #[command(name = "rap-bench", version)]
 struct Arguments {
@@ -35,6 +35,8 @@ enum Name {
     Image,
     /// Power-on to loader, kernel, init, ready
     Boot,
+    /// Time to apply a network, and throughput of a session
+    Net,
 }
 
 fn main() -> ExitCode {
@@ -56,6 +58,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<Vec<Figure>> {
             let parcel = Parcel::new(system::SITE, &arguments.keys)?;
             boot::measure(&arguments.image, &parcel)?
         }
+        Name::Net => net::measure()?,
     };
     for figure in &figures {
         let line = if arguments.json {

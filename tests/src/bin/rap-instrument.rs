@@ -39,6 +39,9 @@ struct Post {
     /// Every so many reports one is an alert.
     #[arg(long)]
     alert_every: Option<u64>,
+    /// Bytes of noise in each report.
+    #[arg(long, default_value_t = 0)]
+    noise: usize,
     /// File that gets one acknowledged id a line.
     #[arg(long)]
     acked: PathBuf,
@@ -60,6 +63,7 @@ fn main() -> anyhow::Result<()> {
         start: post.start,
         interval: Duration::from_millis(post.interval),
         alert_every: post.alert_every,
+        noise: post.noise,
         deadline: Duration::from_secs(post.deadline),
     };
     agent.run(&plan, &post.acked)

@@ -283,7 +283,7 @@ async fn answer(request: Request<Incoming>, device: &str, state: &State) -> anyh
     }
     match take(request, device, state).await {
         Ok(_) if fault == Some(Fault::DropReply) => bail!("the reply is dropped on request"),
-        Ok(receipt) => Ok(respond(StatusCode::OK, RECEIPT, receipt)),
+        Ok(receipt) => Ok(padded(respond(StatusCode::OK, RECEIPT, receipt))),
         Err(error) => Ok(respond(
             StatusCode::BAD_REQUEST,
             "text/plain",
@@ -325,6 +325,17 @@ fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes
     answer
         .headers_mut()
         .insert(hyper::header::CONTENT_TYPE, content_type);
+    answer
+}
+
+/// Longer than a packet, as many a server's answer is: a path that loses long packets shows in this direction too.
+fn padded(mut answer: Answer) -> Answer {
+    const PADDING: &str = match std::str::from_utf8(&[b'p'; 2000]) {
+        Ok(text) => text,
+        Err(_) => "",
+    };
+    let padding = hyper::header::HeaderValue::from_static(PADDING);
+    answer.headers_mut().insert("x-padding", padding);
     answer
 }
 

@@ -19,6 +19,8 @@ pub struct Agents {
     place: tempfile::TempDir,
     rounds: Vec<PathBuf>,
     next: u64,
+    /// Bytes of noise in each report from now on.
+    pub noise: usize,
 }
 
 impl Agents {
@@ -29,6 +31,7 @@ impl Agents {
             place,
             rounds: Vec::new(),
             next: 1,
+            noise: 0,
         })
     }
 
@@ -94,6 +97,8 @@ impl Agents {
             &format!("instrument{number}"),
             "--start",
             &self.next.to_string(),
+            "--noise",
+            &self.noise.to_string(),
         ]);
         command.args([
             "--count",

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use rap_qemu::lab::Lab;
 use rap_qemu::lab::probe::Verdict;
-use rap_qemu::lab::{self, Lab};
 use rap_qemu::process::Running;
 
 use super::program;
@@ -32,9 +32,10 @@ impl Centre {
     pub fn start(lab: &Lab, keys: &Path) -> anyhow::Result<Self> {
         let place = tempfile::Builder::new().prefix("rap-centre-").tempdir()?;
         let database = place.path().join("centre.db");
+        let address = lab.centre_address();
         let mut command = Command::new(program("rap-centre")?);
         command
-            .args(["--listen", &lab::CENTRE.to_string(), "--tls"])
+            .args(["--listen", &address.to_string(), "--tls"])
             .arg(keys);
         command
             .arg("--db")
@@ -43,7 +44,7 @@ impl Centre {
             .stdout(Stdio::null());
         let running = lab.centre.start(command)?;
         let begun = Instant::now();
-        while lab.workstation.try_tcp(lab::CENTRE, START)? != Verdict::Open {
+        while lab.workstation.try_tcp(address, START)? != Verdict::Open {
             ensure!(
                 begun.elapsed() < START,
                 "the service centre does not listen after {START:?}"

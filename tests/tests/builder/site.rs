@@ -31,10 +31,17 @@ instrument = "192.168.7.50"
 name = "port3"
 nic = "eth3"
 address = "192.168.1.1/24"
+
+[[proxy]]
+name = "hospital"
+url = "http://rap:s3cret@proxy.hospital.example:3128"
+
+[egress]
+defualt = "hospital"
 "#;
 
 /// Line, field, kind and the beginning of the fix of each mistake in [`BAD`].
-const MISTAKES: [(u64, &str, &str, &str); 12] = [
+const MISTAKES: [(u64, &str, &str, &str); 14] = [
     (1, "version", "version", "write version = 1"),
     (2, "name", "invalid", "write a host name"),
     (7, "uplink.gatway", "unknown", "did you mean gateway?"),
@@ -47,6 +54,8 @@ const MISTAKES: [(u64, &str, &str, &str); 12] = [
     (24, "port[2].instrument", "conflict", "give the instrument"),
     (26, "port[3].instrument", "missing", "add instrument = "),
     (28, "port[3].nic", "invalid", "write where the card sits"),
+    (33, "proxy[1].url", "invalid", "write the user as user = "),
+    (36, "egress.defualt", "unknown", "did you mean default?"),
 ];
 
 fn check(text: &str, arguments: &[&str]) -> rig::Outcome {
@@ -74,6 +83,7 @@ fn every_mistake_is_told_to_a_person() {
             "{field}: {fix_line}"
         );
     }
+    assert!(!outcome.text.contains("s3cret"), "a password is repeated");
     outcome.expect_refused(&[
         &format!("site.toml: {} mistakes", MISTAKES.len()),
         "is not a valid site",

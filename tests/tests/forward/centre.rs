@@ -38,6 +38,7 @@ fn the_box_refuses_a_centre_of_another_ca_and_says_so_once() {
          reports are kept and sent when it works again"
     );
     assert_eq!(rig.waiting(), 3);
+    assert_eq!(rig.exchanged(), None, "a stranger's answer confirms no network");
     assert!(rig.centre.store().unwrap().arrivals().unwrap().is_empty());
 }
 

@@ -141,6 +141,19 @@ fn the_boxs_own_report_comes_first() {
 }
 
 #[test]
+fn any_answer_of_the_centre_is_an_exchange_over_tls() {
+    let mut rig = Rig::new();
+    rig.centre.fault(Some(Fault::Busy));
+    let before = u64::try_from(rap_core::moment::since_boot().as_millis()).unwrap();
+    rig.start(|_| {});
+    assert_eq!(rig.exchanged(), None);
+    rig.post(&plan("a", 1));
+    wait_until("the busy centre has answered", || rig.exchanged().is_some());
+    assert!(rig.exchanged().unwrap() >= before);
+    assert_eq!(rig.waiting(), 1);
+}
+
+#[test]
 fn the_store_can_be_read_while_the_centre_writes() {
     let rig = Rig::started();
     let store = Store::open(&rig.path().join("centre.db")).unwrap();

@@ -69,6 +69,11 @@ impl Rig {
         status.routine.waiting + status.alert.waiting
     }
 
+    /// When the centre last answered over TLS, milliseconds since boot: what confirms a new network.
+    pub(crate) fn exchanged(&self) -> Option<u64> {
+        self.forwarder.as_ref().unwrap().status().exchanged
+    }
+
     pub(crate) fn delivered(&self, count: usize) -> Vec<String> {
         let events = self.centre.store().unwrap().wait_for(count, LONG).unwrap();
         assert_eq!(
@@ -118,6 +123,7 @@ pub(crate) fn plan(source: &str, count: u64) -> Plan {
         start: 1,
         interval: Duration::ZERO,
         alert_every: None,
+        noise: 0,
         deadline: LONG,
     }
 }

@@ -1,15 +1,14 @@
 //! From power-on to ready, through every link of the chain; and what the box says of itself.
 
-use std::io::{Read, Write};
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
 use rap_core::site::INGEST_TLS_PORT;
 use rap_qemu::lab::GATEWAY;
 use rap_qemu::lab::probe::Verdict;
-use rap_tests::system::{BOOT, READY};
+use rap_tests::system::READY;
 
-use crate::{booted_with, system_with, workspace};
+use crate::{booted_with, debug_image};
 
 #[test]
 fn firmware_loader_kernel_init_and_every_service_come_up_in_turn() {
@@ -67,7 +66,7 @@ fn a_box_that_was_given_nothing_stays_up_closed_and_says_so() {
         return;
     };
     let console = system.machine.console();
-    for service in ["netd", "forward"] {
+    for service in ["netd", "relay", "forward"] {
         let line = console.first(&format!("rap {service}: error:"));
         assert!(
             line.is_some_and(|line| line.text.contains("site.toml")),
@@ -86,26 +85,16 @@ fn a_box_that_was_given_nothing_stays_up_closed_and_says_so() {
 
 #[test]
 fn rapctl_status_says_that_all_is_well() {
-    let debug = workspace().join("target/image/qemu-debug");
-    let Some(mut system) = system_with(|setup| {
-        if debug.join("disk.img").is_file() || std::env::var_os("CI").is_some() {
-            setup.image = debug;
-        } else {
-            setup.image =
-                "the debug image (rap-image build --overlay debug --out target/image/qemu-debug)".into();
-        }
-    }) else {
+    let Some(mut system) = booted_with(|setup| setup.image = debug_image()) else {
         return;
     };
-    system.machine.power_on().unwrap();
-    system.machine.wait_for(READY, BOOT).unwrap();
     system.agents.post(&system.lab, 1, 1).unwrap();
     system.expect_delivered().unwrap();
 
     // The services write their status every few seconds, so what was just delivered shows a little later.
     let begun = Instant::now();
     let status = loop {
-        let status = shell(&system, "rapctl status --json; echo status=$?");
+        let status = system.shell("rapctl status --json; echo status=$?").unwrap();
         if status.contains("status=0") {
             break status;
         }
@@ -116,40 +105,15 @@ fn rapctl_status_says_that_all_is_well() {
         .find(|line| line.starts_with('{'))
         .unwrap_or_else(|| panic!("{status}"));
     let json: serde_json::Value = serde_json::from_str(json).unwrap_or_else(|e| panic!("{e}: {json}"));
-    for service in ["init", "netd", "forward"] {
+    for service in ["init", "netd", "relay", "forward"] {
         assert!(
             json.pointer(&format!("/services/{service}")).is_some(),
             "{service} is missing: {json}"
         );
     }
-    let table = shell(&system, "rapctl status; echo status=$?");
+    let table = system.shell("rapctl status; echo status=$?").unwrap();
     assert!(
         table.contains("status=0") && table.contains("2 ports, 2 up") && table.contains("all is well"),
         "{table}"
-    );
-}
-
-/// Types `command` into the debug shell and returns what it printed.
-fn shell(system: &rap_tests::system::System, command: &str) -> String {
-    let mut serial = system.machine.debug_serial().unwrap();
-    serial.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-    serial
-        .write_all(format!("{command}; echo end-of-answer-$((1+1))\n").as_bytes())
-        .unwrap();
-    let (begun, mut answer) = (Instant::now(), Vec::new());
-    while begun.elapsed() < Duration::from_secs(30) {
-        let mut buffer = [0; 4096];
-        if let Ok(count @ 1..) = serial.read(&mut buffer) {
-            answer.extend_from_slice(&buffer[..count]);
-        }
-        let text = String::from_utf8_lossy(&answer).replace('\r', "");
-        if text.contains("end-of-answer-2") {
-            return text;
-        }
-    }
-    panic!(
-        "no answer to `{command}`: {}\n{}",
-        String::from_utf8_lossy(&answer),
-        system.machine.console().tail(40)
     );
 }

@@ -1,19 +1,16 @@
 //! No packet of one instrument reaches another, the hospital or the internet, whatever it is.
 
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rap_qemu::lab::probe::Verdict;
 use rap_qemu::lab::{BOX, CENTRE, GATEWAY, Host, ROUTER, WORKSTATION};
 use rap_tests::system::System;
 
+use crate::ear::{DOOR, Ear};
 use crate::{TWO_NETWORKS, booted_with, move_second_instrument};
 
-/// Where the listeners listen.
-const DOOR: u16 = 7777;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 #[test]
@@ -126,44 +123,4 @@ fn ears_can_hear(system: &System) {
     let to = SocketAddrV4::new(WORKSTATION, DOOR);
     let answer = system.lab.centre.try_udp(to, b"hello", PATIENCE).unwrap();
     assert_eq!(answer, Verdict::Open, "the lab's own network carries a datagram");
-}
-
-/// A datagram listener on a host; it counts and answers.
-struct Ear {
-    heard: Arc<AtomicUsize>,
-    end: Arc<AtomicUsize>,
-}
-
-impl Ear {
-    fn on(host: &Host) -> Self {
-        let socket = host
-            .run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, DOOR)).unwrap())
-            .unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        let ear = Self {
-            heard: Arc::default(),
-            end: Arc::default(),
-        };
-        let (heard, end) = (Arc::clone(&ear.heard), Arc::clone(&ear.end));
-        std::thread::spawn(move || {
-            let begun = Instant::now();
-            while end.load(Ordering::Relaxed) == 0 && begun.elapsed() < Duration::from_secs(600) {
-                if let Ok((_, from)) = socket.recv_from(&mut [0; 2048]) {
-                    heard.fetch_add(1, Ordering::Relaxed);
-                    let _ = socket.send_to(b"heard", from);
-                }
-            }
-        });
-        ear
-    }
-
-    fn heard(&self) -> usize {
-        self.heard.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Ear {
-    fn drop(&mut self) {
-        self.end.store(1, Ordering::Relaxed);
-    }
 }

@@ -9,14 +9,22 @@
 )]
 
 mod boot;
+mod ear;
+mod flap;
 mod isolation;
+mod lease;
 mod network;
+mod path;
 mod power;
+mod proxy;
+mod random;
+mod site;
+mod stranger;
 mod trust;
 
 use std::path::{Path, PathBuf};
 
-use rap_tests::system::{Setup, System};
+use rap_tests::system::{SITE, Setup, System};
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -29,7 +37,7 @@ fn system_with(change: impl FnOnce(&mut Setup)) -> Option<System> {
     let needed = if !rap_qemu::lab::permitted() {
         "root, or a user namespace of one's own (scripts/test makes one)"
     } else if !setup.image.join("disk.img").is_file() {
-        "the image (rap-image build)"
+        "the image (rap-image build), or with a shell (rap-image build --overlay debug --out target/image/qemu-debug)"
     } else {
         let system = System::new(&setup);
         return Some(system.unwrap_or_else(|error| panic!("{error:#}")));
@@ -39,6 +47,11 @@ fn system_with(change: impl FnOnce(&mut Setup)) -> Option<System> {
     None
 }
 
+/// The image with a shell, for `rapctl`.
+fn debug_image() -> PathBuf {
+    workspace().join("target/image/qemu-debug")
+}
+
 /// A system that is up; `None` when this machine cannot have one.
 fn booted_with(change: impl FnOnce(&mut Setup)) -> Option<System> {
     let mut system = system_with(change)?;
@@ -46,7 +59,19 @@ fn booted_with(change: impl FnOnce(&mut Setup)) -> Option<System> {
     Some(system)
 }
 
-/// [`SITE`](rap_tests::system::SITE) with the second port on a network of its own, and the uplink's address fixed.
+/// Waits until every report that was acknowledged is at the centre.
+fn deliver(system: &System) {
+    let delivered = system.expect_delivered();
+    delivered.unwrap_or_else(|error| panic!("{error:#}"));
+}
+
+/// [`SITE`] with the uplink's address fixed, and `more` lines for the uplink.
+fn fixed_uplink(more: &str) -> String {
+    let fixed = format!("address = \"10.9.0.2/24\"\ngateway = \"10.9.0.1\"\ndns = [\"10.9.0.1\"]\n{more}");
+    SITE.replace("address = \"dhcp\"", &fixed)
+}
+
+/// [`SITE`] with the second port on a network of its own, and the uplink's address fixed.
 const TWO_NETWORKS: &str = r#"
 version = 1
 name = "rap-two"

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rap_tests::system::{BOOT, READY};
 
+use crate::random::Random;
 use crate::system_with;
 
 /// Reports each of the two instruments posts.
@@ -16,9 +17,7 @@ fn two_hundred_reports_survive_three_power_cuts() {
     let Some(mut system) = system_with(|_| {}) else {
         return;
     };
-    let seed = std::env::var("RAP_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed: u64 = seed.unwrap_or_else(|| u64::from(std::process::id()));
-    eprintln!("RAP_SEED={seed}");
+    let mut random = Random::new();
     system.boot().unwrap_or_else(|error| panic!("{error:#}"));
 
     let interval = Duration::from_millis(150);
@@ -30,13 +29,8 @@ fn two_hundred_reports_survive_three_power_cuts() {
                 .unwrap()
         })
         .collect();
-    let mut random = seed;
     for _ in 0..3 {
-        // A linear congruential step (Knuth, MMIX): any spread over the moments will do.
-        random = random
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        std::thread::sleep(Duration::from_millis(500 + (random >> 33) % 4000));
+        std::thread::sleep(random.millis(500, 4500));
         let before = system.agents.acknowledged().unwrap().len();
         eprintln!("power cut with {before} acknowledged");
         system.machine.power_cut().unwrap();

@@ -158,6 +158,26 @@ fn sockets_outlive_both_services_and_shutdown_leaves_nobody() {
 }
 
 #[test]
+fn a_forgotten_socket_is_closed_and_only_who_stores_may_forget() {
+    let mut services = services();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let store = Message::Store {
+        name: "ingest@port1".to_owned(),
+        socket: listener.into(),
+    };
+    let forget = || Message::Forget {
+        name: "ingest@port1".to_owned(),
+    };
+    assert_eq!(services.heard(0, store), Event::Stored(0));
+    assert_eq!(services.heard(1, forget()), Event::Heard(1));
+    assert!(TcpStream::connect(address).is_ok());
+    assert_eq!(services.heard(0, forget()), Event::Stored(0));
+    assert!(TcpStream::connect(address).is_err());
+    assert_eq!(services.heard(0, forget()), Event::Heard(0));
+}
+
+#[test]
 fn a_program_that_is_not_there_is_tried_again_and_ends_the_box_at_last() {
     let mut services = services();
     services.list[0].program = "/nonexistent".into();

@@ -167,6 +167,74 @@ fn replaced_sockets_restart_who_took_them_when_the_storer_is_ready() {
 }
 
 #[test]
+fn a_reload_restarts_who_comes_after_once_it_is_done() {
+    let mut supervisor = running();
+    assert_eq!(supervisor.step(seconds(2), Event::Reloading(NETD)), []);
+    assert_eq!(supervisor.step(seconds(2), Event::Stored(NETD)), []);
+    assert_eq!(
+        supervisor.step(seconds(3), Event::Ready(NETD)),
+        [Action::Terminate(FORWARD)]
+    );
+    assert_eq!(
+        supervisor.step(seconds(4), Event::Exited(FORWARD)),
+        [Action::Start(FORWARD)]
+    );
+    assert_eq!(supervisor.step(seconds(5), Event::Ready(FORWARD)), []);
+    assert_eq!(supervisor.state(FORWARD).1, 0, "that was no failure");
+}
+
+#[test]
+fn a_reload_reaches_who_comes_after_those_who_come_after() {
+    let [netd, forward] = specs();
+    let relay = Spec {
+        name: "relay",
+        takes: None,
+        ..forward
+    };
+    let last = Spec {
+        after: Some("relay"),
+        ..forward
+    };
+    let mut supervisor = Supervisor::new(&[netd, relay, last]);
+    supervisor.step(seconds(0), Event::Tick);
+    for id in 0..3 {
+        supervisor.step(seconds(1), Event::Ready(id));
+    }
+    assert_eq!(supervisor.step(seconds(2), Event::Reloading(0)), []);
+    let actions = supervisor.step(seconds(3), Event::Ready(0));
+    assert_eq!(actions, [Action::Terminate(1)]);
+    // It is restarted once the relay is there again, which it is to go through.
+    supervisor.step(seconds(3), Event::Exited(1));
+    let actions = supervisor.step(seconds(4), Event::Ready(1));
+    assert_eq!(actions, [Action::Terminate(2)]);
+    assert_eq!(supervisor.step(seconds(5), Event::Exited(2)), [Action::Start(2)]);
+}
+
+#[test]
+fn a_service_that_ends_in_a_reload_waits_for_its_end() {
+    let mut supervisor = running();
+    supervisor.step(seconds(2), Event::Reloading(NETD));
+    assert_eq!(supervisor.step(seconds(2), Event::Exited(FORWARD)), []);
+    assert_eq!(supervisor.step(seconds(3), Event::Tick), []);
+    assert_eq!(
+        supervisor.step(seconds(4), Event::Ready(NETD)),
+        [Action::Start(FORWARD)]
+    );
+}
+
+#[test]
+fn a_reload_that_never_ends_is_killed() {
+    let mut supervisor = running();
+    supervisor.step(seconds(2), Event::Reloading(NETD));
+    supervisor.step(seconds(60), Event::Heard(FORWARD));
+    supervisor.step(seconds(119), Event::Heard(FORWARD));
+    assert_eq!(
+        supervisor.step(seconds(2) + START, Event::Tick),
+        [Action::Kill(NETD)]
+    );
+}
+
+#[test]
 fn shutdown_goes_backwards_and_kills_the_stubborn() {
     let mut supervisor = running();
     let off = Event::Shutdown(Goal::PowerOff);
@@ -189,6 +257,7 @@ enum Doing {
     Exit(Id),
     Ready(Id),
     Heard(Id),
+    Reloading(Id),
     Store,
 }
 
@@ -198,6 +267,7 @@ fn doing() -> impl Strategy<Value = Doing> {
         (0_usize..2).prop_map(Doing::Exit),
         (0_usize..2).prop_map(Doing::Ready),
         (0_usize..2).prop_map(Doing::Heard),
+        (0_usize..2).prop_map(Doing::Reloading),
         Just(Doing::Store),
     ]
 }
@@ -235,6 +305,7 @@ proptest! {
                 }
                 Doing::Ready(id) if alive[id] => Event::Ready(id),
                 Doing::Heard(id) if alive[id] => Event::Heard(id),
+                Doing::Reloading(id) if alive[id] => Event::Reloading(id),
                 Doing::Store if alive[NETD] => Event::Stored(NETD),
                 _ => Event::Tick,
             };
