@@ -11,6 +11,7 @@ mod packages;
 mod reproducible;
 mod rig;
 mod rights;
+mod rules;
 mod site;
 
 #[path = "../../../rap-image/src/testing.rs"]

@@ -118,3 +118,46 @@ fn of_table(inside: usize, table: &Table, part: Part) -> Vec<Mutant> {
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("?")
 }
+
+/// The rules of a table as nft writes them, each with its chain, without names, addresses and numbers.
+fn shapes(text: &str) -> impl Iterator<Item = String> {
+    let mut chain = String::new();
+    text.lines().filter_map(move |line| {
+        let line = line.trim();
+        if let Some(named) = line.strip_prefix("chain ") {
+            named.trim_end_matches(" {").clone_into(&mut chain);
+        }
+        let (rule, _) = line.split_once(" comment \"")?;
+        // Elements of sets have comments, too.
+        (rule.contains(" counter") || rule.starts_with("counter")).then(|| {
+            let words = rule.split(' ').map(|word| {
+                let particular = word.contains(|c: char| c.is_ascii_digit()) && !word.starts_with('@');
+                if particular { "#" } else { word }
+            });
+            format!("{chain}: {}", words.collect::<Vec<_>>().join(" "))
+        })
+    })
+}
+
+/// What is taken out stands for the golden files: no rule of theirs is of another kind.
+#[test]
+fn every_golden_rule_has_its_like_among_those_taken_out() {
+    let plans = crate::typical::sites().map(|site| NetPlan::new(&site.network));
+    let taken_out: std::collections::BTreeSet<_> = plans
+        .iter()
+        .flat_map(tables)
+        .flat_map(|(_, table)| shapes(&table.text()).collect::<Vec<_>>())
+        .collect();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut compared = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let file = file.unwrap().path();
+        if file.extension().is_some_and(|form| form == "nft") {
+            for shape in shapes(&std::fs::read_to_string(&file).unwrap()) {
+                assert!(taken_out.contains(&shape), "{}: {shape}", file.display());
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 50, "{compared} rules in the golden files");
+}
