@@ -5,7 +5,7 @@
 //! the wanted files, with the libraries ([`elf`]) and kernel modules ([`modules`]) that follow, as [`payload`] parts.
 //!
 //! [`hermetic`] compiles the core in a root of locked packages; [`image`] composes everything into [`cpio`] archives, the
-//! [`uki`] and the disk; [`disk`] writes it; [`build`] is all of that in order; [`verify`] reads it again.
+//! [`uki`] and the disk; [`output`] writes it; [`build`] is all of that in order; [`verify`] reads it again.
 
 pub mod archive;
 pub mod build;
