@@ -5,7 +5,8 @@
 //! the wanted files, with the libraries ([`elf`]) and kernel modules ([`modules`]) that follow, as [`payload`] parts.
 //!
 //! [`hermetic`] compiles the core in a root of locked packages; [`image`] composes everything into [`cpio`] archives, the
-//! [`uki`] and the disk; [`output`] writes it; [`build`] is all of that in order; [`verify`] reads it again.
+//! [`uki`] and the disk; [`output`] writes it; [`build`] is all of that in order; [`verify`] reads it again. [`staging`]
+//! makes an image ready for the lab, [`flash`] writes it to a device.
 
 pub mod archive;
 pub mod build;
@@ -14,6 +15,7 @@ pub mod deb;
 pub mod digest;
 pub mod elf;
 pub mod fetch;
+pub mod flash;
 pub mod hermetic;
 pub mod image;
 pub mod keys;

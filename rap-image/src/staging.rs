@@ -71,7 +71,7 @@ pub enum StagingError {
     Machine(#[from] rap_qemu::Error),
 }
 
-/// What a box is given before its first boot: the archive for the provision partition.
+/// What a box is given before its first boot: the provision partition, an archive with zeros behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parcel(Vec<u8>);
 
@@ -80,7 +80,7 @@ impl Parcel {
     ///
     /// # Errors
     /// All mistakes of the site, or the first file that is missing: of the identity, or the password of one of the
-    /// site's proxies.
+    /// site's proxies; or that all of it does not fit.
     pub fn new(site: &str, identity: &Path) -> Result<Self, StagingError> {
         let parsed = Site::parse(site, Path::new("site.toml")).map_err(StagingError::Site)?;
         let with_user = parsed.egress.proxies.iter().filter(|proxy| proxy.user.is_some());
@@ -102,7 +102,20 @@ impl Parcel {
             })?;
             files.insert(name.to_owned(), content);
         }
-        Ok(Self(provision::pack(site, &files)))
+        let mut content = provision::pack(site, &files);
+        let found = content.len();
+        let size = usize::try_from(PROVISION_BYTES).unwrap_or(usize::MAX);
+        if found > size {
+            return Err(StagingError::TooLarge { found });
+        }
+        content.resize(size, 0);
+        Ok(Self(content))
+    }
+
+    /// The whole partition.
+    #[must_use]
+    pub fn partition(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -146,15 +159,8 @@ pub fn stage(directory: &Path, parcel: Option<&Parcel>) -> Result<Staged, Stagin
     })
 }
 
-/// Writes the archive, and zeros behind it, to the provision partition of the disk at `path`.
+/// Writes the provision partition of the disk at `path`.
 fn provide(path: &Path, parcel: &Parcel) -> Result<(), StagingError> {
-    let mut content = parcel.0.clone();
-    let found = content.len();
-    let size = usize::try_from(PROVISION_BYTES).unwrap_or(usize::MAX);
-    if found > size {
-        return Err(StagingError::TooLarge { found });
-    }
-    content.resize(size, 0);
     let failed = |source| StagingError::File {
         verb: "write",
         path: path.to_owned(),
@@ -171,7 +177,7 @@ fn provide(path: &Path, parcel: &Parcel) -> Result<(), StagingError> {
         source,
     })?;
     let offset = table.partition(Place::Provision).first * SECTOR;
-    file.write_all_at(&content, offset).map_err(failed)
+    file.write_all_at(parcel.partition(), offset).map_err(failed)
 }
 
 #[cfg(test)]

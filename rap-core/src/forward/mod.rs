@@ -16,6 +16,7 @@ pub mod log;
 mod service;
 mod signal;
 pub mod status;
+mod trend;
 mod trigger;
 mod trouble;
 pub mod uplink;
@@ -247,7 +248,25 @@ impl Forwarder {
             &progress,
         )
     }
+
+    /// The latest reports the service centre refuses for good, oldest first.
+    #[must_use]
+    pub fn latest_refused(&self) -> Vec<status::RefusedReport> {
+        let mut log = self.shared.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = log.dead_letter_count();
+        let before = (count.dropped + count.kept).saturating_sub(REFUSED_TOLD);
+        let latest = log.dead_letters(before, usize::MAX);
+        latest
+            .map(|latest| latest.into_iter().map(Into::into).collect())
+            .unwrap_or_else(|error| {
+                logging::warn!("the refused reports cannot be read: {error}");
+                Vec::new()
+            })
+    }
 }
+
+/// How many of the refused reports are told of.
+const REFUSED_TOLD: u64 = 20;
 
 /// Whether `body` is the receipt for the batch `key` of `count` events: for the fuzzer.
 #[doc(hidden)]

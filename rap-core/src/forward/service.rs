@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::status::{Refused, Status};
+use super::trend::Trend;
 use super::uplink::Patience;
 use super::{Config, Forwarder, Listener};
 use crate::build_info::BuildInfo;
 use crate::identity::Identity;
 use crate::notify::{Notifier, inherited_sockets};
 use crate::site::{Site, fingerprint};
-use crate::{paths, relay};
+use crate::{moment, paths, relay};
 
 const BEAT: Duration = Duration::from_secs(2);
 
@@ -61,18 +63,47 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
         "listening on {} port(s), delivering to {centre}",
         forwarder.addresses().len()
     );
+    let mut teller = Teller::default();
     loop {
         if !forwarder.is_running() {
             anyhow::bail!("a part of the forwarder ended");
         }
         notifier.alive();
-        let mut status = forwarder.status();
+        let mut status = teller.tell(&forwarder);
         status.site = Some(fingerprint.clone());
         notifier.status(&status.summary());
         if let Err(error) = crate::status::write(&place.status, "forward", &status) {
             log::warn!("the status cannot be written: {error}");
         }
         std::thread::sleep(BEAT);
+    }
+}
+
+/// What has to be remembered from one status to the next.
+#[derive(Debug, Default)]
+struct Teller {
+    lanes: Trend<4>,
+    refused: Refused,
+}
+
+impl Teller {
+    fn tell(&mut self, forwarder: &Forwarder) -> Status {
+        let mut status = forwarder.status();
+        let (alert, routine) = (&mut status.alert, &mut status.routine);
+        let counters = [alert.taken, alert.passed, routine.taken, routine.passed];
+        [
+            alert.taken_per_second,
+            alert.passed_per_second,
+            routine.taken_per_second,
+            routine.passed_per_second,
+        ] = self.lanes.per_second(moment::since_boot(), counters);
+        // Reading them costs the disk something: only when there are others.
+        if (status.refused.kept, status.refused.given_up) != (self.refused.kept, self.refused.given_up) {
+            status.refused.latest = forwarder.latest_refused();
+            self.refused = status.refused.clone();
+        }
+        status.refused.latest.clone_from(&self.refused.latest);
+        status
     }
 }
 

@@ -11,6 +11,7 @@
 mod boot;
 mod ear;
 mod flap;
+mod flash;
 mod isolation;
 mod lease;
 mod network;
