@@ -15,8 +15,8 @@ use crate::paths;
 /// What `rapctl queue` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Sizes are those on the disk. in/s and out/s are of the last minute; what is delivered or refused for good is out. A report
-is refused for good when the service centre takes others but not this one; it stays on the box until younger ones need
+Sizes are those on the disk. in/s and out/s are of the last minute; what is delivered or refused for good is out. A report \
+is refused for good when the service centre takes others but not this one; it stays on the box until younger ones need \
 its room.
 
 Exit codes: 0 what is taken is delivered; 1 something keeps it from that, or a report was lost; 2 it cannot be told.

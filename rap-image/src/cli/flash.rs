@@ -14,10 +14,10 @@ use rap_image::verify;
 /// What `flash` takes.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Everything on the device is lost. It is refused when it is mounted, part of something, read-only, too small, the\n\
-                  disk this computer runs from, or not removable unless --internal says so; --yes does not change that. Before\n\
+    after_help = "Everything on the device is lost. It is refused when it is mounted, part of something, read-only, too small, the \
+                  disk this computer runs from, or not removable unless --internal says so; --yes does not change that. Before \
                   the first byte is written the image is verified, device and image are shown, and you are asked.\n\n\
-                  Written is what the image uses, and the beginning of every partition, so that nothing of what was there\n\
+                  Written is what the image uses, and the beginning of every partition, so that nothing of what was there \
                   before is taken for ours. It is read back and compared.\n\n\
                   Examples:\n  \
                   rap-image flash target/image/generic-x86/disk.img /dev/sdb\n  \

@@ -26,7 +26,7 @@ use clap::{Parser, Subcommand};
                   rap-image verify target/image/qemu/disk.img\n  \
                   rap-image run --site site.toml --identity keys/dev\n  \
                   rap-image flash target/image/qemu/disk.img /dev/sdX\n\n\
-                  Packages are kept in ~/.cache/rap-image (or $XDG_CACHE_HOME). Where they come from is said by --mirror,\n\
+                  Packages are kept in ~/.cache/rap-image (or $XDG_CACHE_HOME). Where they come from is said by --mirror, \
                   RAP_IMAGE_MIRROR, `mirror = \"…\"` in ~/.config/rap-image/config.toml, or the host's apt sources."
 )]
 pub(crate) struct Command {
