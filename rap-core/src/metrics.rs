@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::build_info::BuildInfo;
 use crate::forward::status::Status as Forward;
-use crate::status::{self, InitStatus};
+use crate::status::{self, InitStatus, SecureBoot};
 
 /// The media type of what [`render`] gives.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -64,6 +64,11 @@ fn of_init(init: &InitStatus, page: &mut Page) {
             Kind::Gauge,
         )
         .sample(&[("name", &watchdog.name)], flag(watchdog.fed));
+    }
+    if let Some(state) = init.secure_boot {
+        let help = "Whether firmware starts only what is signed.";
+        page.family("rap_secure_boot_on", help, Kind::Gauge)
+            .sample(&[], flag(state == SecureBoot::On));
     }
     page.family(
         "rap_data_mounted",

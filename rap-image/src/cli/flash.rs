@@ -8,7 +8,8 @@ use anyhow::{Context as _, bail};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use rap_image::flash::device::{Device, Kernel};
 use rap_image::flash::{Phase, Plan, open};
-use rap_image::staging::Parcel;
+use rap_image::parcel::Parcel;
+use rap_image::signing::{PROGRAM_KEY, Signer};
 use rap_image::verify;
 
 /// What `flash` takes.
@@ -35,6 +36,9 @@ pub(super) struct Args {
     /// The directory with the box's keys and certificates
     #[arg(long, value_name = "DIR", requires = "site")]
     identity: Option<PathBuf>,
+    /// Give the keys for Secure Boot in this directory to firmware that is in setup mode, on the first boot
+    #[arg(long, value_name = "DIR")]
+    secure_boot: Option<PathBuf>,
     /// Also write to a disk that is not removable
     #[arg(long)]
     internal: bool,
@@ -56,15 +60,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
     if !refusals.is_empty() {
         bail!("nothing was written:\n  {}", refusals.join("\n  "));
     }
-    let parcel = match (&args.site, &args.identity) {
-        (Some(site), Some(identity)) => {
-            let text =
-                std::fs::read_to_string(site).with_context(|| format!("cannot read {}", site.display()))?;
-            Some(Parcel::new(&text, identity)?)
-        }
-        _ => None,
-    };
     let found = verify::read(&args.image)?;
+    let parcel = parcel(&args)?;
     let plan = Plan::new(&args.image, parcel.as_ref(), device.bytes)?;
     eprintln!("device  {}", describe(&device));
     eprintln!(
@@ -87,6 +84,23 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
     drop(file);
     report(&args, &device, &plan, start.elapsed());
     Ok(())
+}
+
+/// What the box is given, if anything. Keys that would not start this very image are refused.
+fn parcel(args: &Args) -> anyhow::Result<Option<Parcel>> {
+    let mut parcel = None;
+    if let (Some(site), Some(identity)) = (&args.site, &args.identity) {
+        let text =
+            std::fs::read_to_string(site).with_context(|| format!("cannot read {}", site.display()))?;
+        parcel = Some(Parcel::new(&text, identity)?);
+    }
+    if let Some(keys) = &args.secure_boot {
+        verify::check_signatures(&args.image, Signer::load(keys, PROGRAM_KEY)?.certificate()).context(
+            "with these keys the box would never start; build the image with --keys and the same directory",
+        )?;
+        parcel = Some(parcel.unwrap_or_default().with_secure_boot(keys)?);
+    }
+    Ok(parcel)
 }
 
 fn describe(device: &Device) -> String {
@@ -133,7 +147,8 @@ fn report(args: &Args, device: &Device, plan: &Plan, time: Duration) {
             "{}",
             serde_json::json!({
                 "device": device, "bytes-written": plan.bytes(), "seconds": time.as_secs_f64(),
-                "verified": verified, "provisioned": args.site.is_some(),
+                "verified": verified,
+                "provisioned": args.site.is_some(), "secure-boot": args.secure_boot.is_some(),
             })
         );
     } else {

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rap_image::staging::{IMAGE, Parcel, stage};
+use rap_image::parcel::Parcel;
+use rap_image::staging::{IMAGE, stage};
 use rap_qemu::lab::{self, Lab};
 use rap_qemu::machine::Machine;
 

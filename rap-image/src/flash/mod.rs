@@ -20,7 +20,7 @@ use rap_core::boot::SECTOR;
 use rap_core::boot::disk::{Disk, DiskError, Place, Table};
 use rustix::fs::{Advice, OFlags, fadvise};
 
-use crate::staging::Parcel;
+use crate::parcel::{Parcel, ParcelError};
 
 /// Bytes at the beginning of each partition that are written in any case.
 pub const CLEARED_BYTES: u64 = 8 << 20;
@@ -40,6 +40,9 @@ pub enum FlashError {
     /// The image's partitions.
     #[error("{0} is not one of rap-image's disks")]
     NotOurs(PathBuf, #[source] DiskError),
+    /// What the box is given.
+    #[error("the box cannot be given this")]
+    Parcel(#[from] ParcelError),
     /// The device cannot be opened.
     #[error("cannot open {0} for writing; are you root, and does nothing use it?")]
     Open(PathBuf, #[source] io::Error),
@@ -91,7 +94,7 @@ impl Plan {
     /// Reads the image at `path` for a device of `device_bytes` bytes, which are enough ([`device::Device::refusals`]).
     ///
     /// # Errors
-    /// When the image cannot be read or is not one of ours.
+    /// When the image cannot be read or is not one of ours, or the parcel does not fit.
     pub fn new(path: &Path, parcel: Option<&Parcel>, device_bytes: u64) -> Result<Self, FlashError> {
         let failed = |source| FlashError::Image(path.to_owned(), source);
         let image = File::open(path).map_err(failed)?;
@@ -110,7 +113,7 @@ impl Plan {
         let pieces = pieces.into_iter().collect::<io::Result<_>>().map_err(failed)?;
         Ok(Self {
             provision: table.partition(Place::Provision).first * SECTOR,
-            parcel: parcel.map(|parcel| parcel.partition().to_owned()),
+            parcel: parcel.map(Parcel::partition).transpose()?,
             image,
             path: path.to_owned(),
             pieces,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use rap_image::staging::Parcel;
+use rap_image::parcel::Parcel;
 use rap_tests::bench::{Figure, boot, image, net};
 use rap_tests::system;
 

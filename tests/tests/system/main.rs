@@ -19,6 +19,7 @@ mod path;
 mod power;
 mod proxy;
 mod random;
+mod secure;
 mod site;
 mod stranger;
 mod trust;
