@@ -248,16 +248,18 @@ impl Forwarder {
         !self.threads.iter().any(JoinHandle::is_finished)
     }
 
+    /// How delivery goes.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        let progress = self.shared.progress.lock();
+        let progress = progress.unwrap_or_else(PoisonError::into_inner).clone();
+        progress.metered(&self.shared.meter)
+    }
+
     /// How full the log is and how delivery goes.
     #[must_use]
     pub fn status(&self) -> Status {
-        let progress = self
-            .shared
-            .progress
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-            .metered(&self.shared.meter);
+        let progress = self.progress();
         status::of(
             &mut self.shared.log.lock().unwrap_or_else(PoisonError::into_inner),
             &progress,
