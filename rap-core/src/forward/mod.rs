@@ -281,6 +281,14 @@ pub fn retry_after(value: &str, date: &str) -> Option<std::time::Duration> {
     uplink::retry_after::parse(value, uplink::retry_after::date(date))
 }
 
+/// The content codings tried one after the other while each is refused with 415 and the next of these
+/// `Accept-Encoding`s: for the fuzzer.
+#[doc(hidden)]
+#[must_use]
+pub fn codings_tried<'a>(accepts: impl Iterator<Item = &'a str>) -> Vec<&'static str> {
+    uplink::encoding::tried(accepts)
+}
+
 impl Drop for Forwarder {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
