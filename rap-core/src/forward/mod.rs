@@ -5,11 +5,13 @@
 //! once after its de-duplication by (`source`, `id`), and in order per source within its lane.
 //!
 //! [`ingest`] (many connections, asynchronous) → [`writer`] (one thread, group commit) → [`log`] → [`uplink`] (one
-//! thread, one batch in flight). [`run`] is the service; [`Forwarder`] is the same in a test's process.
+//! thread, one batch in flight). Data files take the same way up through [`files`], behind every report. [`run`] is the
+//! service; [`Forwarder`] is the same in a test's process.
 
 mod batch;
 mod clock;
 pub mod event;
+pub mod files;
 pub mod ingest;
 mod lane;
 pub mod log;
@@ -41,6 +43,9 @@ use self::writer::Writer;
 use crate::identity::Identity;
 use crate::site::Ingest;
 
+/// Where files are, below the log's directory.
+const FILES: &str = "files";
+
 /// Everything a forwarder needs.
 #[derive(Debug)]
 pub struct Config {
@@ -56,6 +61,8 @@ pub struct Config {
     pub hello: Option<NewRecord>,
     /// The log's size.
     pub log: log::Config,
+    /// The room for data files, which are kept in a directory below the log's. Shared out among the listeners' ports.
+    pub files: files::Config,
     /// Limits on clients.
     pub limits: ingest::Limits,
     /// Timeouts and pauses towards the service centre.
@@ -75,6 +82,7 @@ impl Config {
             listeners: Vec::new(),
             hello: None,
             log: log::Config::default(),
+            files: files::Config::default(),
             limits: ingest::Limits::default(),
             patience: Patience::default(),
             on_trial: false,
@@ -126,6 +134,7 @@ pub struct Forwarder {
 
 struct Shared {
     log: Arc<Mutex<Log>>,
+    files: files::Shared,
     progress: Arc<Mutex<Progress>>,
 }
 
@@ -162,6 +171,17 @@ impl Forwarder {
         let part = |part| move |source| StartError::Part { part, source };
         let (writer, writing) =
             Writer::start(Arc::clone(&log), Arc::clone(&signal)).map_err(part("log writer"))?;
+        let claim = Arc::clone(&log);
+        let (desk, files, filing) = files::Desk::start(
+            config.directory.join(FILES),
+            files::Config {
+                ports: config.listeners.len(),
+                ..config.files
+            },
+            Arc::new(move || claim.lock().unwrap_or_else(PoisonError::into_inner).claim()),
+            Arc::clone(&signal),
+        )
+        .map_err(part("files"))?;
         let uplink = Uplink {
             log: Arc::clone(&log),
             signal: Arc::clone(&signal),
@@ -182,11 +202,11 @@ impl Forwarder {
             .build()
             .map_err(part("ingest"))?;
         let mut forwarder = Self {
-            shared: Shared { log, progress },
+            shared: Shared { log, files, progress },
             signal,
             addresses: Vec::new(),
             runtime: None,
-            threads: vec![writing, delivering],
+            threads: vec![writing, filing, delivering],
         };
         if let Some(hello) = config.hello {
             runtime.block_on(async {
@@ -205,6 +225,7 @@ impl Forwarder {
                 config.limits,
                 ports,
                 writer.clone(),
+                desk.clone(),
             );
             forwarder
                 .addresses
@@ -242,10 +263,9 @@ impl Forwarder {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        status::of(
-            &mut self.shared.log.lock().unwrap_or_else(PoisonError::into_inner),
-            &progress,
-        )
+        let files = files::status(&self.shared.files);
+        let mut log = self.shared.log.lock().unwrap_or_else(PoisonError::into_inner);
+        status::of(&mut log, &progress, files)
     }
 }
 

@@ -54,6 +54,8 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
     config.on_trial = netd.is_some_and(|status| status.on_trial);
     config.relay = Some(relay::ADDRESS.into());
     config.listeners = listeners(&site);
+    config.files.room = site.files.room;
+    config.files.largest = site.files.largest.unwrap_or(u64::MAX);
     config.hello = hello(&site.name);
     let forwarder = Forwarder::start(config, &identity)?;
     notifier.ready();

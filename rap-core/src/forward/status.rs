@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::clock;
+use super::files::FilesStatus;
 use super::lane::Lane;
 use super::log::Log;
 use super::uplink::Progress;
@@ -15,6 +16,9 @@ pub struct Status {
     pub alert: LaneStatus,
     /// The routine lane.
     pub routine: LaneStatus,
+    /// The instruments' data files.
+    #[serde(default)]
+    pub files: FilesStatus,
     /// What keeps delivery from working, in words; absent while it works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
@@ -70,7 +74,7 @@ impl Status {
     }
 }
 
-pub(super) fn of(log: &mut Log, progress: &Progress) -> Status {
+pub(super) fn of(log: &mut Log, progress: &Progress, files: FilesStatus) -> Status {
     let mut lane = |lane| LaneStatus {
         waiting: log.waiting(lane),
         oldest_seconds: oldest(log, lane),
@@ -78,6 +82,7 @@ pub(super) fn of(log: &mut Log, progress: &Progress) -> Status {
     Status {
         alert: lane(Lane::Alert),
         routine: lane(Lane::Routine),
+        files,
         trouble: progress.trouble.clone(),
         delivered_at: progress.delivered_at.map(clock::text),
         delivered: progress.delivered,

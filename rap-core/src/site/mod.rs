@@ -4,6 +4,7 @@
 
 mod decode;
 mod egress;
+mod files;
 mod mistake;
 mod network;
 mod read;
@@ -20,6 +21,7 @@ use netfw::model::{Addressing, Domain, Host, Ipv6, Limits, Mac, Mtu, Nic, Openin
 use sha2::{Digest as _, Sha256};
 
 pub use egress::{Destination, Egress, Exit, Proxy, ProxyKind, Via, is_proxy_name};
+pub use files::Files;
 pub use mistake::{Fault, Mistake, Mistakes};
 pub use target::Target;
 pub use triggers::Trigger;
@@ -48,6 +50,8 @@ pub struct Site {
     pub egress: Egress,
     /// The rules that make alerts of reports.
     pub triggers: Vec<Trigger>,
+    /// The room for instruments' data files.
+    pub files: Files,
 }
 
 impl Site {

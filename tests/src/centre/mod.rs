@@ -3,8 +3,10 @@
 //! Written from docs/protocol.md. Runs in a test's process ([`Centre`]) or as the program `rap-centre`; a test
 //! beside the program reads its database with [`Store`].
 
+mod files;
 mod server;
 mod store;
 
+pub use self::files::{Delivered, Files, Traffic};
 pub use self::server::{Centre, Config, Fault, OnRefusal};
 pub use self::store::{Arrival, Store};

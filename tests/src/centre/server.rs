@@ -18,10 +18,11 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
+use super::files::{Files, Reply};
 use super::store::{Arrival, Store};
 
 const PATH: &str = "/v1/batches";
-const RECEIPT: &str = "application/vnd.rap.receipt+json";
+pub(super) const RECEIPT: &str = "application/vnd.rap.receipt+json";
 const MOST_JSON: usize = 8 * 1024 * 1024;
 
 /// What a test may ask the centre to do wrong.
@@ -63,6 +64,7 @@ pub struct Centre {
 
 struct State {
     store: Mutex<Store>,
+    files: Files,
     fault: Mutex<Option<Fault>>,
     /// How often a fault was shown.
     shown: Mutex<usize>,
@@ -86,6 +88,7 @@ impl Centre {
         let acceptor = acceptor(&config.tls)?;
         let state = Arc::new(State {
             store: Mutex::new(Store::open(&config.database)?),
+            files: Files::open(config.database.with_extension("files"))?,
             fault: Mutex::new(None),
             shown: Mutex::new(0),
             refusals: Mutex::new(Vec::new()),
@@ -143,6 +146,12 @@ impl Centre {
     /// When the database cannot be opened once more.
     pub fn store(&self) -> anyhow::Result<Store> {
         Store::open(&self.database)
+    }
+
+    /// The instruments' data files; they lie beside the database.
+    #[must_use]
+    pub fn files(&self) -> &Files {
+        &self.state.files
     }
 
     /// Shows `fault` from now on, or none.
@@ -256,10 +265,11 @@ async fn linger(mut stream: TcpStream) {
 type Answer = Response<Full<Bytes>>;
 
 async fn answer(request: Request<Incoming>, device: &str, state: &State) -> anyhow::Result<Answer> {
-    if request.uri().path() != PATH {
+    let is_file = request.uri().path().starts_with(rap_core::forward::files::PATH);
+    if request.uri().path() != PATH && !is_file {
         return Ok(respond(StatusCode::NOT_FOUND, "text/plain", "not here\n"));
     }
-    if request.method() != Method::POST {
+    if request.method() != Method::POST && !is_file {
         return Ok(respond(
             StatusCode::METHOD_NOT_ALLOWED,
             "text/plain",
@@ -280,6 +290,14 @@ async fn answer(request: Request<Incoming>, device: &str, state: &State) -> anyh
             ));
         }
         Some(Fault::DropReply) | None => {}
+    }
+    if is_file {
+        let reply = state.files.answer(request, device).await;
+        return match (fault, reply) {
+            (Some(Fault::DropReply), _) => bail!("the reply is dropped on request"),
+            (_, Reply::Receipt(status, receipt)) => Ok(respond(status, RECEIPT, receipt)),
+            (_, Reply::Text(status, text)) => Ok(respond(status, "text/plain", text)),
+        };
     }
     match take(request, device, state).await {
         Ok(_) if fault == Some(Fault::DropReply) => bail!("the reply is dropped on request"),
@@ -339,6 +357,6 @@ fn padded(mut answer: Answer) -> Answer {
     answer
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -5,6 +5,7 @@
 mod alerts;
 mod centre;
 mod delivery;
+mod files;
 mod hostile;
 mod ingest;
 mod rig;
