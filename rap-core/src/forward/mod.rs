@@ -8,7 +8,6 @@
 //! thread, one batch in flight). Data files take the same way up through [`files`], behind every report. [`run`] is the
 //! service; [`Forwarder`] is the same in a test's process.
 
-mod batch;
 mod clock;
 pub mod event;
 pub mod files;
@@ -19,7 +18,6 @@ mod service;
 mod signal;
 pub mod status;
 mod trigger;
-mod trouble;
 pub mod uplink;
 pub mod writer;
 
@@ -38,10 +36,12 @@ pub use self::service::{Place, run};
 use self::signal::Signal;
 pub use self::status::Exchange;
 use self::status::Status;
-use self::uplink::{Patience, Progress, Uplink};
+use self::uplink::client::Way;
+use self::uplink::meter::Meter;
+use self::uplink::{Parts, Patience, Progress, Uplink};
 use self::writer::Writer;
 use crate::identity::Identity;
-use crate::site::Ingest;
+use crate::site::{BitRate, Ingest};
 
 /// Where files are, below the log's directory.
 const FILES: &str = "files";
@@ -67,6 +67,10 @@ pub struct Config {
     pub limits: ingest::Limits,
     /// Timeouts and pauses towards the service centre.
     pub patience: Patience,
+    /// No more than this is sent to the service centre.
+    pub rate_limit: Option<BitRate>,
+    /// The box's own `source`, `/SITE`: by it the service centre is told of reports it refused. `None` tells nothing.
+    pub source: Option<String>,
     /// Whether the site is on trial: then pauses stay short until the centre has answered once.
     pub on_trial: bool,
 }
@@ -85,6 +89,8 @@ impl Config {
             files: files::Config::default(),
             limits: ingest::Limits::default(),
             patience: Patience::default(),
+            rate_limit: None,
+            source: None,
             on_trial: false,
         }
     }
@@ -136,6 +142,7 @@ struct Shared {
     log: Arc<Mutex<Log>>,
     files: files::Shared,
     progress: Arc<Mutex<Progress>>,
+    meter: Arc<Meter>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -167,6 +174,7 @@ impl Forwarder {
         let log = Arc::new(Mutex::new(log));
         let signal = Arc::new(Signal::default());
         let progress = Arc::new(Mutex::new(Progress::default()));
+        let meter = Arc::new(Meter::default());
 
         let part = |part| move |source| StartError::Part { part, source };
         let (writer, writing) =
@@ -182,15 +190,23 @@ impl Forwarder {
             Arc::clone(&signal),
         )
         .map_err(part("files"))?;
-        let uplink = Uplink {
+        let uplink = Uplink::new(Parts {
             log: Arc::clone(&log),
+            files: Arc::clone(&files),
             signal: Arc::clone(&signal),
             progress: Arc::clone(&progress),
-            url: format!("{}{}", config.centre.trim_end_matches('/'), uplink::PATH),
-            agent: uplink::agent(identity.centre_tls(), &config.patience, config.relay),
-            patience: config.patience,
+            meter: Arc::clone(&meter),
+            way: Way {
+                centre: config.centre,
+                tls: identity.centre_tls(),
+                device: identity.device_validity(),
+                patience: config.patience,
+                relay: config.relay,
+                rate_limit: config.rate_limit,
+            },
+            source: config.source,
             on_trial: config.on_trial,
-        };
+        });
         let delivering = std::thread::Builder::new()
             .name("uplink".to_owned())
             .spawn(move || uplink.run())
@@ -202,7 +218,12 @@ impl Forwarder {
             .build()
             .map_err(part("ingest"))?;
         let mut forwarder = Self {
-            shared: Shared { log, files, progress },
+            shared: Shared {
+                log,
+                files,
+                progress,
+                meter,
+            },
             signal,
             addresses: Vec::new(),
             runtime: None,
@@ -262,7 +283,8 @@ impl Forwarder {
             .progress
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+            .clone()
+            .metered(&self.shared.meter);
         let files = files::status(&self.shared.files);
         let mut log = self.shared.log.lock().unwrap_or_else(PoisonError::into_inner);
         status::of(&mut log, &progress, files)
@@ -273,7 +295,14 @@ impl Forwarder {
 #[doc(hidden)]
 #[must_use]
 pub fn is_receipt(body: &[u8], key: &str, count: usize) -> bool {
-    uplink::check_receipt(body, key, count).is_ok()
+    uplink::receipt::is_for(body, key, count)
+}
+
+/// How long an answer's `Retry-After` asks to wait, given its `Date`: for the fuzzer.
+#[doc(hidden)]
+#[must_use]
+pub fn retry_after(value: &str, date: &str) -> Option<std::time::Duration> {
+    uplink::retry_after::parse(value, uplink::retry_after::date(date))
 }
 
 impl Drop for Forwarder {

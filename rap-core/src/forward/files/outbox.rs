@@ -158,6 +158,13 @@ impl Shelf {
         }
     }
 
+    /// Notes what keeps files from being delivered, in words. Returns whether that is news.
+    pub fn note(&mut self, trouble: Option<&str>) -> bool {
+        let news = self.trouble.as_deref() != trouble;
+        self.trouble = trouble.map(str::to_owned);
+        news
+    }
+
     /// The oldest file of the port whose turn it is.
     fn choose(&self) -> Option<Key> {
         let waiting = || {

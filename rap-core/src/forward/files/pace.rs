@@ -12,37 +12,66 @@ const GRAIN: usize = 4 * 1024;
 
 /// The size of the next range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace(usize);
+pub struct Pace {
+    size: usize,
+    /// What the other side takes.
+    most: usize,
+}
 
 impl Default for Pace {
     fn default() -> Self {
-        Self(FIRST)
+        Self {
+            size: FIRST,
+            most: super::LONGEST_RANGE,
+        }
     }
 }
 
 impl Pace {
+    /// For a line on which so many bytes may be sent in a step's time.
+    #[must_use]
+    pub fn limited(per: impl FnOnce(Duration) -> usize) -> Self {
+        Self {
+            size: per(STEP).clamp(LEAST, FIRST) / GRAIN * GRAIN,
+            ..Self::default()
+        }
+    }
+
     /// Bytes the next range may have.
     #[must_use]
     pub fn bytes(self) -> usize {
-        self.0
+        self.size
+    }
+
+    /// The other side takes no ranges of so many bytes. Returns whether a smaller one is worth trying.
+    pub fn too_large(&mut self, bytes: usize) -> bool {
+        let worth = bytes > LEAST;
+        // When even small ones are not taken, it was not for their size.
+        self.most = if worth {
+            (bytes / 2).max(LEAST)
+        } else {
+            super::LONGEST_RANGE
+        };
+        self.size = self.size.min(self.most);
+        worth
     }
 
     /// Learns from a range of so many bytes that was answered after `time`. It grows to the double at most, and shrinks
     /// at once. A range smaller than it might have been says nothing of larger ones.
     pub fn learn(&mut self, bytes: usize, time: Duration) {
         let micros = time.as_micros().max(1);
-        let fits = (bytes as u128 * STEP.as_micros() / micros).min(super::LONGEST_RANGE as u128);
-        // At most LONGEST_RANGE.
+        let fits = (bytes as u128 * STEP.as_micros() / micros).min(self.most as u128);
+        // At most `most`.
         let fits = usize::try_from(fits).unwrap_or(LEAST);
-        if fits < self.0 || bytes >= self.0 {
-            let size = fits.min(2 * self.0).max(LEAST);
-            self.0 = size / GRAIN * GRAIN;
+        if fits < self.size || bytes >= self.size {
+            let size = fits.min(2 * self.size).max(LEAST);
+            self.size = size / GRAIN * GRAIN;
         }
     }
 
     /// Nothing is known of the link any more.
     pub fn forget(&mut self) {
-        self.0 = self.0.min(FIRST);
+        self.size = self.size.min(FIRST);
     }
 }
 
@@ -89,5 +118,20 @@ mod tests {
         }
         pace.forget();
         assert_eq!(pace.bytes(), FIRST);
+    }
+
+    #[test]
+    fn it_keeps_to_what_the_other_side_takes() {
+        let mut pace = Pace::default();
+        assert!(pace.too_large(FIRST));
+        assert_eq!(pace.bytes(), FIRST / 2);
+        pace.learn(FIRST / 2, Duration::ZERO);
+        assert_eq!(pace.bytes(), FIRST / 2);
+        assert!(pace.too_large(FIRST / 2));
+        assert!(!pace.too_large(pace.bytes()), "nothing smaller is worth trying");
+        pace.learn(pace.bytes(), Duration::ZERO);
+        assert_eq!(pace.bytes(), FIRST / 2, "it was not for the size");
+        assert_eq!(Pace::limited(|_| 20_000).bytes(), 16 * 1024);
+        assert_eq!(Pace::limited(|_| 1).bytes(), LEAST);
     }
 }

@@ -152,6 +152,8 @@ pub struct Shelf {
     /// Files that could not be read, or were found damaged, since start.
     pub(super) losses: u64,
     pub(super) delivered: u64,
+    /// What keeps files from being delivered, in words.
+    pub(super) trouble: Option<String>,
     /// Whose file was sent from last.
     pub(super) turn: Option<Key>,
     next_file: u64,
@@ -180,6 +182,7 @@ impl Shelf {
             damaged: Vec::new(),
             losses: 0,
             delivered: 0,
+            trouble: None,
             turn: None,
             next_file: 1,
             next_order: 1,

@@ -27,6 +27,9 @@ pub struct FilesStatus {
     /// The file of which the service centre got or was asked for a part last; absent when it has all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sending: Option<Sending>,
+    /// What keeps files alone from being delivered, in words; absent while nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
     /// Files delivered since the forwarder started.
     pub delivered: u64,
     /// Files the service centre refused.
@@ -70,6 +73,7 @@ impl Shelf {
     pub fn status(&self) -> FilesStatus {
         let mut status = FilesStatus {
             room: self.config.room,
+            trouble: self.trouble.clone(),
             delivered: self.delivered,
             damaged: self.losses,
             ..FilesStatus::default()
