@@ -78,7 +78,7 @@ fn parse(text: &str) -> Option<u64> {
 mod tests {
     use std::path::Path;
 
-    use crate::site::tests::check;
+    use crate::site::tests::mistakes;
     use crate::site::{EXAMPLE, Site};
 
     use super::*;
@@ -114,14 +114,23 @@ mod tests {
         assert_eq!((site.files.room, site.files.largest), (2 << 30, Some(256 << 20)));
     }
 
+    /// Expects exactly one mistake, of `fault`, whose text ends so.
+    fn check(from: &str, to: &str, fault: Fault, expected: &str) {
+        let found = mistakes(from, to);
+        let kinds: Vec<Fault> = found.list.iter().map(|mistake| mistake.fault).collect();
+        assert_eq!(kinds, [fault], "{found}");
+        let end = format!(": {expected}\nsite.toml: 1 mistake");
+        assert!(found.to_string().ends_with(&end), "{found}");
+    }
+
     #[test]
     fn no_size() {
         check(
             "room = \"2GiB\"",
             "room = \"2GB\"",
             Fault::Invalid,
-            "site.toml:66:8: files.room: found \"2GB\", expected a size from 1MiB to 16TiB\n    fix: write a whole number and \
-             KiB, MiB, GiB or TiB, such as \"1GiB\"",
+            "files.room: found \"2GB\", expected a size from 1MiB to 16TiB\n    fix: write a whole number and KiB, MiB, GiB \
+             or TiB, such as \"1GiB\"",
         );
     }
 
@@ -131,8 +140,8 @@ mod tests {
             "largest = \"256MiB\"",
             "largest = \"2GiB\"",
             Fault::Conflict,
-            "site.toml:67:11: files.largest: found 2147483648 bytes, expected at most a port's share of room, 1073741824 \
-             bytes\n    fix: make largest smaller, or room larger",
+            "files.largest: found 2147483648 bytes, expected at most a port's share of room, 1073741824 bytes\n    fix: make \
+             largest smaller, or room larger",
         );
     }
 
@@ -142,8 +151,8 @@ mod tests {
             "largest = \"256MiB\"",
             "large = \"256MiB\"",
             Fault::Unknown,
-            "site.toml:67:1: files.large: found a field that nobody reads, expected one of room, largest\n    fix: did you \
-             mean largest? otherwise remove it",
+            "files.large: found a field that nobody reads, expected one of room, largest\n    fix: did you mean largest? \
+             otherwise remove it",
         );
     }
 }

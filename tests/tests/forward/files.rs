@@ -14,9 +14,9 @@ use super::rig::*;
 
 /// A file of `size` bytes that no compressor makes smaller, others for each `name`.
 fn sample(rig: &Rig, name: &str, size: usize) -> (PathBuf, Vec<u8>) {
-    let mut state = name
-        .bytes()
-        .fold(size as u64 | 1 << 40, |state, byte| state * 31 + u64::from(byte));
+    let mut state = name.bytes().fold(size as u64 | 1 << 40, |state, byte| {
+        state.wrapping_mul(31) + u64::from(byte)
+    });
     let byte = || {
         // xorshift64 (Marsaglia 2003).
         state ^= state << 13;
@@ -253,9 +253,9 @@ fn what_is_wrong_is_said() {
                 name,
                 body: b"x",
             },
-            404,
-            "not-found",
-            "/v1/files/DIGEST",
+            400,
+            "digest",
+            "the path: expected 64 of 0-9",
         ),
         (
             Put {
