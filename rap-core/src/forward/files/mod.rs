@@ -50,6 +50,9 @@ pub const NAME: &str = "rap-name";
 /// Bytes of the longest range anybody writes or sends.
 pub const LONGEST_RANGE: usize = 1024 * 1024;
 
+/// Bytes of the largest file anybody may configure: 16 TiB.
+const MOST_BYTES: u64 = 1 << 44;
+
 /// How much room files may take, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
@@ -87,6 +90,6 @@ impl Config {
     /// Bytes of the largest file there can be.
     #[must_use]
     pub fn largest(&self) -> u64 {
-        self.largest.min(self.share())
+        self.largest.min(self.share()).min(MOST_BYTES)
     }
 }

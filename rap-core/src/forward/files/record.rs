@@ -112,7 +112,7 @@ impl Description {
         Some(Self {
             source: raw.source,
             digest: raw.digest.parse().ok()?,
-            size: Some(raw.size).filter(|size| *size > 0)?,
+            size: Some(raw.size).filter(|size| (1..=super::MOST_BYTES).contains(size))?,
             name: FileName::new(raw.name).ok()?,
             media: raw.r#type.parse().ok()?,
             received: raw.received,

@@ -524,6 +524,9 @@ impl Entry {
         if have - first > super::LONGEST_RANGE as u64 {
             return Ok(false);
         }
+        if storage.size(&self.file)? < HEAD as u64 + have {
+            return Ok(false);
+        }
         let bytes = self.read(storage, first, have)?;
         Ok(bytes.len() as u64 == have - first && crc32c(&[&bytes]) == self.mark.check)
     }

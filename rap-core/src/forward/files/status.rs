@@ -81,7 +81,7 @@ impl Shelf {
         let mut refused: Vec<&Entry> = Vec::new();
         for entry in self.entries.values() {
             let size = entry.description.size;
-            status.used += size;
+            status.used = status.used.saturating_add(size);
             match entry.mark.phase {
                 Phase::Part => {
                     status.partial += 1;
