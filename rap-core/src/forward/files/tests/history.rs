@@ -201,8 +201,8 @@ impl Model {
                 self.promises.remove(&key);
                 self.refused.push(key);
             }
-            // The centre forgets some of it.
-            2 => {
+            // The centre forgets some of it, unless it said that it has it all.
+            2 if there.len() < bytes.len() => {
                 let left = self.dice.index(there.len() as u64 + 1);
                 there.truncate(left);
                 let _ = self.shelf().behind(&errand, left as u64);
