@@ -101,6 +101,23 @@ fn is(have: usize, size: usize, state: State) -> Holding {
     }
 }
 
+/// A slice of what `scripts/soak files` does. A history that fails says how to run it again.
+#[test]
+fn histories() {
+    let number = |name| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
+    let first = number("FILES_SEED");
+    let count = number("FILES_HISTORIES").unwrap_or(if first.is_some() { 1 } else { 1500 });
+    let first = first.unwrap_or(0);
+    for seed in first..first + count {
+        if let Err(broken) = history::run(seed, None) {
+            panic!(
+                "history {seed}: {broken}\n\
+                 again: FILES_SEED={seed} cargo test -p rap-core --lib forward::files::tests::histories"
+            );
+        }
+    }
+}
+
 #[test]
 fn ranges_make_a_file_and_survive_a_power_cut_each() {
     let disk = disk();

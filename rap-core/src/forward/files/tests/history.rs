@@ -48,23 +48,6 @@ pub(super) fn run(seed: u64, mutant: Option<Mutant>) -> Check {
     })
 }
 
-/// `FILES_HISTORIES=n` runs more of them, `FILES_SEED=n` one again.
-#[test]
-fn histories() {
-    let number = |name| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
-    let first = number("FILES_SEED");
-    let count = number("FILES_HISTORIES").unwrap_or(if first.is_some() { 1 } else { 1500 });
-    let first = first.unwrap_or(0);
-    for seed in first..first + count {
-        if let Err(broken) = run(seed, None) {
-            panic!(
-                "history {seed}: {broken}\n\
-                 again: FILES_SEED={seed} cargo test -p rap-core --lib forward::files::tests::history"
-            );
-        }
-    }
-}
-
 impl Model {
     fn new(seed: u64, mutant: Option<Mutant>) -> Self {
         let mut dice = Dice(seed.wrapping_add(1));
