@@ -275,16 +275,18 @@ impl Forwarder {
         !self.threads.iter().any(JoinHandle::is_finished)
     }
 
+    /// How delivery goes.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        let progress = self.shared.progress.lock();
+        let progress = progress.unwrap_or_else(PoisonError::into_inner).clone();
+        progress.metered(&self.shared.meter)
+    }
+
     /// How full the log is and how delivery goes.
     #[must_use]
     pub fn status(&self) -> Status {
-        let progress = self
-            .shared
-            .progress
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-            .metered(&self.shared.meter);
+        let progress = self.progress();
         let files = files::status(&self.shared.files);
         let mut log = self.shared.log.lock().unwrap_or_else(PoisonError::into_inner);
         status::of(&mut log, &progress, files)
@@ -303,6 +305,14 @@ pub fn is_receipt(body: &[u8], key: &str, count: usize) -> bool {
 #[must_use]
 pub fn retry_after(value: &str, date: &str) -> Option<std::time::Duration> {
     uplink::retry_after::parse(value, uplink::retry_after::date(date))
+}
+
+/// The content codings tried one after the other while each is refused with 415 and the next of these
+/// `Accept-Encoding`s: for the fuzzer.
+#[doc(hidden)]
+#[must_use]
+pub fn codings_tried<'a>(accepts: impl Iterator<Item = &'a str>) -> Vec<&'static str> {
+    uplink::encoding::tried(accepts)
 }
 
 impl Drop for Forwarder {

@@ -13,10 +13,17 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{HeaderMap, Method, Request, StatusCode};
-use rap_core::forward::files::{Digest, FileName, NAME, PATH, Range};
+use rap_core::forward::files::{Digest, FileName, NAME, Range};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
+use super::batches::From;
+use super::fault::Fault;
+use super::server::{Answer, State as Centre, hex, respond};
+
+/// Where boxes put files: this, then the digest.
+pub(super) const PATH: &str = rap_core::forward::files::PATH;
+const RECEIPT: &str = "application/vnd.rap.receipt+json";
 /// Bytes of a body: as much as a box ever sends at once.
 const MOST: usize = 1024 * 1024;
 
@@ -63,17 +70,43 @@ struct State {
     refusal: Option<(u16, String)>,
 }
 
-/// What is answered: a status, and a receipt or a text.
-pub(super) enum Reply {
-    Receipt(StatusCode, String),
-    Text(StatusCode, String),
-}
-
 /// The request's head, read.
 struct Put {
     digest: Digest,
     range: Range,
     meta: Delivered,
+}
+
+/// Answers one request, or breaks the connection.
+pub(super) async fn answer(
+    request: Request<Incoming>,
+    from: &From,
+    fault: Option<Fault>,
+    centre: &Centre,
+) -> anyhow::Result<Answer> {
+    match fault {
+        Some(Fault::Busy) => return Ok(respond(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "busy\n")),
+        Some(Fault::CaptivePortal) => {
+            let page = "<html>Accept our terms</html>";
+            return Ok(respond(StatusCode::OK, "text/html", page));
+        }
+        Some(Fault::Status(status)) => {
+            let text = "as the test wants it\n";
+            return Ok(respond(StatusCode::from_u16(status)?, "text/plain", text));
+        }
+        Some(Fault::BreakKept) if from.request > 1 => bail!("the kept connection is broken on request"),
+        _ => {}
+    }
+    let answer = centre.files.take(request, &from.device).await;
+    match answer {
+        Ok(_) if fault == Some(Fault::DropReply) => bail!("the reply is dropped on request"),
+        Ok(answer) => Ok(answer),
+        Err(error) => Ok(respond(
+            StatusCode::BAD_REQUEST,
+            "text/plain",
+            format!("{error:#}\n"),
+        )),
+    }
 }
 
 impl Files {
@@ -127,17 +160,11 @@ impl Files {
         Ok(())
     }
 
-    pub(super) async fn answer(&self, request: Request<Incoming>, device: &str) -> Reply {
-        match self.take(request, device).await {
-            Ok(reply) => reply,
-            Err(error) => Reply::Text(StatusCode::BAD_REQUEST, format!("{error:#}\n")),
-        }
-    }
-
-    async fn take(&self, request: Request<Incoming>, device: &str) -> anyhow::Result<Reply> {
+    async fn take(&self, request: Request<Incoming>, device: &str) -> anyhow::Result<Answer> {
         if request.method() != Method::PUT {
-            return Ok(Reply::Text(
+            return Ok(respond(
                 StatusCode::METHOD_NOT_ALLOWED,
+                "text/plain",
                 "PUT only\n".to_owned(),
             ));
         }
@@ -150,7 +177,11 @@ impl Files {
             state.traffic.bytes += body.len() as u64;
             state.traffic.ranges.push(put.range.to_string());
             if let Some((status, text)) = &state.refusal {
-                return Ok(Reply::Text(StatusCode::from_u16(*status)?, text.clone()));
+                return Ok(respond(
+                    StatusCode::from_u16(*status)?,
+                    "text/plain",
+                    text.clone(),
+                ));
             }
         }
         ensure!(
@@ -162,12 +193,12 @@ impl Files {
     }
 
     /// Durable before it is answered.
-    fn store(&self, put: Put, body: &Bytes) -> anyhow::Result<Reply> {
+    fn store(&self, put: Put, body: &Bytes) -> anyhow::Result<Answer> {
         let key = put.key();
         let at = |extension: &str| self.directory.join(format!("{key}.{extension}"));
         let receipt = |status, have: u64| {
             let text = serde_json::json!({ "receipt": put.digest.to_string(), "have": have });
-            Ok(Reply::Receipt(status, text.to_string()))
+            Ok(respond(status, RECEIPT, text.to_string()))
         };
         if at("json").exists() {
             return receipt(StatusCode::OK, put.meta.size);
@@ -193,7 +224,7 @@ impl Files {
             if digest_of(&part)? != put.digest {
                 std::fs::remove_file(&part)?;
                 let text = "what came is not what the digest says\n".to_owned();
-                return Ok(Reply::Text(StatusCode::UNPROCESSABLE_ENTITY, text));
+                return Ok(respond(StatusCode::UNPROCESSABLE_ENTITY, "text/plain", text));
             }
             std::fs::rename(&part, at("data"))?;
             let meta = Delivered {
@@ -229,7 +260,7 @@ impl Put {
             bail!("Rap-Source is {source}, expected /SITE/PORT");
         }
         let name = FileName::from_header(text(NAME)?.as_bytes())?;
-        ensure!(text("accept")? == super::server::RECEIPT, "no receipt is wanted");
+        ensure!(text("accept")? == RECEIPT, "no receipt is wanted");
         let meta = Delivered {
             device: device.to_owned(),
             source,
@@ -255,7 +286,7 @@ fn digest_of(path: &Path) -> anyhow::Result<Digest> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok(super::server::hex(&hash.finalize()).parse()?),
+            0 => return Ok(hex(&hash.finalize()).parse()?),
             n => hash.update(&buffer[..n]),
         }
     }

@@ -3,9 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as its assertions do")]
 
 mod alerts;
+mod busy;
 mod centre;
+mod clocks;
 mod delivery;
 mod files;
 mod hostile;
 mod ingest;
+mod refused;
 mod rig;
+mod wire;

@@ -81,6 +81,19 @@ impl Codings {
     }
 }
 
+/// What is tried one after the other while each is refused, until there is nothing left.
+pub(in crate::forward) fn tried<'a>(accepts: impl Iterator<Item = &'a str>) -> Vec<&'static str> {
+    let mut codings = Codings::default();
+    let mut tried = vec![codings.current().as_str()];
+    for list in accepts {
+        if !codings.refused(Some(list)) {
+            break;
+        }
+        tried.push(codings.current().as_str());
+    }
+    tried
+}
+
 /// Whether `list` names `coding` with a weight that is not 0 (RFC 9110 §12.4.2). Its order and weights are not looked at
 /// beyond that: ours is by size.
 fn is_listed(list: &str, coding: Encoding) -> bool {

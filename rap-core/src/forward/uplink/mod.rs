@@ -196,9 +196,11 @@ impl Uplink {
 
     /// Delivers until told to stop.
     pub(super) fn run(mut self) {
+        self.look_round();
         loop {
+            let outcome = self.step();
             self.look_round();
-            let go_on = match self.step() {
+            let go_on = match outcome {
                 Ok(Did::Something) => self.signal.pause(Duration::ZERO),
                 Ok(Did::Nothing) => self.idle(),
                 Err(trouble) => self.wait_out(&trouble),
