@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::build_info::BuildInfo;
+use crate::forward::files::FilesStatus;
 use crate::forward::status::Status as Forward;
 use crate::status::{self, InitStatus, SecureBoot};
 
@@ -32,6 +33,8 @@ pub fn render(services: &BTreeMap<String, Value>, build: Option<&BuildInfo>) -> 
     if let Some(forward) = read::<Forward>(services, "forward") {
         of_lanes(&forward, &mut page);
         of_delivery(&forward, &mut page);
+        of_link(&forward, &mut page);
+        of_files(&forward.files, &mut page);
     }
     page.text
 }
@@ -164,6 +167,77 @@ fn of_delivery(forward: &Forward, page: &mut Page) {
             at.as_duration().as_secs_f64(),
         );
     }
+}
+
+fn of_link(forward: &Forward, page: &mut Page) {
+    let link = &forward.link;
+    let wire = [("sent", link.sent_bytes), ("received", link.received_bytes)];
+    let help = "Bytes to and from the service centre since the forwarder started, TLS's own among them.";
+    let mut family = page.family("rap_uplink_bytes_total", help, Kind::Counter);
+    for (direction, bytes) in wire {
+        family.sample(&[("direction", direction)], bytes as f64);
+    }
+    let help = "Bytes of delivered batches since the forwarder started, before and after compression.";
+    let mut family = page.family("rap_uplink_batch_bytes_total", help, Kind::Counter);
+    for (stage, bytes) in [
+        ("plain", link.payload_bytes),
+        ("compressed", link.compressed_bytes),
+    ] {
+        family.sample(&[("stage", stage)], bytes as f64);
+    }
+    page.family("rap_uplink_failures", "Failures in a row.", Kind::Gauge)
+        .sample(&[], f64::from(link.failures));
+    if let Some(seconds) = link.next_try_seconds {
+        let help = "Seconds until the next attempt.";
+        page.family("rap_uplink_next_try_seconds", help, Kind::Gauge)
+            .sample(&[], seconds as f64);
+    }
+}
+
+fn of_files(files: &FilesStatus, page: &mut Page) {
+    let mut one = |name, help, kind, value: u64| page.family(name, help, kind).sample(&[], value as f64);
+    one(
+        "rap_files_waiting",
+        "Whole data files that wait to be delivered.",
+        Kind::Gauge,
+        files.waiting,
+    );
+    one(
+        "rap_files_waiting_bytes",
+        "Bytes of those files not sent yet.",
+        Kind::Gauge,
+        files.waiting_bytes,
+    );
+    one(
+        "rap_files_partial",
+        "Data files the instruments have not sent wholly.",
+        Kind::Gauge,
+        files.partial,
+    );
+    one(
+        "rap_files_used_bytes",
+        "Bytes data files have taken of their room.",
+        Kind::Gauge,
+        files.used,
+    );
+    one(
+        "rap_files_room_bytes",
+        "Bytes data files may take together.",
+        Kind::Gauge,
+        files.room,
+    );
+    one(
+        "rap_files_delivered_total",
+        "Data files delivered since the forwarder started.",
+        Kind::Counter,
+        files.delivered,
+    );
+    one(
+        "rap_files_refused",
+        "Data files the service centre refused.",
+        Kind::Gauge,
+        files.refused,
+    );
 }
 
 fn flag(is: bool) -> f64 {

@@ -2,6 +2,8 @@
 //!
 //! Invariant: an id is in the acknowledged file (synced) only after the box answered 202 for it.
 
+pub mod files;
+
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::net::{SocketAddr, ToSocketAddrs};

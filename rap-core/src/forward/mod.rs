@@ -5,10 +5,12 @@
 //! once after its de-duplication by (`source`, `id`), and in order per source within its lane.
 //!
 //! [`ingest`] (many connections, asynchronous) → [`writer`] (one thread, group commit) → [`log`] → [`uplink`] (one
-//! thread, one batch in flight). [`run`] is the service; [`Forwarder`] is the same in a test's process.
+//! thread, one batch in flight). Data files take the same way up through [`files`], behind every report. [`run`] is the
+//! service; [`Forwarder`] is the same in a test's process.
 
 mod clock;
 pub mod event;
+pub mod files;
 pub mod ingest;
 mod lane;
 pub mod log;
@@ -42,6 +44,9 @@ use self::writer::Writer;
 use crate::identity::Identity;
 use crate::site::{BitRate, Ingest};
 
+/// Where files are, below the log's directory.
+const FILES: &str = "files";
+
 /// Everything a forwarder needs.
 #[derive(Debug)]
 pub struct Config {
@@ -57,6 +62,8 @@ pub struct Config {
     pub hello: Option<NewRecord>,
     /// The log's size.
     pub log: log::Config,
+    /// The room for data files, which are kept in a directory below the log's. Shared out among the listeners' ports.
+    pub files: files::Config,
     /// Limits on clients.
     pub limits: ingest::Limits,
     /// Timeouts and pauses towards the service centre.
@@ -80,6 +87,7 @@ impl Config {
             listeners: Vec::new(),
             hello: None,
             log: log::Config::default(),
+            files: files::Config::default(),
             limits: ingest::Limits::default(),
             patience: Patience::default(),
             rate_limit: None,
@@ -133,6 +141,7 @@ pub struct Forwarder {
 
 struct Shared {
     log: Arc<Mutex<Log>>,
+    files: files::Shared,
     progress: Arc<Mutex<Progress>>,
     meter: Arc<Meter>,
 }
@@ -171,8 +180,20 @@ impl Forwarder {
         let part = |part| move |source| StartError::Part { part, source };
         let (writer, writing) =
             Writer::start(Arc::clone(&log), Arc::clone(&signal)).map_err(part("log writer"))?;
+        let claim = Arc::clone(&log);
+        let (desk, files, filing) = files::Desk::start(
+            config.directory.join(FILES),
+            files::Config {
+                ports: config.listeners.len(),
+                ..config.files
+            },
+            Arc::new(move || claim.lock().unwrap_or_else(PoisonError::into_inner).claim()),
+            Arc::clone(&signal),
+        )
+        .map_err(part("files"))?;
         let uplink = Uplink::new(Parts {
             log: Arc::clone(&log),
+            files: Arc::clone(&files),
             signal: Arc::clone(&signal),
             progress: Arc::clone(&progress),
             meter: Arc::clone(&meter),
@@ -198,11 +219,16 @@ impl Forwarder {
             .build()
             .map_err(part("ingest"))?;
         let mut forwarder = Self {
-            shared: Shared { log, progress, meter },
+            shared: Shared {
+                log,
+                files,
+                progress,
+                meter,
+            },
             signal,
             addresses: Vec::new(),
             runtime: None,
-            threads: vec![writing, delivering],
+            threads: vec![writing, filing, delivering],
         };
         if let Some(hello) = config.hello {
             runtime.block_on(async {
@@ -221,6 +247,7 @@ impl Forwarder {
                 config.limits,
                 ports,
                 writer.clone(),
+                desk.clone(),
             );
             forwarder
                 .addresses
@@ -261,10 +288,9 @@ impl Forwarder {
     #[must_use]
     pub fn status(&self) -> Status {
         let progress = self.progress();
-        status::of(
-            &mut self.shared.log.lock().unwrap_or_else(PoisonError::into_inner),
-            &progress,
-        )
+        let files = files::status(&self.shared.files);
+        let mut log = self.shared.log.lock().unwrap_or_else(PoisonError::into_inner);
+        status::of(&mut log, &progress, files)
     }
 
     /// The latest reports the service centre refuses for good, oldest first.

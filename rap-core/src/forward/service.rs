@@ -58,6 +58,8 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
     config.on_trial = netd.is_some_and(|status| status.on_trial);
     config.relay = Some(relay::ADDRESS.into());
     config.listeners = listeners(&site);
+    config.files.room = site.files.room;
+    config.files.largest = site.files.largest.unwrap_or(u64::MAX);
     config.hello = hello(&site.name);
     let forwarder = Forwarder::start(config, &identity)?;
     notifier.ready();
@@ -84,21 +86,30 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
 /// What has to be remembered from one status to the next.
 #[derive(Debug, Default)]
 struct Teller {
-    lanes: Trend<4>,
+    counters: Trend<6>,
     refused: Refused,
 }
 
 impl Teller {
     fn tell(&mut self, forwarder: &Forwarder) -> Status {
         let mut status = forwarder.status();
-        let (alert, routine) = (&mut status.alert, &mut status.routine);
-        let counters = [alert.taken, alert.passed, routine.taken, routine.passed];
+        let (alert, routine, link) = (&mut status.alert, &mut status.routine, &mut status.link);
+        let counters = [
+            alert.taken,
+            alert.passed,
+            routine.taken,
+            routine.passed,
+            link.sent_bytes,
+            link.received_bytes,
+        ];
         [
             alert.taken_per_second,
             alert.passed_per_second,
             routine.taken_per_second,
             routine.passed_per_second,
-        ] = self.lanes.per_second(moment::since_boot(), counters);
+            link.sent_per_second,
+            link.received_per_second,
+        ] = self.counters.per_second(moment::since_boot(), counters);
         // Reading them costs the disk something: only when there are others.
         if (status.refused.kept, status.refused.given_up) != (self.refused.kept, self.refused.given_up) {
             status.refused.latest = forwarder.latest_refused();

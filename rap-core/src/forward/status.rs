@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::clock;
+use super::files::FilesStatus;
 use super::lane::Lane;
 use super::log::{DeadLetter, Log};
 use super::uplink::Progress;
@@ -17,13 +18,22 @@ pub struct Status {
     pub alert: LaneStatus,
     /// The routine lane.
     pub routine: LaneStatus,
+    /// The instruments' data files.
+    #[serde(default)]
+    pub files: FilesStatus,
     /// How much of its room the log uses.
     pub room: RoomStatus,
     /// Reports the service centre refuses for good.
     pub refused: Refused,
+    /// The way to the service centre.
+    #[serde(default)]
+    pub link: LinkStatus,
     /// What keeps delivery from working, in words; absent while it works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// What may become trouble, or may be its cause: the end of `device.crt`, clocks that differ.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// When the last receipt came, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered_at: Option<String>,
@@ -69,6 +79,37 @@ pub struct LaneStatus {
     pub passed_per_second: f64,
     /// Reports acknowledged and lost with the part of the disk they were on, found since start.
     pub lost: u64,
+}
+
+/// The way to the service centre, counted since the forwarder started.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LinkStatus {
+    /// Failures in a row.
+    pub failures: u32,
+    /// Seconds until the next attempt after a failure; absent while nothing is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try_seconds: Option<u64>,
+    /// The last trouble, kept after it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_trouble: Option<String>,
+    /// When that was there last, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_trouble_at: Option<String>,
+    /// Bytes sent, with TLS's and without those of TCP and below.
+    pub sent_bytes: u64,
+    /// Bytes received, likewise.
+    pub received_bytes: u64,
+    /// Bytes sent a second, in the last minute.
+    pub sent_per_second: f64,
+    /// Bytes received a second, in the last minute.
+    pub received_per_second: f64,
+    /// Bytes of the delivered batches before compression.
+    pub payload_bytes: u64,
+    /// Bytes of the delivered batches as they were sent.
+    pub compressed_bytes: u64,
+    /// How batches are compressed at present.
+    pub encoding: String,
 }
 
 /// How much of its room the log uses, in bytes.
@@ -145,11 +186,12 @@ impl From<DeadLetter> for RefusedReport {
     }
 }
 
-pub(super) fn of(log: &mut Log, progress: &Progress) -> Status {
+pub(super) fn of(log: &mut Log, progress: &Progress, files: FilesStatus) -> Status {
     let (room, letters) = (log.room(), log.dead_letter_count());
     Status {
         alert: lane(log, Lane::Alert),
         routine: lane(log, Lane::Routine),
+        files,
         room: RoomStatus {
             used: room.used,
             limit: room.limit,
@@ -159,11 +201,30 @@ pub(super) fn of(log: &mut Log, progress: &Progress) -> Status {
             given_up: letters.dropped,
             latest: Vec::new(),
         },
+        link: link(progress),
         trouble: progress.trouble.clone(),
+        warnings: progress.warnings.clone(),
         delivered_at: progress.delivered_at.map(clock::text),
         delivered: progress.delivered,
         site: None,
         exchanged: progress.exchanged,
+    }
+}
+
+fn link(progress: &Progress) -> LinkStatus {
+    let left = |at: u64| at.saturating_sub(clock::since_boot_ms()).div_ceil(1000);
+    let (last_trouble, last_trouble_at) = progress.last_error.clone().unzip();
+    LinkStatus {
+        failures: progress.failures,
+        next_try_seconds: progress.next_try.map(left),
+        last_trouble,
+        last_trouble_at: last_trouble_at.map(clock::text),
+        sent_bytes: progress.sent_bytes,
+        received_bytes: progress.received_bytes,
+        payload_bytes: progress.payload_bytes,
+        compressed_bytes: progress.compressed_bytes,
+        encoding: progress.encoding.as_str().to_owned(),
+        ..LinkStatus::default()
     }
 }
 

@@ -9,7 +9,8 @@ use clap::Args;
 
 use super::print;
 use super::table::{GREEN, RED, clean, paint};
-use crate::forward::status::{LaneStatus, RefusedReport, Status};
+use crate::forward::files::FilesStatus;
+use crate::forward::status::{LaneStatus, LinkStatus, RefusedReport, Status};
 use crate::paths;
 
 /// What `rapctl queue` takes.
@@ -84,8 +85,10 @@ fn write_all(status: &Status, refused: bool, colour: bool, text: &mut String) ->
     for (name, lane) in status.lanes() {
         write_lane(name, lane, text)?;
     }
+    write_files(&status.files, text)?;
     let (used, limit) = (bytes(status.room.used), bytes(status.room.limit));
     writeln!(text, "\n{used} of {limit} are in use")?;
+    write_link(&status.link, text)?;
     if let Some(at) = &status.delivered_at {
         writeln!(text, "the last receipt came at {}", clean(at))?;
     }
@@ -115,6 +118,16 @@ fn write_all(status: &Status, refused: bool, colour: bool, text: &mut String) ->
             .iter()
             .try_for_each(|report| write_refused(report, text))?;
     }
+    for warning in &status.warnings {
+        writeln!(text, "{}", paint(&clean(warning), RED, colour))?;
+    }
+    if let Some(trouble) = &status.files.trouble {
+        writeln!(
+            text,
+            "{}",
+            paint(&format!("files wait: {}", clean(trouble)), RED, colour)
+        )?;
+    }
     match &status.trouble {
         Some(trouble) => writeln!(
             text,
@@ -123,6 +136,65 @@ fn write_all(status: &Status, refused: bool, colour: bool, text: &mut String) ->
         ),
         None => writeln!(text, "{}", paint("delivering", GREEN, colour)),
     }
+}
+
+fn write_files(files: &FilesStatus, text: &mut String) -> std::fmt::Result {
+    if files.waiting + files.partial == 0 {
+        return Ok(());
+    }
+    let (waiting, partial) = (bytes(files.waiting_bytes), bytes(files.partial_bytes));
+    writeln!(text, "{:8} {:>7} {waiting:>10}", "files", files.waiting)?;
+    if files.partial > 0 {
+        writeln!(
+            text,
+            "{:8} {:>7} {partial:>10}   still coming from the instruments",
+            "", files.partial
+        )?;
+    }
+    match &files.sending {
+        Some(sending) => writeln!(
+            text,
+            "{:8} sending {} of {}: {} of {}",
+            "",
+            clean(&sending.name),
+            clean(&sending.source),
+            bytes(sending.done),
+            bytes(sending.size)
+        ),
+        None => Ok(()),
+    }
+}
+
+fn write_link(link: &LinkStatus, text: &mut String) -> std::fmt::Result {
+    let rate = |bytes_a_second: f64| bytes_a_second * 8.0 / 1000.0;
+    writeln!(
+        text,
+        "sent {} ({:.1} kbit/s), received {} ({:.1} kbit/s) since start",
+        bytes(link.sent_bytes),
+        rate(link.sent_per_second),
+        bytes(link.received_bytes),
+        rate(link.received_per_second)
+    )?;
+    if link.compressed_bytes > 0 {
+        let times = link.payload_bytes as f64 / link.compressed_bytes as f64;
+        writeln!(
+            text,
+            "batches are made {times:.1} times smaller by {}",
+            clean(&link.encoding)
+        )?;
+    }
+    if let (Some(trouble), Some(at)) = (&link.last_trouble, &link.last_trouble_at) {
+        writeln!(text, "the last trouble was at {}: {}", clean(at), clean(trouble))?;
+    }
+    if let Some(seconds) = link.next_try_seconds {
+        writeln!(
+            text,
+            "next try in {}, after {} failure(s)",
+            time(seconds),
+            link.failures
+        )?;
+    }
+    Ok(())
 }
 
 fn write_lane(name: &str, lane: &LaneStatus, text: &mut String) -> std::fmt::Result {
@@ -182,6 +254,12 @@ mod tests {
     fn status() -> Status {
         serde_json::from_value(serde_json::json!({
             "alert": lane(0), "routine": lane(1204), "delivered": 7,
+            "link": {
+                "failures": 3, "next-try-seconds": 12, "last-trouble": "nothing listened there",
+                "last-trouble-at": "2026-11-23T00:00:00Z", "sent-bytes": 4096, "received-bytes": 100,
+                "sent-per-second": 1000.0, "received-per-second": 0.0, "payload-bytes": 9000,
+                "compressed-bytes": 1500, "encoding": "zstd",
+            },
             "room": {"used": 8 << 20, "limit": 256 << 20},
             "refused": {"kept": 1, "given-up": 0, "latest": [
                 {"lane": "routine", "source": "/lab/port1", "id": "x\u{1b}[2J", "why": "HTTP 422: no", "at": "2026-11-24T00:00:00Z"}
@@ -210,7 +288,19 @@ mod tests {
             text.contains("--refused names the latest") && text.ends_with("\ndelivering\n"),
             "{text}"
         );
+        for line in [
+            "sent 4.0 KiB (8.0 kbit/s), received 100 B (0.0 kbit/s) since start",
+            "batches are made 6.0 times smaller by zstd",
+            "the last trouble was at 2026-11-23T00:00:00Z: nothing listened there",
+            "next try in 12 s, after 3 failure(s)",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+        assert!(!text.contains("files"), "{text}");
         assert!(is_well(&status));
+        status.files.waiting = 2;
+        status.files.waiting_bytes = 5 << 20;
+        assert!(render(&status, false, false).contains("files          2    5.0 MiB\n"));
         status.trouble = Some("nothing listens there".to_owned());
         let text = render(&status, true, true);
         assert!(

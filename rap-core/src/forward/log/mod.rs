@@ -32,7 +32,7 @@ mod segment;
 mod space;
 mod storage;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
@@ -42,6 +42,7 @@ use self::cursor::Cursor;
 pub use self::dead::{DeadLetter, DeadLetters};
 use self::entry::Entry;
 use self::frame::Owner;
+pub(super) use self::frame::{crc32c, u32_at, u64_at};
 use self::payload::FOOTER;
 pub use self::queue::Losses;
 use self::queue::{Position, Queue};
@@ -292,6 +293,12 @@ impl Log {
             used: bytes(held),
             limit: bytes(self.space.limit()),
         }
+    }
+
+    /// Bytes of the partition that nobody else may take, so that the log can grow to its bound.
+    #[must_use]
+    pub fn claim(&self) -> u64 {
+        self.space.claim()
     }
 
     /// The next segment that should be made before it is needed, if one should. Make it without holding the log, and

@@ -87,6 +87,14 @@ impl Space {
         (self.most / 16).max(2)
     }
 
+    /// Bytes of the partition that must stay free, so that there is room for all segments there may be.
+    pub(super) fn claim(&self) -> u64 {
+        let all = (self.most as u64).saturating_mul(self.segment);
+        // A tenth stays free: see `look`.
+        let needed = all.saturating_add(all / 9).saturating_add(self.segment);
+        needed.saturating_sub((self.made as u64).saturating_mul(self.segment))
+    }
+
     /// Gives one back: it may be overwritten from now on. One of another size, or too many, is removed.
     pub(super) fn give_back(&mut self, storage: &dyn Storage, name: String) {
         let right = storage.size(&name).is_ok_and(|size| size == self.segment);

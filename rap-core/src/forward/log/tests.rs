@@ -5,7 +5,7 @@ mod history;
 mod model;
 mod mutation;
 mod promises;
-mod sim;
+pub(in crate::forward) mod sim;
 mod start;
 
 use std::path::Path;
