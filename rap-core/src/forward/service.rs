@@ -50,6 +50,8 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
     let centre = format!("https://{}", site.centre.target());
     let mut config = Config::new(&place.log, centre.clone());
     config.patience = place.patience;
+    config.rate_limit = site.centre.rate_limit;
+    config.source = Some(format!("/{}", site.name));
     let netd: Option<crate::netd::report::Status> = crate::status::read_one(&place.status, "netd");
     config.on_trial = netd.is_some_and(|status| status.on_trial);
     config.relay = Some(relay::ADDRESS.into());

@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
+use rap_qemu::lab::CENTRE_NAME;
+
 use super::{Limits, STREAM_MODULE, Setup};
-use crate::keys::CENTRE_NAME;
 
 /// The whole file; paths in it are below nginx's prefix.
 pub(super) fn text(setup: &Setup, listen: SocketAddr, upstream: SocketAddr) -> String {

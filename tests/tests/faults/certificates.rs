@@ -1,13 +1,13 @@
 //! A certificate that has run out or is not valid yet, on either side: said as what it is, nothing lost, and delivery
 //! goes on with the right one.
 
-use rap_tests::keys::{Role, Validity};
+use rap_tests::keys::{Days, FUTURE, PAST, Role};
 
 use super::rig::*;
 
-fn centre_has_one_that(validity: Validity, words: &str) {
+fn centre_has_one_that(days: Days, words: &str) {
     let mut rig = Rig::direct();
-    rig.family.issue(rig.path(), Role::Centre, validity).unwrap();
+    rig.family.issue(rig.path(), Role::Centre, Some(days)).unwrap();
     rig.restart_centre();
     rig.start(16);
     let mut instrument = rig.instrument(1);
@@ -16,22 +16,22 @@ fn centre_has_one_that(validity: Validity, words: &str) {
     rig.expect_trouble(&[words]);
     assert_eq!((rig.waiting(), rig.ledger.batches()), (11, 0));
     // The box goes on as it is; only the centre has got another certificate.
-    rig.family.issue(rig.path(), Role::Centre, Validity::Now).unwrap();
+    rig.family.issue(rig.path(), Role::Centre, None).unwrap();
     rig.restart_centre();
     rig.expect_delivered(&[instrument.posted]);
     assert_eq!(rig.trouble(), None);
 }
 
-fn box_has_one_that(validity: Validity, words: &str) {
+fn box_has_one_that(days: Days, words: &str) {
     let mut rig = Rig::direct();
-    rig.family.issue(rig.path(), Role::Device, validity).unwrap();
+    rig.family.issue(rig.path(), Role::Device, Some(days)).unwrap();
     rig.start(16);
     let mut instrument = rig.instrument(1);
     instrument.post(false, 10, &rig.ledger);
     instrument.post(true, 1, &rig.ledger);
     rig.expect_trouble(&[words]);
     assert_eq!((rig.waiting(), rig.ledger.batches()), (11, 0));
-    rig.family.issue(rig.path(), Role::Device, Validity::Now).unwrap();
+    rig.family.issue(rig.path(), Role::Device, None).unwrap();
     rig.start(16);
     rig.expect_delivered(&[instrument.posted]);
     assert_eq!(rig.trouble(), None);
@@ -40,26 +40,26 @@ fn box_has_one_that(validity: Validity, words: &str) {
 #[test]
 fn the_centres_has_expired() {
     centre_has_one_that(
-        Validity::Expired,
-        "the service centre's certificate is refused: it has expired by the box's clock",
+        PAST,
+        "the service centre's certificate is refused: it expired on 2020-01-01",
     );
 }
 
 #[test]
 fn the_centres_is_not_valid_yet() {
     centre_has_one_that(
-        Validity::NotYet,
-        "the service centre's certificate is refused: it is not valid yet by the box's clock",
+        FUTURE,
+        "the service centre's certificate is refused: it is valid only from 2090-01-01 on",
     );
 }
 
 #[test]
 fn the_boxs_has_expired() {
-    box_has_one_that(Validity::Expired, "device.crt has expired");
+    box_has_one_that(PAST, "device.crt expired on 2020-01-01");
 }
 
 /// TLS has no alert of its own for it (RFC 8446 §6.2).
 #[test]
 fn the_boxs_is_not_valid_yet() {
-    box_has_one_that(Validity::NotYet, "device.crt");
+    box_has_one_that(FUTURE, "device.crt is valid only from 2090-01-01 on");
 }

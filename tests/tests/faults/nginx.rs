@@ -1,7 +1,7 @@
 //! The real nginx between the box and its service centre, and what it answers by itself.
 
 use rap_tests::fault::Fault;
-use rap_tests::keys::{Role, Validity};
+use rap_tests::keys::{PAST, Role};
 use rap_tests::nginx::{Limits, Setup};
 
 use super::rig::*;
@@ -66,7 +66,9 @@ fn a_centre_that_nginx_cannot_reach() {
         behind.set(fault).unwrap();
         instrument.post(false, 30, &rig.ledger);
         instrument.post(true, 1, &rig.ledger);
-        rig.expect_trouble(&[&format!("the service centre answers HTTP {status}")]);
+        rig.expect_trouble(&[&format!(
+            "is not reached by what stands before it (HTTP {status})"
+        )]);
         assert!(rig.waiting() > 0, "{fault:?}");
         behind.set(Fault::Pass).unwrap();
         rig.expect_delivered(std::slice::from_ref(&instrument.posted));
@@ -84,15 +86,13 @@ fn nginxs_certificate_has_expired() {
     let Some(mut rig) = Rig::with_nginx(http()) else {
         return;
     };
-    rig.family
-        .issue(rig.path(), Role::Centre, Validity::Expired)
-        .unwrap();
+    rig.family.issue(rig.path(), Role::Centre, Some(PAST)).unwrap();
     rig.restart_nginx(http());
     rig.start(16);
     let mut instrument = rig.instrument(1);
     instrument.post(false, 10, &rig.ledger);
-    rig.expect_trouble(&["the service centre's certificate is refused: it has expired by the box's clock"]);
-    rig.family.issue(rig.path(), Role::Centre, Validity::Now).unwrap();
+    rig.expect_trouble(&["the service centre's certificate is refused: it expired on 2020-01-01"]);
+    rig.family.issue(rig.path(), Role::Centre, None).unwrap();
     rig.restart_nginx(http());
     rig.expect_delivered(&[instrument.posted]);
 }
@@ -105,9 +105,7 @@ fn nginx_refuses_the_boxs_certificate() {
         return;
     };
     // nginx keeps a good one towards the centre.
-    rig.family
-        .issue(rig.path(), Role::Device, Validity::Expired)
-        .unwrap();
+    rig.family.issue(rig.path(), Role::Device, Some(PAST)).unwrap();
     rig.start(16);
     let mut instrument = rig.instrument(1);
     instrument.post(false, 10, &rig.ledger);
@@ -121,7 +119,7 @@ fn nginx_refuses_the_boxs_certificate() {
         (13, 0),
         "reports were given up"
     );
-    rig.family.issue(rig.path(), Role::Device, Validity::Now).unwrap();
+    rig.family.issue(rig.path(), Role::Device, None).unwrap();
     rig.start(16);
     rig.expect_delivered(&[instrument.posted]);
 }

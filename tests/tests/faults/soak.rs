@@ -139,6 +139,11 @@ fn trial(dice: &mut Dice) -> Trial {
         centre::Fault::Busy,
         centre::Fault::CaptivePortal,
         centre::Fault::DropReply,
+        centre::Fault::Status(500),
+        centre::Fault::NoZstd(Some("gzip")),
+        centre::Fault::LargerThan(7000),
+        centre::Fault::CloseAfter,
+        centre::Fault::BreakKept,
     ]);
     match dice.below(10) {
         0..=3 => Trial::Front(fault),
@@ -195,6 +200,7 @@ fn words(trial: Trial) -> &'static [&'static str] {
         Trial::Centre(centre::Fault::Busy) => &["is busy (HTTP 503)"],
         Trial::Centre(centre::Fault::CaptivePortal) => &["not a receipt"],
         Trial::Centre(centre::Fault::DropReply) => &["HTTP 502"],
-        Trial::Front(_) | Trial::Behind(_) | Trial::Nginx(_) => &[],
+        Trial::Centre(centre::Fault::Status(_)) => &["HTTP 500"],
+        Trial::Front(_) | Trial::Behind(_) | Trial::Nginx(_) | Trial::Centre(_) => &[],
     }
 }
