@@ -9,8 +9,8 @@ use super::rig::*;
 const TIMELY: &str = "does not answer in time";
 const BROKEN: &str = "the connection to the service centre broke off";
 
-/// Shows `fault` until it was shown three times and the box says `words`; then everything arrives.
-fn story(fault: Fault, words: &str) {
+/// Shows `fault` until it was shown `times` times and the box says `words`; then everything arrives.
+fn story(fault: Fault, times: u64, words: &str) {
     let rig = Rig::direct().started();
     let mut instrument = rig.instrument(1);
     instrument.post(false, 30, &rig.ledger);
@@ -18,8 +18,8 @@ fn story(fault: Fault, words: &str) {
     rig.front.set(fault).unwrap();
     instrument.post(false, 30, &rig.ledger);
     instrument.post(true, 1, &rig.ledger);
-    wait_until("the fault was shown three times", || {
-        rig.front.counts().shown >= 3
+    wait_until("the fault was shown so often", || {
+        rig.front.counts().shown >= times
     });
     rig.expect_trouble(&[words]);
     assert!(rig.waiting() > 0);
@@ -30,27 +30,27 @@ fn story(fault: Fault, words: &str) {
 
 #[test]
 fn a_handshake_that_is_not_answered() {
-    story(Fault::Stall { up: 0 }, TIMELY);
+    story(Fault::Stall { up: 0 }, 3, TIMELY);
 }
 
 #[test]
 fn silence_after_the_handshake() {
-    story(Fault::Stall { up: 2500 }, TIMELY);
+    story(Fault::Stall { up: 2500 }, 3, TIMELY);
 }
 
 #[test]
 fn an_answer_that_never_ends() {
-    story(Fault::Trickle(Duration::from_millis(300)), TIMELY);
+    story(Fault::Trickle(Duration::from_millis(300)), 1, TIMELY);
 }
 
 #[test]
 fn the_end_of_the_answer_before_its_begin() {
-    story(Fault::HalfClose { after: 0 }, BROKEN);
+    story(Fault::HalfClose { after: 0 }, 3, BROKEN);
 }
 
 #[test]
 fn a_handshake_cut_in_half() {
-    story(Fault::HalfClose { after: 600 }, BROKEN);
+    story(Fault::HalfClose { after: 600 }, 3, BROKEN);
 }
 
 #[test]
