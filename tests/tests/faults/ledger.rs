@@ -12,8 +12,8 @@ use rap_tests::centre::{Arrival, Store};
 pub(crate) struct Acknowledged {
     pub(crate) id: String,
     pub(crate) alert: bool,
-    /// How many batches the centre had stored when the acknowledgement came.
-    pub(crate) batches: u64,
+    /// How many batches of routine reports the centre had stored when the acknowledgement came.
+    pub(crate) overtaken: u64,
 }
 
 /// What one instrument did, in order.
@@ -30,8 +30,10 @@ pub(crate) struct Posted {
 #[derive(Debug, Default)]
 struct Page {
     batches: u64,
+    /// Those of them that were routine.
+    routine: u64,
     last: String,
-    /// In which batch a report arrived first, by source and id.
+    /// How many batches of routine reports had been stored when a report arrived first, by source and id.
     arrived: HashMap<(String, String), u64>,
 }
 
@@ -45,14 +47,20 @@ impl Ledger {
         if page.last != arrival.batch {
             page.last.clone_from(&arrival.batch);
             page.batches += 1;
+            page.routine += u64::from(arrival.lane == "routine");
         }
-        let batch = page.batches;
+        let routine = page.routine;
         let key = (arrival.source.clone(), arrival.id.clone());
-        page.arrived.entry(key).or_insert(batch);
+        page.arrived.entry(key).or_insert(routine);
     }
 
     pub(crate) fn batches(&self) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).batches
+    }
+
+    /// Those of routine reports among them.
+    pub(crate) fn routine_batches(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).routine
     }
 
     /// How many reports have arrived, each counted once.
@@ -64,8 +72,8 @@ impl Ledger {
             .len()
     }
 
-    /// For each acknowledged alert, how many batches were stored from its acknowledgement until it was, its own among
-    /// them; in order of size.
+    /// For each acknowledged alert, how many batches of routine reports were stored from its acknowledgement until it
+    /// was; in order of size. One may be in flight; more have overtaken it.
     pub(crate) fn alert_delays(&self, posted: &[Posted]) -> Vec<u64> {
         let page = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut delays: Vec<u64> = posted
@@ -80,7 +88,7 @@ impl Ledger {
             .map(|(source, report)| {
                 let arrived = page.arrived[&(source.clone(), report.id.clone())];
                 // It may have been there before its acknowledgement was.
-                arrived.saturating_sub(report.batches)
+                arrived.saturating_sub(report.overtaken)
             })
             .collect();
         delays.sort_unstable();

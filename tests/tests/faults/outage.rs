@@ -175,7 +175,7 @@ fn expect_all(rig: &Rig, posted: &[Posted]) {
     ledger::check(&store, posted);
     let mut draining = posted.to_vec();
     for posted in &mut draining {
-        posted.acknowledged.retain(|report| report.batches > 0);
+        posted.acknowledged.retain(|report| report.overtaken > 0);
     }
     let delays = rig.ledger.alert_delays(&draining);
     assert!(

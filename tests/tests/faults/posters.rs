@@ -125,8 +125,8 @@ impl Instrument {
                 Err(_) => {}
             }
         }
-        let batches = ledger.batches();
-        let acknowledged = ids.into_iter().map(|id| Acknowledged { id, alert, batches });
+        let overtaken = ledger.routine_batches();
+        let acknowledged = ids.into_iter().map(|id| Acknowledged { id, alert, overtaken });
         self.posted.acknowledged.extend(acknowledged);
     }
 
