@@ -311,9 +311,9 @@ impl Instrument {
         ];
         self.count += 1;
         for reading in &mut self.readings {
-            // Three in four stay: sensors are slow and their last digit is not.
-            if self.dice.once_in(4) {
-                *reading += if self.dice.once_in(2) { 1 } else { -1 };
+            // Half of them stay: sensors are slow and their last digit is not.
+            if self.dice.once_in(2) {
+                *reading += self.dice.pick(&[-2, -1, 1, 2]);
             }
         }
         let readings: serde_json::Map<String, Value> = NAMES

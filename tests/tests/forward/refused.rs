@@ -72,48 +72,77 @@ fn one_refused_report_of_many_is_set_aside_and_told_and_the_others_are_delivered
     assert_eq!(found, [("a-7", "HTTP 422: a-7 is poison")]);
 }
 
-#[test]
-fn the_very_first_one_is_proven_by_the_next() {
-    let rig = with_backlog(&plan("a", 5));
-    rig.centre.fault(Some(Fault::Poison("a-1")));
-    wait_until("the others are delivered", || rig.waiting() == 0);
-    let (others, _) = arrived(&rig);
-    assert_eq!(others, without(ids("a", 5), "a-1"));
-    assert_eq!(rig.progress().refused, 1);
+/// Lane and type of the box's own events.
+fn kinds(own: &[Arrival]) -> Vec<(&str, &str)> {
+    own.iter()
+        .map(|event| (event.lane.as_str(), event.event["type"].as_str().unwrap()))
+        .collect()
 }
 
 #[test]
-fn a_lone_refused_report_waits_for_one_that_is_taken() {
-    let rig = with_backlog(&plan("a", 1));
-    rig.centre.fault(Some(Fault::Poison("a-1")));
-    rig.expect_trouble(
-        "the service centre refuses report a-1 of /lab/port1 (HTTP 422: a-1 is poison), and has taken no other since",
-    );
-    let asked = rig.centre.shown();
-    wait_until("it is asked again", || rig.centre.shown() > asked + 1);
-    assert_eq!((rig.waiting(), rig.progress().refused), (1, 0));
-    rig.post(&Plan {
-        start: 2,
-        ..plan("a", 1)
+fn the_very_first_report_is_set_aside_after_the_box_was_heard_in_the_other_lane() {
+    for (alert_every, lane, other) in [(None, "routine", "alert"), (Some(1), "alert", "routine")] {
+        let mut rig = Rig::new();
+        rig.centre.fault(Some(Fault::Poison("a-1")));
+        rig.start(named);
+        rig.post(&Plan {
+            alert_every,
+            ..plan("a", 1)
+        });
+        wait_until("it is set aside", || rig.progress().refused == 1);
+        wait_until("nothing waits", || rig.waiting() == 0);
+        let (others, own) = arrived(&rig);
+        assert!(others.is_empty());
+        assert_eq!(
+            kinds(&own),
+            [(other, "rap.report.doubtful"), ("routine", "rap.report.refused")]
+        );
+        let doubt = &own[0].event["data"]["reports"][0];
+        assert_eq!((&doubt["id"], &doubt["lane"]), (&"a-1".into(), &lane.into()));
+    }
+}
+
+#[test]
+fn a_lone_one_is_set_aside_after_what_was_taken_before_was_taken_again() {
+    let rig = Rig::started();
+    rig.post(&plan("a", 1));
+    rig.delivered(1);
+    rig.centre.fault(Some(Fault::Poison("b-1")));
+    rig.post(&plan("b", 1));
+    wait_until("it is set aside", || {
+        rig.progress().refused == 1 && rig.waiting() == 0
     });
-    wait_until("both are dealt with", || rig.waiting() == 0);
+    let posts = rig.centre.posts();
+    let sent: Vec<_> = posts
+        .iter()
+        .map(|post| (post.ids[0].as_str(), post.status))
+        .collect();
+    let (taken, refused) = (Some(200), Some(422));
     assert_eq!(
-        (arrived(&rig).0, rig.progress().refused),
-        (vec!["a-2".to_owned()], 1)
+        sent,
+        [("a-1", taken), ("b-1", refused), ("a-1", taken), ("b-1", refused)]
     );
+    assert_eq!(rig.centre.store().unwrap().duplicates().unwrap(), 1);
 }
 
 #[test]
-fn a_refused_alert_stops_neither_the_other_lane_nor_for_long_its_own() {
+fn where_nothing_was_ever_taken_it_waits_and_the_other_lane_goes_on() {
     let mut rig = Rig::new();
     rig.centre.fault(Some(Fault::Poison("a-1")));
-    rig.start(named);
+    // Without a name of its own the box says nothing of itself.
+    rig.start(|_| {});
     let alert = Plan {
         alert_every: Some(1),
         ..plan("a", 1)
     };
     rig.post(&alert);
-    rig.expect_trouble("refuses report a-1");
+    rig.expect_trouble(
+        "the service centre refuses report a-1 of /lab/port1 (HTTP 422: a-1 is poison), and has taken no other since \
+         the forwarder started",
+    );
+    let asked = rig.centre.shown();
+    wait_until("it is asked about again", || rig.centre.shown() > asked + 1);
+    assert_eq!((rig.waiting(), rig.progress().refused), (1, 0));
     // What the routine lane delivers shows that it is not the centre.
     rig.post(&plan("b", 1));
     wait_until("the alert is set aside", || rig.progress().refused == 1);
@@ -124,18 +153,42 @@ fn a_refused_alert_stops_neither_the_other_lane_nor_for_long_its_own() {
 
 #[test]
 fn a_centre_that_refuses_everything_takes_nothing_away() {
-    let rig = with_backlog(&plan("a", 40));
+    let mut rig = Rig::new();
+    rig.start(named);
+    rig.post(&plan("z", 1));
+    rig.delivered(1);
     rig.centre.fault(Some(Fault::Status(400)));
+    rig.post(&plan("a", 40));
     rig.expect_trouble(
-        "refuses each of the first 16 reports of the routine lane, the first with HTTP 400: as the test wants it",
+        "the service centre refuses report a-1 of /lab/port1 (HTTP 400: as the test wants it), and now even what it \
+         took before",
     );
-    let asked = rig.centre.shown();
-    wait_until("each is asked again", || rig.centre.shown() > asked + 16);
-    assert_eq!((rig.waiting(), rig.progress().refused), (40, 0));
+    for round in 1..4 {
+        let asked = rig.centre.shown();
+        wait_until("it is asked about again", || rig.centre.shown() > asked + 10);
+        assert_eq!((rig.waiting(), rig.progress().refused), (40, 0), "round {round}");
+    }
     rig.centre.fault(None);
     wait_until("nothing waits", || rig.waiting() == 0);
     let (others, own) = arrived(&rig);
-    assert_eq!((others, own), (ids("a", 40), Vec::new()));
+    assert_eq!(others, [ids("z", 1), ids("a", 40)].concat());
+    assert!(own.is_empty(), "{own:?}");
+}
+
+#[test]
+fn a_centre_that_refused_everything_from_the_start_takes_nothing_away() {
+    let rig = with_backlog(&plan("a", 40));
+    rig.centre.fault(Some(Fault::Status(400)));
+    rig.expect_trouble("and has taken no other since the forwarder started");
+    let asked = rig.centre.shown();
+    wait_until("it is asked about again", || rig.centre.shown() > asked + 10);
+    // With the box's own word of it.
+    assert_eq!((rig.waiting(), rig.progress().refused), (41, 0));
+    rig.centre.fault(None);
+    wait_until("nothing waits", || rig.waiting() == 0);
+    let (others, own) = arrived(&rig);
+    assert_eq!(others, ids("a", 40));
+    assert_eq!(kinds(&own), [("alert", "rap.report.doubtful")]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::answer::{Failure, Refusal};
 use super::backoff::{full_jitter, random_fraction};
 use super::batch::{self, MOST_REPORTS, Parcel};
 use super::client::Request;
-use super::hunt::{Hunt, Portion, Verdict};
+use super::hunt::{Hunt, Verdict};
 use super::meter::Amounts;
 use super::trouble::Trouble;
 use super::{Did, PATH, Uplink, receipt};
@@ -21,81 +21,63 @@ use crate::moment;
 #[derive(Debug, Default)]
 pub(super) struct Course {
     pub(super) hunt: Hunt,
-    /// Until then, since boot, nothing of the lane is sent, unless a report comes that may help.
-    rest_until: Duration,
-    /// Reports that waited in the lane when it began to rest.
-    waiting: u64,
+    rest: Option<Rest>,
     /// Rests in a row.
     rests: u32,
+}
+
+/// A lane rests because its oldest report is refused, and nobody knows whose fault that is.
+#[derive(Debug)]
+struct Rest {
+    /// Since boot.
+    until: Duration,
+    /// How many reports had been accepted in all: when it is more, the report is asked about again at once.
+    accepted: u64,
+    /// Why, in words.
+    trouble: String,
+}
+
+impl Course {
     /// Why it rests, in words.
-    pub(super) trouble: Option<String>,
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.rest.as_ref().map(|rest| rest.trouble.as_str())
+    }
 }
 
 impl Uplink {
-    /// Whether the lane does not rest; a lane in which nothing waits does not.
-    pub(super) fn is_due(&self, lane: Lane) -> bool {
-        self.resting(lane, moment::since_boot()).is_none()
-    }
-
     /// Until when, since boot, the lane rests, if it does.
     pub(super) fn resting(&self, lane: Lane, now: Duration) -> Option<Duration> {
-        let course = &self.courses[lane.index()];
-        let another = course.hunt.wants_another() && self.log().waiting(lane) > course.waiting;
-        (now < course.rest_until && !another).then_some(course.rest_until)
+        let rest = self.courses[lane.index()].rest.as_ref()?;
+        (now < rest.until && self.accepted == rest.accepted).then_some(rest.until)
     }
 
     /// Sends one portion of the lane, if something waits in it.
     pub(super) fn deliver(&mut self, lane: Lane) -> Result<Did, Trouble> {
-        let Some((mut batch, portion)) = self.next(lane)? else {
+        let Some(mut batch) = self.next(lane)? else {
             return Ok(Did::Nothing);
         };
-        let Some(records) = batch.records.get(portion.skip..).filter(|rest| !rest.is_empty()) else {
-            let verdict = self.hunt(lane).ended();
-            self.follow(lane, verdict)?;
-            return Ok(Did::Nothing);
-        };
-        let parcel = batch::pack(records, &self.size, self.codings.current()).map_err(unreadable)?;
-        let verdict = match self.post(lane, &parcel) {
-            Ok(()) => {
-                batch.truncate(portion.skip + parcel.count);
-                self.accept(lane, batch, portion.skip, &parcel)?;
-                return Ok(Did::Something);
-            }
+        let parcel =
+            batch::pack(&batch.records, &self.size, self.codings.current(), 0).map_err(unreadable)?;
+        batch.truncate(parcel.count);
+        match self.post(lane, &parcel) {
+            Ok(()) => self.accept(lane, &batch, &parcel),
             Err(Failure::Trouble(trouble)) => return Err(trouble),
-            Err(Failure::Coding(accepts)) => {
-                if !self.codings.refused(accepts.as_deref()) {
-                    let words = "the service centre takes neither zstd nor gzip (HTTP 415)";
-                    return Err(Trouble::new(words));
-                }
-                self.progress().encoding = self.codings.current();
-                log::info!(
-                    "batches are sent as {} from now on",
-                    self.codings.current().as_str()
-                );
-                return Ok(Did::Something);
-            }
-            Err(Failure::Refused(refusal)) => self.refuse(lane, records, &parcel, &refusal),
-        };
-        self.follow(lane, verdict)?;
+            Err(Failure::Coding(accepts)) => self.change_coding(accepts.as_deref())?,
+            Err(Failure::Refused(refusal)) => self.refuse(lane, &batch, &parcel, &refusal)?,
+        }
         Ok(Did::Something)
     }
 
-    /// The lane's oldest reports, and which of them come next; nothing when the lane is empty.
-    fn next(&mut self, lane: Lane) -> Result<Option<(Batch, Portion)>, Trouble> {
-        let portion = self.hunt(lane).portion(MOST_REPORTS);
-        let (count, bytes) = match portion.skip {
-            0 => (portion.most, self.size.to_read()),
-            // Few, and they have to be passed over, however large they are.
-            skip => (skip + portion.most, usize::MAX),
-        };
-        let batch = self.log().peek(lane, count, bytes).map_err(unreadable)?;
-        let oldest = batch.records.iter().map(|record| record.seq);
-        self.hunt(lane).look(oldest);
-        if batch.records.is_empty() {
+    /// The lane's next portion; nothing when the lane is empty.
+    fn next(&mut self, lane: Lane) -> Result<Option<Batch>, Trouble> {
+        let oldest = self.log().peek(lane, 1, 0).map_err(unreadable)?;
+        let Some(record) = oldest.records.first() else {
             return Ok(None);
-        }
-        let portion = self.hunt(lane).portion(MOST_REPORTS);
-        Ok(Some((batch, portion)))
+        };
+        self.hunt(lane).look(record.seq);
+        let count = self.hunt(lane).portion(MOST_REPORTS);
+        let bytes = self.size.to_read();
+        self.log().peek(lane, count, bytes).map(Some).map_err(unreadable)
     }
 
     fn post(&self, lane: Lane, parcel: &Parcel) -> Result<(), Failure> {
@@ -120,129 +102,134 @@ impl Uplink {
         Ok(())
     }
 
-    /// A receipt came for `batch` behind its first `skip` reports.
-    fn accept(&mut self, lane: Lane, batch: Batch, skip: usize, parcel: &Parcel) -> Result<(), Trouble> {
+    /// A receipt came for `batch`, the oldest of the lane.
+    fn accept(&mut self, lane: Lane, batch: &Batch, parcel: &Parcel) {
         let count = parcel.count as u64;
+        if let Err(error) = self.log().advance(lane, batch) {
+            log::error!("how far delivery came could not be stored, a restart will send again: {error}");
+        }
         self.accepted += count;
+        self.probe = batch.records.last().map(|record| (lane, record.clone()));
         self.failures = 0;
         self.codings.taken();
         self.size.taken();
+        self.hunt(lane).accepted(parcel.count);
+        self.rested(lane);
         self.meter.add(Amounts {
             reports: count,
             ..Amounts::default()
         });
-        {
-            let mut progress = self.progress();
-            progress.failures = 0;
-            progress.delivered_at = Some(clock::now_ms());
-            progress.delivered += count;
-            progress.payload_bytes += parcel.plain as u64;
-            progress.compressed_bytes += parcel.body.len() as u64;
+        let mut progress = self.progress();
+        progress.failures = 0;
+        progress.delivered_at = Some(clock::now_ms());
+        progress.delivered += count;
+        progress.payload_bytes += parcel.plain as u64;
+        progress.compressed_bytes += parcel.body.len() as u64;
+    }
+
+    /// The content coding was refused: another is used, if there is one.
+    fn change_coding(&mut self, accepts: Option<&str>) -> Result<(), Trouble> {
+        if !self.codings.refused(accepts) {
+            return Err(Trouble::new(
+                "the service centre takes neither zstd nor gzip (HTTP 415)",
+            ));
         }
-        let verdict = self.hunt(lane).accepted(skip, parcel.count);
-        if skip == 0 {
-            self.advance(lane, &batch);
-            return self.follow(lane, verdict);
-        }
-        self.follow(lane, verdict)?;
-        // Those before it are dead letters now, and it is the oldest.
-        let mut oldest = self
-            .log()
-            .peek(lane, parcel.count, usize::MAX)
-            .map_err(unreadable)?;
-        let delivered = batch.records.get(skip..).unwrap_or_default();
-        let same = oldest
-            .records
-            .iter()
-            .zip(delivered)
-            .take_while(|(a, b)| a.seq == b.seq);
-        let count = same.count();
-        oldest.truncate(count);
-        self.advance(lane, &oldest);
+        let coding = self.codings.current();
+        self.progress().encoding = coding;
+        log::info!("batches are sent as {} from now on", coding.as_str());
         Ok(())
     }
 
-    /// The content of a parcel was refused.
-    fn refuse(&mut self, lane: Lane, records: &[Record], parcel: &Parcel, refusal: &Refusal) -> Verdict {
+    /// The content of `batch`, the oldest of the lane, was refused.
+    fn refuse(
+        &mut self,
+        lane: Lane,
+        batch: &Batch,
+        parcel: &Parcel,
+        refusal: &Refusal,
+    ) -> Result<(), Trouble> {
+        let [only] = batch.records.as_slice() else {
+            match refusal.status {
+                413 => self.size.too_large(parcel.body.len()),
+                _ => self.hunt(lane).refused_together(parcel.count),
+            }
+            return Ok(());
+        };
         let accepted = self.accepted;
-        match records {
-            _ if parcel.count > 1 && refusal.status == 413 => {
-                self.size.too_large(parcel.body.len());
-                Verdict::GoOn
-            }
-            [only, ..] if parcel.count == 1 => {
-                self.hunt(lane).refused(only.seq, refusal.to_string(), accepted)
-            }
-            _ => {
-                self.hunt(lane).refused_together(parcel.count, accepted);
-                Verdict::GoOn
-            }
+        match self.hunt(lane).refused(only.seq, refusal.to_string(), accepted) {
+            Verdict::SetAside(reason) => self.set_aside(lane, batch, &reason),
+            Verdict::Probe => self.probe(lane, only),
         }
     }
 
-    /// Does what the hunt says.
-    fn follow(&mut self, lane: Lane, verdict: Verdict) -> Result<(), Trouble> {
-        match verdict {
-            Verdict::GoOn => {}
-            Verdict::SetAside(reasons) => self.set_aside(lane, &reasons)?,
-            Verdict::Rest => {
-                self.rest(lane)?;
-                return Ok(());
-            }
+    /// Moves `batch`, the oldest of the lane, to the dead letters.
+    fn set_aside(&mut self, lane: Lane, batch: &Batch, reason: &str) -> Result<(), Trouble> {
+        let buried = self.log().bury(lane, batch, reason, clock::now_ms());
+        buried.map_err(|e| Trouble::new(format!("a refused report cannot be kept as a dead letter: {e}")))?;
+        for record in &batch.records {
+            self.notices.note(lane, record, reason);
         }
-        let course = &mut self.courses[lane.index()];
-        if course.hunt.suspects() == 0 {
-            (course.rests, course.rest_until, course.trouble) = (0, Duration::ZERO, None);
-        }
-        self.tell(None);
+        self.progress().refused += batch.records.len() as u64;
+        self.rested(lane);
         Ok(())
     }
 
-    /// Moves the lane's oldest reports to the dead letters, one for each reason.
-    fn set_aside(&mut self, lane: Lane, reasons: &[String]) -> Result<(), Trouble> {
-        for reason in reasons {
-            let one = self.log().peek(lane, 1, 0).map_err(unreadable)?;
-            let buried = self.log().bury(lane, &one, reason, clock::now_ms());
-            buried.map_err(|e| {
-                Trouble::new(format!("a refused report cannot be kept as a dead letter: {e}"))
-            })?;
-            for record in &one.records {
-                self.notices.note(lane, record, reason);
-                self.progress().refused += 1;
+    /// Sees whether the centre accepts anything, while it refuses `suspect`: a report it accepted before is sent once
+    /// more. Where there is none since start, and this is the first such case, the box says in the other lane that it
+    /// has a refused report: that is one which may be accepted.
+    fn probe(&mut self, lane: Lane, suspect: &Record) -> Result<(), Trouble> {
+        let Some((of, record)) = self.probe.clone() else {
+            let reason = self.courses[lane.index()].hunt.suspicion();
+            if let Some(notice) = self.notices.doubt(lane, suspect, reason) {
+                let other = if lane == Lane::Alert {
+                    Lane::Routine
+                } else {
+                    Lane::Alert
+                };
+                self.queue(other, notice);
+            }
+            self.rest(
+                lane,
+                suspect,
+                "and has taken no other since the forwarder started",
+            );
+            return Ok(());
+        };
+        self.probes += 1;
+        let coding = self.codings.current();
+        let parcel = batch::pack(&[record], &self.size, coding, self.probes).map_err(unreadable)?;
+        match self.post(of, &parcel) {
+            Ok(()) => self.accepted += 1,
+            Err(Failure::Trouble(trouble)) => return Err(trouble),
+            Err(Failure::Coding(accepts)) => self.change_coding(accepts.as_deref())?,
+            Err(Failure::Refused(_)) => {
+                self.rest(lane, suspect, "and now even what it took before");
             }
         }
         Ok(())
     }
 
-    /// Lets the lane rest: longer each time.
-    fn rest(&mut self, lane: Lane) -> Result<(), Trouble> {
-        let oldest = self.log().peek(lane, 1, 0).map_err(unreadable)?;
-        let (waiting, patience) = (self.log().waiting(lane), self.patience());
+    /// Lets the lane rest: longer each time, until the centre accepts something.
+    fn rest(&mut self, lane: Lane, suspect: &Record, besides: &str) {
+        let (patience, accepted) = (self.patience(), self.accepted);
         let course = &mut self.courses[lane.index()];
         let pause = full_jitter(&patience, course.rests, random_fraction());
         course.rests = course.rests.saturating_add(1);
-        course.rest_until = moment::since_boot() + pause;
-        course.waiting = waiting;
-        let reason = course.hunt.first_reason().unwrap_or_default();
-        let words = match (oldest.records.first(), course.hunt.suspects()) {
-            (Some(only), 1) => format!(
-                "the service centre refuses report {} of {} ({reason}), and has taken no other since",
-                only.id, only.source
-            ),
-            (_, count) => format!(
-                "the service centre refuses each of the first {count} reports of the {} lane, the first with {reason}",
-                lane.as_str()
-            ),
-        };
-        course.trouble = Some(words);
-        self.tell(None);
-        Ok(())
+        let reason = course.hunt.suspicion().unwrap_or_default();
+        let trouble = format!(
+            "the service centre refuses report {} of {} ({reason}), {besides}",
+            suspect.id, suspect.source
+        );
+        course.rest = Some(Rest {
+            until: moment::since_boot() + pause,
+            accepted,
+            trouble,
+        });
     }
 
-    fn advance(&self, lane: Lane, batch: &Batch) {
-        if let Err(error) = self.log().advance(lane, batch) {
-            log::error!("how far delivery came could not be stored, a restart will send again: {error}");
-        }
+    fn rested(&mut self, lane: Lane) {
+        let course = &mut self.courses[lane.index()];
+        (course.rest, course.rests) = (None, 0);
     }
 
     fn hunt(&mut self, lane: Lane) -> &mut Hunt {

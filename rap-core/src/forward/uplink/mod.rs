@@ -41,7 +41,7 @@ use self::trouble::Trouble;
 use self::voice::Voice;
 use super::clock;
 use super::lane::Lane;
-use super::log::Log;
+use super::log::{Log, NewRecord, Record};
 use super::signal::Signal;
 use crate::moment;
 
@@ -156,6 +156,10 @@ pub(super) struct Uplink {
     failures: u32,
     /// Reports accepted in all, duplicates too: what a refusal is held against.
     accepted: u64,
+    /// The last report that was accepted, and its lane: what the centre accepted once it accepts again.
+    probe: Option<(Lane, Record)>,
+    /// How often one was sent for that alone.
+    probes: usize,
 }
 
 /// What a step of the loop came to.
@@ -184,6 +188,8 @@ impl Uplink {
             voice: Voice::default(),
             failures: 0,
             accepted: 0,
+            probe: None,
+            probes: 0,
         }
     }
 
@@ -194,8 +200,13 @@ impl Uplink {
             let outcome = self.step();
             self.look_round();
             let go_on = match outcome {
-                Ok(Did::Something) => self.signal.pause(Duration::ZERO),
-                Ok(Did::Nothing) => self.idle(),
+                Ok(did) => {
+                    self.tell(None);
+                    match did {
+                        Did::Something => self.signal.pause(Duration::ZERO),
+                        Did::Nothing => self.idle(),
+                    }
+                }
                 Err(trouble) => self.wait_out(&trouble),
             };
             if !go_on {
@@ -207,7 +218,8 @@ impl Uplink {
     /// Does the most urgent thing there is to do: at most one request.
     fn step(&mut self) -> Result<Did, Trouble> {
         for lane in Lane::ALL {
-            if self.is_due(lane) && self.deliver(lane)? == Did::Something {
+            let rests = self.resting(lane, moment::since_boot()).is_some();
+            if !rests && self.deliver(lane)? == Did::Something {
                 return Ok(Did::Something);
             }
         }
@@ -230,10 +242,14 @@ impl Uplink {
         self.voice.warnings(&warnings);
         self.progress().warnings = warnings;
         if let Some(notice) = self.notices.due(moment::since_boot()) {
-            let stored = self.log().append(Lane::Routine, vec![notice]);
-            if let Err(error) = stored {
-                log::warn!("the service centre cannot be told of refused reports: {error}");
-            }
+            self.queue(Lane::Routine, notice);
+        }
+    }
+
+    /// Puts a report of the box's own into a lane.
+    fn queue(&self, lane: Lane, notice: NewRecord) {
+        if let Err(error) = self.log().append(lane, vec![notice]) {
+            log::warn!("the service centre cannot be told of refused reports: {error}");
         }
     }
 
@@ -251,9 +267,6 @@ impl Uplink {
 
     /// Waits after a failure. Returns whether to go on.
     fn wait_out(&mut self, trouble: &Trouble) -> bool {
-        for course in &mut self.courses {
-            course.hunt.interrupted();
-        }
         self.tell(Some(&trouble.words));
         let pause = backoff::pause(&self.patience(), self.failures, random_fraction(), trouble.asked);
         self.failures = self.failures.saturating_add(1);
@@ -283,8 +296,8 @@ impl Uplink {
 
     /// Says how it goes: `link` is what keeps everything from being delivered.
     fn tell(&mut self, link: Option<&str>) {
-        let refused = || self.courses.iter().find_map(|course| course.trouble.clone());
-        let trouble = link.map(str::to_owned).or_else(refused);
+        let resting = || self.courses.iter().find_map(Course::trouble);
+        let trouble = link.or_else(resting).map(str::to_owned);
         match &trouble {
             Some(text) => self.voice.trouble(text),
             None => self.voice.fine(),

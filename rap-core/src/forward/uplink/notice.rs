@@ -1,7 +1,8 @@
 //! The box's own word to the service centre, and to the log, of reports that were set aside.
 //!
-//! It is a report like others, in the routine lane. Invariants: at most one is made a minute, however many reports are
-//! set aside; setting aside one of these makes no further one, so they cannot feed on themselves.
+//! They are reports like others, in the routine lane. Invariants: at most one is made a minute, however many reports are
+//! set aside; setting aside one of these makes no further one, so they cannot feed on themselves. At most once from
+//! start to end there is one of a report that is refused when it is not known whether the centre accepts anything.
 
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use crate::forward::log::{NewRecord, Record};
 
 /// Its `type`.
 const TYPE: &str = "rap.report.refused";
+/// The `type` of the one that only tells of a doubt.
+const DOUBT: &str = "rap.report.doubtful";
 /// Between two of them.
 const APART: Duration = Duration::from_secs(60);
 /// So many reports are named in one; the others are counted.
@@ -37,6 +40,7 @@ pub(super) struct Notices {
     named: Vec<Named>,
     /// When the last one was made, since boot.
     last: Option<Duration>,
+    doubted: bool,
 }
 
 impl Notices {
@@ -55,14 +59,16 @@ impl Notices {
         }
         self.count += 1;
         if self.named.len() < MOST_NAMED {
-            self.named.push(Named {
-                source: record.source.clone(),
-                id: record.id.clone(),
-                lane: lane.as_str(),
-                number: record.number,
-                reason: reason.to_owned(),
-            });
+            self.named.push(Named::new(lane, record, reason));
         }
+    }
+
+    /// The report that one is refused while nothing was accepted since start; once.
+    pub(super) fn doubt(&mut self, lane: Lane, record: &Record, reason: Option<&str>) -> Option<NewRecord> {
+        let source = self.source.clone().filter(|_| !self.doubted)?;
+        self.doubted = true;
+        let named = Named::new(lane, record, reason.unwrap_or_default());
+        Some(report(source, DOUBT, &serde_json::json!({ "reports": [named] })))
     }
 
     /// The report to be made now, if one is due. It is said in the log, too.
@@ -80,22 +86,8 @@ impl Notices {
             first.source,
             first.reason
         );
-        let source = self.source.clone()?;
-        let id = uuid::Uuid::new_v4().to_string();
-        let event = serde_json::json!({
-            "specversion": "1.0",
-            "id": id,
-            "type": TYPE,
-            "source": source,
-            "datacontenttype": "application/json",
-            "data": { "count": count, "reports": named },
-        });
-        Some(NewRecord {
-            source,
-            id,
-            received: clock::now_ms(),
-            event: event.to_string().into_bytes(),
-        })
+        let data = serde_json::json!({ "count": count, "reports": named });
+        Some(report(self.source.clone()?, TYPE, &data))
     }
 
     fn is_ours(&self, record: &Record) -> bool {
@@ -104,7 +96,38 @@ impl Notices {
             r#type: String,
         }
         self.source.as_ref() == Some(&record.source)
-            && serde_json::from_slice::<Typed>(&record.event).is_ok_and(|event| event.r#type == TYPE)
+            && serde_json::from_slice::<Typed>(&record.event)
+                .is_ok_and(|event| [TYPE, DOUBT].contains(&event.r#type.as_str()))
+    }
+}
+
+impl Named {
+    fn new(lane: Lane, record: &Record, reason: &str) -> Self {
+        Self {
+            source: record.source.clone(),
+            id: record.id.clone(),
+            lane: lane.as_str(),
+            number: record.number,
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+fn report(source: String, kind: &str, data: &serde_json::Value) -> NewRecord {
+    let id = uuid::Uuid::new_v4().to_string();
+    let event = serde_json::json!({
+        "specversion": "1.0",
+        "id": id,
+        "type": kind,
+        "source": source,
+        "datacontenttype": "application/json",
+        "data": data,
+    });
+    NewRecord {
+        source,
+        id,
+        received: clock::now_ms(),
+        event: event.to_string().into_bytes(),
     }
 }
 
