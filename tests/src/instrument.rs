@@ -50,6 +50,8 @@ pub struct Plan {
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
+    /// After how many seconds to try again, if the box says so.
+    pub retry_after: Option<u64>,
     /// The body.
     pub body: String,
 }
@@ -140,8 +142,10 @@ impl Agent {
             .post(&self.url)
             .content_type(format!("application/{kind}"))
             .send(event.to_string())?;
+        let retry_after = response.headers().get("retry-after");
         Ok(Answer {
             status: response.status().as_u16(),
+            retry_after: retry_after.and_then(|v| v.to_str().ok()?.parse().ok()),
             body: response.body_mut().read_to_string()?,
         })
     }

@@ -11,13 +11,13 @@
 mod boot;
 mod ear;
 mod flap;
+mod full;
 mod isolation;
 mod lease;
 mod network;
 mod path;
 mod power;
 mod proxy;
-mod random;
 mod site;
 mod stranger;
 mod trust;
