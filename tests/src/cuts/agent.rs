@@ -91,10 +91,10 @@ impl Crew {
     pub fn start(world: &World, seed: u64) -> anyhow::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut agents = Vec::new();
-        for port in 0..PORTS.len() {
+        for (port, name) in PORTS.iter().enumerate() {
             for (number, alert_every) in (0_u64..).zip(KINDS) {
                 let who = Told {
-                    name: format!("{}-{number}", PORTS[port]),
+                    name: format!("{name}-{number}"),
                     source: World::source(port),
                     alert_every,
                     acknowledged: 0,

@@ -15,12 +15,12 @@ use crate::random::Random;
 use crate::volatile::Survivors;
 
 /// How long a life waits for its first acknowledgement; a full log gives none.
-const FIRST: Duration = Duration::from_secs(2);
+const FIRST: Duration = Duration::from_millis(700);
 /// How long everything that was promised may take to arrive in the end.
 const DRAIN: Duration = Duration::from_secs(90);
-/// A life is at most this long after its first acknowledgement.
+/// A life is at most this long after its first acknowledgement, if not a flush ends it.
 const BUSY_MS: u64 = 150;
-/// Flushes of the disk from the start of a life on, its start-up's among them.
+/// At most so many flushes of the disk come before the one that does not.
 const FLUSHES: u64 = 60;
 
 /// What a round did.
@@ -76,8 +76,8 @@ pub fn round(setup: Setup, seed: u64, cuts: u64) -> anyhow::Result<Round> {
     let (mut unflushed, mut mended) = (0, 0);
     for _ in 0..cuts {
         world.centre().fault(match random.below(8) {
-            0..=4 => None,
-            5 | 6 => Some(Fault::Busy),
+            0..=5 => None,
+            6 => Some(Fault::Busy),
             _ => Some(Fault::DropReply),
         });
         world.start()?;
@@ -137,28 +137,25 @@ fn live(world: &mut World, crew: &Crew, random: &mut Random) -> anyhow::Result<(
             seed: random.below(u64::MAX),
         },
     };
-    match random.below(8) {
-        // While it starts.
-        0 => std::thread::sleep(random.millis(0, BUSY_MS)),
+    // Some are cut while they start.
+    if random.below(4) > 0 {
+        let (before, begun) = (crew.acknowledged(), Instant::now());
+        while crew.acknowledged() == before && begun.elapsed() < FIRST {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        ensure!(
+            world.runs(),
+            "the forwarder ended by itself; it said:\n{}",
+            tail(world)
+        );
+    }
+    if random.below(2) == 0 {
+        std::thread::sleep(random.millis(0, BUSY_MS));
+    } else {
         // What was written last is written and not flushed.
-        1..=3 => {
-            let flushes = u32::try_from(random.below(FLUSHES)).unwrap_or(0);
-            world.disk().cut_at_flush(flushes, survivors);
-            let _ = world.disk().wait_cut(FIRST);
-        }
-        // In the middle of its work.
-        _ => {
-            let (before, begun) = (crew.acknowledged(), Instant::now());
-            while crew.acknowledged() == before && begun.elapsed() < FIRST {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            std::thread::sleep(random.millis(0, BUSY_MS));
-            ensure!(
-                world.runs(),
-                "the forwarder ended by itself; it said:\n{}",
-                tail(world)
-            );
-        }
+        let flushes = u32::try_from(random.below(FLUSHES)).unwrap_or(0);
+        world.disk().cut_at_flush(flushes, survivors);
+        let _ = world.disk().wait_cut(FIRST);
     }
     world.power_cut(survivors)
 }

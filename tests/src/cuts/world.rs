@@ -63,14 +63,14 @@ pub struct Setup {
 }
 
 impl Default for Setup {
-    /// The box's own program, on a disk of 24 MiB, with a log of 4 MiB whose segments are small enough to be filled and
+    /// The box's own program, on a disk of 32 MiB, with a log of 8 MiB whose segments are small enough to be filled and
     /// used again many times in a minute.
     fn default() -> Self {
         Self {
-            disk: 24 << 20,
+            disk: 32 << 20,
             room: log::Config {
                 segment: 64 << 10,
-                total: 4 << 20,
+                total: 8 << 20,
             },
             forwarder: product,
         }

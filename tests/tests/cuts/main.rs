@@ -1,6 +1,10 @@
 //! Power cuts and full disks of the forwarder as its own process, on an ext4 whose disk loses what was not flushed.
 
-#![allow(clippy::unwrap_used, reason = "a test's helpers fail as its assertions do")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed step of a test ends it, with its error"
+)]
 
 mod campaign;
 mod full;
