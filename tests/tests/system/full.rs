@@ -27,9 +27,6 @@ fn a_full_data_partition_takes_alerts_drains_and_takes_all_again() {
     system.machine.pull_cable(Card::Uplink).unwrap();
     let agent = agent();
     let mut promised = Vec::new();
-    for c in ["busybox ls -la /data/forward", "busybox df -k", "rapctl status"] {
-        eprintln!("{}", system.shell(c).unwrap());
-    }
     // What alerts are promised is made before it is needed: a tenth of the log, six segments, and more for others.
     wait("the segments for alerts are there", || {
         line(
