@@ -1,7 +1,7 @@
 //! Power cuts of the whole box: the image under real firmware, its disk forgetting what the guest did not flush.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(4 * 3600);
 const REPORTS: u64 = 1_000_000;
 /// A boot takes about so long under software emulation.
 const BOOT_MS: u64 = 15_000;
-/// A life is at most this long once all services are ready.
+/// A life is at most this long once reports flow.
 const LIFE_MS: u64 = 5000;
 
 /// What a campaign against the guest did; that every acknowledged report arrived once and in order goes without saying.
@@ -67,7 +67,9 @@ pub fn guest(setup: &Setup, seed: u64, cuts: u64) -> anyhow::Result<Guest> {
             in_boot += 1;
             std::thread::sleep(random.millis(0, BOOT_MS));
         } else {
+            let before = system.agents.acknowledged()?.len();
             system.machine.wait_for(READY, BOOT)?;
+            wait_for_more(&system, before)?;
             std::thread::sleep(random.millis(0, LIFE_MS));
         }
         let survivors = match random.below(3) {
@@ -82,11 +84,7 @@ pub fn guest(setup: &Setup, seed: u64, cuts: u64) -> anyhow::Result<Guest> {
     }
     let before = system.agents.acknowledged()?.len();
     system.boot()?;
-    let begun = std::time::Instant::now();
-    while system.agents.acknowledged()?.len() == before {
-        ensure!(begun.elapsed() < BOOT, "nothing is acknowledged after {BOOT:?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait_for_more(&system, before)?;
     drop(posting);
     Ok(Guest {
         seed,
@@ -95,4 +93,19 @@ pub fn guest(setup: &Setup, seed: u64, cuts: u64) -> anyhow::Result<Guest> {
         acknowledged: system.expect_delivered()?,
         again: system.centre.book()?.duplicates()?,
     })
+}
+
+/// Waits until more than `before` reports are acknowledged.
+fn wait_for_more(system: &System, before: usize) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    while system.agents.acknowledged()?.len() <= before {
+        ensure!(
+            begun.elapsed() < BOOT,
+            "nothing is acknowledged after {} s; the console's end:\n{}",
+            BOOT.as_secs(),
+            system.machine.console().tail(40)
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
