@@ -41,6 +41,12 @@ struct ForwardArgs {
     /// Seconds between two attempts to deliver, at most
     #[arg(long, hide = true)]
     longest_pause: Option<u64>,
+    /// Bytes of one segment of the log
+    #[arg(long, hide = true)]
+    log_segment: Option<u64>,
+    /// Bytes of the log, at most
+    #[arg(long, hide = true)]
+    log_total: Option<u64>,
 }
 
 impl ForwardArgs {
@@ -49,11 +55,17 @@ impl ForwardArgs {
         if let Some(longest) = self.longest_pause {
             patience.longest_pause = Duration::from_secs(longest);
         }
+        let usual = forward::log::Config::default();
+        let room = forward::log::Config {
+            segment: self.log_segment.unwrap_or(usual.segment),
+            total: self.log_total.unwrap_or(usual.total),
+        };
         forward::Place {
             site: self.site,
             identity: self.identity,
             log: self.log,
             status: self.status,
+            room,
             patience,
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::log::{self as reports, Disk, Storage};
 use super::status::{Refused, Status};
 use super::trend::Trend;
 use super::uplink::Patience;
@@ -28,6 +29,8 @@ pub struct Place {
     pub log: PathBuf,
     /// Directory of the status files.
     pub status: PathBuf,
+    /// How much room the log takes.
+    pub room: reports::Config,
     /// Timeouts and pauses towards the service centre.
     pub patience: Patience,
 }
@@ -37,6 +40,14 @@ pub struct Place {
 /// # Errors
 /// When the log's directory cannot be used, or a part of the forwarder ended.
 pub fn run(place: &Place) -> anyhow::Result<()> {
+    run_over(place, |disk| Box::new(disk))
+}
+
+/// As [`run`], with the log on what `storage` makes of the disk; see [`Forwarder::start_over`].
+///
+/// # Errors
+/// As there.
+pub fn run_over(place: &Place, storage: impl FnOnce(Disk) -> Box<dyn Storage>) -> anyhow::Result<()> {
     let notifier = Notifier::from_environment();
     let configured = || -> anyhow::Result<_> {
         let text = std::fs::read_to_string(&place.site)
@@ -51,6 +62,7 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
     };
     let centre = format!("https://{}", site.centre.target());
     let mut config = Config::new(&place.log, centre.clone());
+    config.log = place.room;
     config.patience = place.patience;
     config.rate_limit = site.centre.rate_limit;
     config.source = Some(format!("/{}", site.name));
@@ -61,7 +73,7 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
     config.files.room = site.files.room;
     config.files.largest = site.files.largest.unwrap_or(u64::MAX);
     config.hello = hello(&site.name);
-    let forwarder = Forwarder::start(config, &identity)?;
+    let forwarder = Forwarder::start_over(config, &identity, storage)?;
     notifier.ready();
     log::info!(
         "listening on {} port(s), delivering to {centre}",

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rap_tests::system::{BOOT, READY};
 
-use crate::random::Random;
 use crate::system_with;
+use rap_tests::random::Random;
 
 /// Reports each of the two instruments posts.
 const REPORTS: u64 = 100;
@@ -17,7 +17,7 @@ fn two_hundred_reports_survive_three_power_cuts() {
     let Some(mut system) = system_with(|_| {}) else {
         return;
     };
-    let mut random = Random::new();
+    let mut random = Random::of_test();
     system.boot().unwrap_or_else(|error| panic!("{error:#}"));
 
     let interval = Duration::from_millis(150);
