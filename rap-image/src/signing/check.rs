@@ -44,19 +44,15 @@ pub fn check(program: &Program<'_>, certificate: &[u8]) -> Result<(), CheckError
     if signature.digest_info != digest_info(&program.authenticode()) || !signature.attributes_fit() {
         return Err(CheckError::Changed);
     }
-    let parts = Parts::of(certificate).ok_or(CheckError::Shape)?;
-    let key = public_key(&parts.public_key).ok_or(CheckError::Shape)?;
-    let provider = rap_core::identity::provider();
-    let mut known = provider.signature_verification_algorithms.mapping.iter();
-    let rsa = known.find(|(scheme, _)| *scheme == SignatureScheme::RSA_PKCS1_SHA256);
-    let signed = value(SET, signature.attributes);
-    let fits = |algorithm: &&dyn rustls::pki_types::SignatureVerificationAlgorithm| {
-        algorithm
-            .verify_signature(key, &signed, signature.numbers)
-            .is_ok()
-    };
-    let right = rsa.is_some_and(|(_, algorithms)| algorithms.iter().any(fits));
-    if right { Ok(()) } else { Err(CheckError::Forged) }
+    signature.verified().ok_or(CheckError::Forged)
+}
+
+/// Whether `content_info` is a signature with a certificate and a digest that fit each other: for the fuzzer.
+#[doc(hidden)]
+#[must_use]
+pub fn is_right(content_info: &[u8]) -> bool {
+    let fits = |signature: Signature<'_>| signature.attributes_fit() && signature.verified().is_some();
+    Signature::of(content_info).is_some_and(fits)
 }
 
 /// The parts of a PKCS #7 `ContentInfo` with one signer.
@@ -98,6 +94,20 @@ impl<'a> Signature<'a> {
             attributes,
             numbers,
         })
+    }
+
+    /// Whether the numbers are those of the certificate's key over the attributes.
+    fn verified(&self) -> Option<()> {
+        let parts = Parts::of(self.certificate)?;
+        let key = public_key(&parts.public_key)?;
+        let provider = rap_core::identity::provider();
+        let mut known = provider.signature_verification_algorithms.mapping.iter();
+        let (_, algorithms) = known.find(|(scheme, _)| *scheme == SignatureScheme::RSA_PKCS1_SHA256)?;
+        let signed = value(SET, self.attributes);
+        let mut outcomes = algorithms
+            .iter()
+            .map(|algorithm| algorithm.verify_signature(key, &signed, self.numbers));
+        outcomes.find_map(Result::ok)
     }
 
     fn attributes_fit(&self) -> bool {

@@ -10,6 +10,8 @@ mod der;
 mod pkcs7;
 pub mod variable;
 
+#[doc(hidden)]
+pub use self::check::is_right;
 pub use self::check::{CheckError, check};
 use self::der::{BIT_STRING, OID, SEQUENCE, context, nested, value};
 use self::pkcs7::{Content, digest_info, wrapped};
