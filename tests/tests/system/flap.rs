@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use rap_qemu::lab::BOX;
 use rap_qemu::machine::{Card, Machine};
+use rap_tests::random::Random;
 
 use crate::stranger::Strangers;
 use crate::{booted_with, deliver, fixed_uplink};
-use rap_tests::random::Random;
 
 /// Pulls between two times at which the box must have come to rest; there are 50 in all.
 const PULLS: [usize; 5] = [10; 5];
