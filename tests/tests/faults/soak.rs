@@ -148,8 +148,8 @@ fn trial(dice: &mut Dice) -> Trial {
     ]);
     match dice.below(10) {
         0..=3 => Trial::Front(fault),
-        4..=6 => Trial::Behind(fault),
-        7 => Trial::Nginx(limits),
+        4..=5 => Trial::Behind(fault),
+        6 => Trial::Nginx(limits),
         _ => Trial::Centre(centre),
     }
 }
