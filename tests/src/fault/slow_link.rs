@@ -191,6 +191,7 @@ fn start_centre(wanted: &SlowLink, ends: Option<&Ends>) -> anyhow::Result<(Centr
         }),
         on_refusal: Box::new(|_, _| {}),
     })?;
+    centre.answer_shortly();
     Ok((centre, arrivals))
 }
 

@@ -1,5 +1,6 @@
 //! The real nginx between the box and its service centre, and what it answers by itself.
 
+use rap_tests::centre;
 use rap_tests::fault::Fault;
 use rap_tests::keys::{PAST, Role};
 use rap_tests::nginx::{Limits, Setup};
@@ -79,6 +80,24 @@ fn a_centre_that_nginx_cannot_reach() {
         store.duplicates().unwrap() > 0,
         "no answer was lost after its commit"
     );
+}
+
+/// Over TLS and with the right certificate; and yet it is not the service centre that answers.
+#[test]
+fn a_200_that_is_no_receipt() {
+    let Some(rig) = Rig::with_nginx(http()) else {
+        return;
+    };
+    let rig = rig.started();
+    let mut instrument = rig.instrument(1);
+    rig.centre().fault(Some(centre::Fault::CaptivePortal));
+    instrument.post(false, 30, &rig.ledger);
+    instrument.post(true, 1, &rig.ledger);
+    rig.expect_trouble(&["its answer is not a receipt (a captive portal?)"]);
+    wait_until("the portal answered three times", || rig.centre().shown() >= 3);
+    assert_eq!((rig.waiting(), rig.ledger.batches()), (31, 0));
+    rig.centre().fault(None);
+    rig.expect_delivered(&[instrument.posted]);
 }
 
 #[test]

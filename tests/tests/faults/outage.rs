@@ -185,7 +185,11 @@ fn expect_all(rig: &Rig, posted: &[Posted]) {
         "only {} alerts while the backlog drained",
         delays.len()
     );
-    assert!(p99(&delays) <= 2, "alerts waited for so many batches: {delays:?}");
+    assert!(
+        p99(&delays) <= 2,
+        "alerts were overtaken by {} batches",
+        p99(&delays)
+    );
     let events = store.events().unwrap();
     let days: BTreeSet<_> = events
         .iter()

@@ -148,8 +148,8 @@ fn trial(dice: &mut Dice) -> Trial {
     ]);
     match dice.below(10) {
         0..=3 => Trial::Front(fault),
-        4..=6 => Trial::Behind(fault),
-        7 => Trial::Nginx(limits),
+        4..=5 => Trial::Behind(fault),
+        6 => Trial::Nginx(limits),
         _ => Trial::Centre(centre),
     }
 }
@@ -200,7 +200,8 @@ fn words(trial: Trial) -> &'static [&'static str] {
         Trial::Nginx(Limits { rate: Some(_), .. }) => &["is busy (HTTP 429)", "is busy (HTTP 503)"],
         Trial::Centre(centre::Fault::Busy) => &["is busy (HTTP 503)"],
         Trial::Centre(centre::Fault::CaptivePortal) => &["not a receipt"],
-        Trial::Centre(centre::Fault::DropReply) => &["HTTP 502"],
+        // nginx sends no POST twice.
+        Trial::Centre(centre::Fault::DropReply | centre::Fault::BreakKept) => &["HTTP 502"],
         Trial::Centre(centre::Fault::Status(_)) => &["HTTP 500"],
         Trial::Front(_) | Trial::Behind(_) | Trial::Nginx(_) | Trial::Centre(_) => &[],
     }
