@@ -9,6 +9,8 @@
 //! All PEM. Invariants: an [`Identity`] exists only when every certificate parses and every key fits its
 //! certificate; there is one cryptographic provider in a process.
 
+mod validity;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +18,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
+
+pub use validity::Validity;
 
 /// Why an identity cannot be used. Each names the file.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +79,7 @@ pub struct Pair {
 pub struct Identity {
     centre: TlsConfig,
     ingest: Arc<ServerConfig>,
+    device_validity: Option<Validity>,
 }
 
 /// Makes the one provider (AWS-LC, its FIPS module with feature `fips`) the process's default and returns it.
@@ -120,6 +125,7 @@ impl Identity {
         Ok(Self {
             centre: centre_tls(&device.chain, key, &roots),
             ingest: Arc::new(server),
+            device_validity: device.chain.first().and_then(Validity::of),
         })
     }
 
@@ -133,6 +139,12 @@ impl Identity {
     #[must_use]
     pub fn centre_tls(&self) -> TlsConfig {
         self.centre.clone()
+    }
+
+    /// When `device.crt` is valid, where that can be told. It is used all the same: the clock may be wrong.
+    #[must_use]
+    pub fn device_validity(&self) -> Option<Validity> {
+        self.device_validity
     }
 }
 

@@ -7,7 +7,6 @@
 //! [`ingest`] (many connections, asynchronous) → [`writer`] (one thread, group commit) → [`log`] → [`uplink`] (one
 //! thread, one batch in flight). [`run`] is the service; [`Forwarder`] is the same in a test's process.
 
-mod batch;
 mod clock;
 pub mod event;
 pub mod ingest;
@@ -17,7 +16,6 @@ mod service;
 mod signal;
 pub mod status;
 mod trigger;
-mod trouble;
 pub mod uplink;
 pub mod writer;
 
@@ -36,10 +34,12 @@ pub use self::service::{Place, run, run_over};
 use self::signal::Signal;
 pub use self::status::Exchange;
 use self::status::Status;
-use self::uplink::{Patience, Progress, Uplink};
+use self::uplink::client::Way;
+use self::uplink::meter::Meter;
+use self::uplink::{Parts, Patience, Progress, Uplink};
 use self::writer::Writer;
 use crate::identity::Identity;
-use crate::site::Ingest;
+use crate::site::{BitRate, Ingest};
 
 /// Everything a forwarder needs.
 #[derive(Debug)]
@@ -60,6 +60,10 @@ pub struct Config {
     pub limits: ingest::Limits,
     /// Timeouts and pauses towards the service centre.
     pub patience: Patience,
+    /// No more than this is sent to the service centre.
+    pub rate_limit: Option<BitRate>,
+    /// The box's own `source`, `/SITE`: by it the service centre is told of reports it refused. `None` tells nothing.
+    pub source: Option<String>,
     /// Whether the site is on trial: then pauses stay short until the centre has answered once.
     pub on_trial: bool,
 }
@@ -77,6 +81,8 @@ impl Config {
             log: log::Config::default(),
             limits: ingest::Limits::default(),
             patience: Patience::default(),
+            rate_limit: None,
+            source: None,
             on_trial: false,
         }
     }
@@ -127,6 +133,7 @@ pub struct Forwarder {
 struct Shared {
     log: Arc<Mutex<Log>>,
     progress: Arc<Mutex<Progress>>,
+    meter: Arc<Meter>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -171,19 +178,27 @@ impl Forwarder {
         let log = Arc::new(Mutex::new(log));
         let signal = Arc::new(Signal::default());
         let progress = Arc::new(Mutex::new(Progress::default()));
+        let meter = Arc::new(Meter::default());
 
         let part = |part| move |source| StartError::Part { part, source };
         let (writer, writing) =
             Writer::start(Arc::clone(&log), Arc::clone(&signal)).map_err(part("log writer"))?;
-        let uplink = Uplink {
+        let uplink = Uplink::new(Parts {
             log: Arc::clone(&log),
             signal: Arc::clone(&signal),
             progress: Arc::clone(&progress),
-            url: format!("{}{}", config.centre.trim_end_matches('/'), uplink::PATH),
-            agent: uplink::agent(identity.centre_tls(), &config.patience, config.relay),
-            patience: config.patience,
+            meter: Arc::clone(&meter),
+            way: Way {
+                centre: config.centre,
+                tls: identity.centre_tls(),
+                device: identity.device_validity(),
+                patience: config.patience,
+                relay: config.relay,
+                rate_limit: config.rate_limit,
+            },
+            source: config.source,
             on_trial: config.on_trial,
-        };
+        });
         let delivering = std::thread::Builder::new()
             .name("uplink".to_owned())
             .spawn(move || uplink.run())
@@ -195,7 +210,7 @@ impl Forwarder {
             .build()
             .map_err(part("ingest"))?;
         let mut forwarder = Self {
-            shared: Shared { log, progress },
+            shared: Shared { log, progress, meter },
             signal,
             addresses: Vec::new(),
             runtime: None,
@@ -246,15 +261,18 @@ impl Forwarder {
         !self.threads.iter().any(JoinHandle::is_finished)
     }
 
+    /// How delivery goes.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        let progress = self.shared.progress.lock();
+        let progress = progress.unwrap_or_else(PoisonError::into_inner).clone();
+        progress.metered(&self.shared.meter)
+    }
+
     /// How full the log is and how delivery goes.
     #[must_use]
     pub fn status(&self) -> Status {
-        let progress = self
-            .shared
-            .progress
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let progress = self.progress();
         status::of(
             &mut self.shared.log.lock().unwrap_or_else(PoisonError::into_inner),
             &progress,
@@ -266,7 +284,22 @@ impl Forwarder {
 #[doc(hidden)]
 #[must_use]
 pub fn is_receipt(body: &[u8], key: &str, count: usize) -> bool {
-    uplink::check_receipt(body, key, count).is_ok()
+    uplink::receipt::is_for(body, key, count)
+}
+
+/// How long an answer's `Retry-After` asks to wait, given its `Date`: for the fuzzer.
+#[doc(hidden)]
+#[must_use]
+pub fn retry_after(value: &str, date: &str) -> Option<std::time::Duration> {
+    uplink::retry_after::parse(value, uplink::retry_after::date(date))
+}
+
+/// The content codings tried one after the other while each is refused with 415 and the next of these
+/// `Accept-Encoding`s: for the fuzzer.
+#[doc(hidden)]
+#[must_use]
+pub fn codings_tried<'a>(accepts: impl Iterator<Item = &'a str>) -> Vec<&'static str> {
+    uplink::encoding::tried(accepts)
 }
 
 impl Drop for Forwarder {

@@ -62,6 +62,8 @@ pub fn run_over(place: &Place, storage: impl FnOnce(Disk) -> Box<dyn Storage>) -
     let mut config = Config::new(&place.log, centre.clone());
     config.log = place.room;
     config.patience = place.patience;
+    config.rate_limit = site.centre.rate_limit;
+    config.source = Some(format!("/{}", site.name));
     let netd: Option<crate::netd::report::Status> = crate::status::read_one(&place.status, "netd");
     config.on_trial = netd.is_some_and(|status| status.on_trial);
     config.relay = Some(relay::ADDRESS.into());

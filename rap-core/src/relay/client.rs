@@ -42,7 +42,7 @@ pub fn agent(config: Config, relay: SocketAddr) -> Agent {
 
 /// Every name is found at the relay.
 #[derive(Debug)]
-struct Only(SocketAddr);
+pub struct Only(pub SocketAddr);
 
 impl Resolver for Only {
     fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
@@ -52,9 +52,9 @@ impl Resolver for Only {
     }
 }
 
-/// Connects to the relay and asks it to go on.
+/// Connects to the relay and asks it to go on. What is chained to it sees the destination's bytes only.
 #[derive(Debug, Default)]
-struct Through(TcpConnector);
+pub struct Through(TcpConnector);
 
 impl Connector<()> for Through {
     type Out = <TcpConnector as Connector<()>>::Out;

@@ -11,7 +11,7 @@ use toml::de::DeTable;
 
 use super::mistake::{Fault, Mistake};
 use super::read::{At, Reader, Section};
-use super::{Centre, Site, Target, Uplink, egress};
+use super::{BitRate, Centre, Site, Target, Uplink, egress};
 use port::PlacedPort;
 
 /// Decodes `text`.
@@ -104,25 +104,37 @@ fn host_name(reader: &mut Reader<'_>, name: At<String>) -> Option<String> {
 }
 
 fn centre(reader: &mut Reader<'_>, table: Section<'_>) -> Option<Centre> {
-    reader.refuse_unknown(table, "centre", &["url"]);
+    reader.refuse_unknown(table, "centre", &["url", "rate-limit"]);
+    let rate_limit = reader.optional(table, "centre", "rate-limit", "\"96 kbit/s\"");
+    let rate_limit = rate_limit.map(|text| rate(reader, &text));
     let url = reader.required(table, "centre", "url", "\"https://centre.example\"")?;
-    let centre = parse_url(&url.value);
-    if centre.is_none() {
+    let target = parse_url(&url.value);
+    if target.is_none() {
         let fix =
             "write \"https://\" and the name or address of the service centre, with :PORT if it is not 443";
         reader.invalid(&url, "https://HOST or https://HOST:PORT without a path", fix);
     }
-    centre
-}
-
-/// RFC 3986 §3, cut down to what a service centre's base may be: https, a host, a port, no more.
-fn parse_url(url: &str) -> Option<Centre> {
-    let rest = url.strip_prefix("https://")?;
-    let target = Target::parse(rest.strip_suffix('/').unwrap_or(rest), Some(443))?;
+    let target = target?;
     Some(Centre {
         host: target.host,
         port: target.port,
+        rate_limit: match rate_limit {
+            Some(rate_limit) => Some(rate_limit?),
+            None => None,
+        },
     })
+}
+
+fn rate(reader: &mut Reader<'_>, text: &At<String>) -> Option<BitRate> {
+    let expected = "a whole number from \"8 kbit/s\" to \"1000 Mbit/s\"";
+    let fix = "write what reports may take of the line, such as \"96 kbit/s\"; leave it out where there is no limit";
+    Some(reader.parse::<BitRate>(text, expected, fix)?.value)
+}
+
+/// RFC 3986 §3, cut down to what a service centre's base may be: https, a host, a port, no more.
+fn parse_url(url: &str) -> Option<Target> {
+    let rest = url.strip_prefix("https://")?;
+    Target::parse(rest.strip_suffix('/').unwrap_or(rest), Some(443))
 }
 
 /// The prefix that remote sessions take their addresses from.

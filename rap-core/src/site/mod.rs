@@ -2,6 +2,7 @@
 //!
 //! Invariants: a [`Site`] is valid as a whole; [`Site::parse`] reports *every* mistake of a file in one run.
 
+mod bit_rate;
 mod decode;
 mod egress;
 mod mistake;
@@ -19,6 +20,7 @@ use ipnet::Ipv4Net;
 use netfw::model::{Addressing, Domain, Host, Ipv6, Limits, Mac, Mtu, Nic, Opening, PortName, VlanId};
 use sha2::{Digest as _, Sha256};
 
+pub use bit_rate::{BitRate, InvalidRate};
 pub use egress::{Destination, Egress, Exit, Proxy, ProxyKind, Via, is_proxy_name};
 pub use mistake::{Fault, Mistake, Mistakes};
 pub use target::Target;
@@ -121,6 +123,8 @@ pub struct Centre {
     pub host: Host,
     /// Port of the URL, 443 when not written.
     pub port: u16,
+    /// `rate-limit = "96 kbit/s"`: no more than this is sent to it.
+    pub rate_limit: Option<BitRate>,
 }
 
 impl Centre {

@@ -62,7 +62,7 @@ fn a_missing_field() {
         "instrument = \"192.168.1.50\"     #",
         "#",
         Fault::Missing,
-        "site.toml:22:1: port[1].instrument: found nothing, expected a value\n    fix: add instrument = \
+        "site.toml:23:1: port[1].instrument: found nothing, expected a value\n    fix: add instrument = \
          \"192.168.1.50\"",
     );
 }
@@ -84,7 +84,7 @@ fn a_wrong_type() {
         "dhcp = true",
         "dhcp = \"yes\"",
         Fault::Type,
-        "site.toml:27:8: port[1].dhcp: found a text, expected true or false\n    fix: write dhcp = true or dhcp = \
+        "site.toml:28:8: port[1].dhcp: found a text, expected true or false\n    fix: write dhcp = true or dhcp = \
          false",
     );
 }
@@ -106,7 +106,7 @@ fn a_card_by_its_linux_name() {
         "\"pci:0000:00:11.0\"",
         "\"eth1\"",
         Fault::Invalid,
-        "site.toml:24:7: port[1].nic: found \"eth1\", expected pci: and a PCI function, or mac: and an Ethernet \
+        "site.toml:25:7: port[1].nic: found \"eth1\", expected pci: and a PCI function, or mac: and an Ethernet \
          address of one station\n    fix: write where the card sits, such as \"pci:0000:00:11.0\", or its address, \
          such as \"mac:52:54:00:12:34:56\"",
     );
@@ -118,7 +118,7 @@ fn an_address_without_prefix() {
         "\"192.168.1.1/24\"      #",
         "\"192.168.1.1\"      #",
         Fault::Invalid,
-        "site.toml:25:11: port[1].address: found \"192.168.1.1\", expected an IPv4 address of one host with a prefix \
+        "site.toml:26:11: port[1].address: found \"192.168.1.1\", expected an IPv4 address of one host with a prefix \
          length from 8 to 30\n    fix: write the box's own address on this port, such as \"192.168.1.1/24\"",
     );
 }
@@ -141,7 +141,7 @@ fn a_name_used_twice() {
         "name = \"port2\"",
         "name = \"port1\"",
         Fault::Duplicate,
-        "site.toml:39:8: port[2].name: found \"port1\", expected a name of its own: port[1].name has this one\n    \
+        "site.toml:40:8: port[2].name: found \"port1\", expected a name of its own: port[1].name has this one\n    \
          fix: rename one of the two",
     );
 }
@@ -152,7 +152,7 @@ fn a_card_used_twice() {
         "pci:0000:00:12.0",
         "pci:0000:00:10.0",
         Fault::Duplicate,
-        "site.toml:40:7: port[2].nic: found \"pci:0000:00:10.0\", expected a card of its own: uplink.nic has this \
+        "site.toml:41:7: port[2].nic: found \"pci:0000:00:10.0\", expected a card of its own: uplink.nic has this \
          one\n    fix: write the card this port is wired to",
     );
 }
@@ -163,7 +163,7 @@ fn an_instrument_outside_its_network() {
         "\"192.168.1.50\"     #",
         "\"192.168.2.50\"     #",
         Fault::Conflict,
-        "site.toml:26:14: port[1].instrument: found 192.168.2.50, expected another host of 192.168.1.0/24\n    fix: \
+        "site.toml:27:14: port[1].instrument: found 192.168.2.50, expected another host of 192.168.1.0/24\n    fix: \
          give the instrument an address in its port's network that is not the box's own",
     );
 }

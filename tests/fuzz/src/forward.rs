@@ -100,6 +100,28 @@ pub(crate) fn receipt(bytes: &[u8]) {
     }
 }
 
+/// `Retry-After` on the first line, `Date` on the second.
+pub(crate) fn retry_after(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let (value, date) = text.split_once('\n').unwrap_or((text, ""));
+    let asked = rap_core::forward::retry_after(value, date);
+    assert!(asked.is_none_or(|asked| asked.as_secs() <= 3600), "{asked:?}");
+}
+
+/// The `Accept-Encoding` of each 415 in a row, a line each: there is an end, and what was refused is not tried twice.
+pub(crate) fn accept_encoding(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let tried = rap_core::forward::codings_tried(text.lines());
+    let mut once = tried.clone();
+    once.sort_unstable();
+    once.dedup();
+    assert!(tried.len() <= 3 && once.len() == tried.len(), "{tried:?}");
+}
+
 /// Files a log may find: opened, read, written to and opened again, whatever they hold.
 pub(crate) fn log(bytes: &[u8]) {
     const SEGMENT: usize = 4096;

@@ -22,6 +22,7 @@ pub type Target = fn(&[u8]);
 
 /// All targets by name, sorted.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("accept-encoding", forward::accept_encoding),
     ("batch", forward::batch),
     ("binary-event", forward::binary_event),
     ("content-type", forward::content_type),
@@ -43,6 +44,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("provision", boot::provision),
     ("receipt", forward::receipt),
     ("release", builder::release),
+    ("retry-after", forward::retry_after),
     ("site", boot::site),
     ("uki", builder::uki),
 ];

@@ -3,8 +3,12 @@
 //! Written from docs/protocol.md. Runs in a test's process ([`Centre`]) or as the program `rap-centre`; a test
 //! beside the program reads its database with [`Store`].
 
+mod batches;
+mod fault;
 mod server;
 mod store;
+mod tls;
 
-pub use self::server::{Centre, Config, Fault, OnRefusal};
+pub use self::fault::{Fault, Post};
+pub use self::server::{Centre, Config, OnRefusal};
 pub use self::store::{Arrival, Store};

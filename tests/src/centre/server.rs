@@ -1,39 +1,26 @@
-//! The centre's HTTP side.
+//! The centre's HTTP side: connections, requests, and what a test may ask of both.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, DATE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use rap_core::identity;
-use rustls::server::WebPkiClientVerifier;
+use rustls::HandshakeKind;
 use sha2::{Digest, Sha256};
-use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
+use super::batches::{self, From};
+use super::fault::{Fault, Post};
 use super::store::{Arrival, Store};
-
-const PATH: &str = "/v1/batches";
-const RECEIPT: &str = "application/vnd.rap.receipt+json";
-const MOST_JSON: usize = 8 * 1024 * 1024;
-
-/// What a test may ask the centre to do wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// Answers 503 and stores nothing.
-    Busy,
-    /// Stores, then breaks the connection instead of answering.
-    DropReply,
-    /// Answers 200 with a web page and stores nothing, as a captive portal does.
-    CaptivePortal,
-}
+use super::tls;
 
 /// Called with each connection refused in its TLS handshake.
 pub type OnRefusal = Box<dyn Fn(SocketAddr, &str) + Send + Sync>;
@@ -61,13 +48,15 @@ pub struct Centre {
     runtime: Option<tokio::runtime::Runtime>,
 }
 
-struct State {
-    store: Mutex<Store>,
+pub(super) struct State {
+    pub(super) store: Mutex<Store>,
+    pub(super) posts: Mutex<Vec<Post>>,
     fault: Mutex<Option<Fault>>,
     /// How often a fault was shown.
     shown: Mutex<usize>,
+    handshakes: Mutex<Vec<HandshakeKind>>,
     refusals: Mutex<Vec<String>>,
-    on_arrival: Box<dyn Fn(&Arrival) + Send + Sync>,
+    pub(super) on_arrival: Box<dyn Fn(&Arrival) + Send + Sync>,
     on_refusal: OnRefusal,
 }
 
@@ -83,11 +72,13 @@ impl Centre {
     /// # Errors
     /// When the TLS files or the database cannot be used.
     pub fn start(config: Config) -> anyhow::Result<Self> {
-        let acceptor = acceptor(&config.tls)?;
+        let acceptor = tls::acceptor(&config.tls)?;
         let state = Arc::new(State {
             store: Mutex::new(Store::open(&config.database)?),
             fault: Mutex::new(None),
             shown: Mutex::new(0),
+            posts: Mutex::new(Vec::new()),
+            handshakes: Mutex::new(Vec::new()),
             refusals: Mutex::new(Vec::new()),
             on_arrival: config.on_arrival,
             on_refusal: config.on_refusal,
@@ -157,6 +148,18 @@ impl Centre {
         *lock(&self.state.shown)
     }
 
+    /// Every batch posted, oldest first.
+    #[must_use]
+    pub fn posts(&self) -> Vec<Post> {
+        lock(&self.state.posts).clone()
+    }
+
+    /// How each connection's TLS handshake went, oldest first; those that failed are not among them.
+    #[must_use]
+    pub fn handshakes(&self) -> Vec<HandshakeKind> {
+        lock(&self.state.handshakes).clone()
+    }
+
     /// Why connections were refused in their TLS handshake, in words, oldest first.
     #[must_use]
     pub fn refusals(&self) -> Vec<String> {
@@ -172,23 +175,8 @@ impl Drop for Centre {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn acceptor(directory: &Path) -> anyhow::Result<TlsAcceptor> {
-    let provider = identity::provider();
-    let ca = directory.join("centre-ca.crt");
-    let roots = identity::root_store(&identity::certificates(&ca)?, &ca)?;
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?;
-    let pair = identity::Pair::load(&directory.join("centre.crt"), &directory.join("centre.key"))?;
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(pair.chain, pair.key)
-        .with_context(|| format!("centre.key in {} does not fit centre.crt", directory.display()))?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 async fn accept(socket: tokio::net::TcpListener, acceptor: TlsAcceptor, state: Arc<State>) {
@@ -205,18 +193,26 @@ async fn accept(socket: tokio::net::TcpListener, acceptor: TlsAcceptor, state: A
 async fn connection(stream: TcpStream, from: SocketAddr, acceptor: TlsAcceptor, state: Arc<State>) {
     match acceptor.accept(stream).into_fallible().await {
         Ok(stream) => {
-            let certificate = stream
-                .get_ref()
-                .1
-                .peer_certificates()
-                .and_then(|chain| chain.first());
+            let tls = stream.get_ref().1;
+            let certificate = tls.peer_certificates().and_then(|chain| chain.first());
             let device: Arc<str> = certificate
                 .map(|c| hex(&Sha256::digest(c)))
                 .unwrap_or_default()
                 .into();
+            let connection = {
+                let mut handshakes = lock(&state.handshakes);
+                handshakes.extend(tls.handshake_kind());
+                handshakes.len()
+            };
+            let requests = AtomicUsize::new(0);
             let service = hyper::service::service_fn(move |request| {
-                let (state, device) = (Arc::clone(&state), Arc::clone(&device));
-                async move { answer(request, &device, &state).await }
+                let from = From {
+                    device: device.to_string(),
+                    connection,
+                    request: requests.fetch_add(1, Ordering::Relaxed) + 1,
+                };
+                let state = Arc::clone(&state);
+                async move { answer(request, &from, &state).await }
             });
             // Connections break as the boxes' power does.
             let _ = hyper::server::conn::http1::Builder::new()
@@ -224,121 +220,46 @@ async fn connection(stream: TcpStream, from: SocketAddr, acceptor: TlsAcceptor, 
                 .await;
         }
         Err((error, stream)) => {
-            let why = format!("refused {}: {}", from.ip(), refusal(&error));
+            let why = format!("refused {}: {}", from.ip(), tls::refusal(&error));
             lock(&state.refusals).push(why.clone());
             (state.on_refusal)(from, &why);
-            linger(stream).await;
+            tls::linger(stream).await;
         }
     }
 }
 
-fn refusal(error: &std::io::Error) -> String {
-    let tls = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
-    match tls {
-        Some(rustls::Error::NoCertificatesPresented) => "it has no client certificate".to_owned(),
-        Some(rustls::Error::InvalidCertificate(cause)) => {
-            format!("its client certificate is not ours: {cause}")
-        }
-        Some(rustls::Error::AlertReceived(alert)) => {
-            format!("it refuses this centre's certificate: {alert:?}")
-        }
-        _ => error.to_string(),
-    }
-}
+pub(super) type Answer = Response<Full<Bytes>>;
 
-/// Lets the alert arrive: closing with unread data would reset the connection and destroy it.
-async fn linger(mut stream: TcpStream) {
-    let mut sink = [0; 4096];
-    let drain = async { while stream.read(&mut sink).await.is_ok_and(|n| n > 0) {} };
-    let _ = tokio::time::timeout(Duration::from_secs(1), drain).await;
-}
-
-type Answer = Response<Full<Bytes>>;
-
-async fn answer(request: Request<Incoming>, device: &str, state: &State) -> anyhow::Result<Answer> {
-    if request.uri().path() != PATH {
-        return Ok(respond(StatusCode::NOT_FOUND, "text/plain", "not here\n"));
-    }
-    if request.method() != Method::POST {
-        return Ok(respond(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "text/plain",
-            "POST only\n",
-        ));
-    }
+async fn answer(request: Request<Incoming>, from: &From, state: &State) -> anyhow::Result<Answer> {
     let fault = *lock(&state.fault);
     if fault.is_some() {
         *lock(&state.shown) += 1;
     }
-    match fault {
-        Some(Fault::Busy) => return Ok(respond(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "busy\n")),
-        Some(Fault::CaptivePortal) => {
-            return Ok(respond(
-                StatusCode::OK,
-                "text/html",
-                "<html>Accept our terms</html>",
-            ));
-        }
-        Some(Fault::DropReply) | None => {}
-    }
-    match take(request, device, state).await {
-        Ok(_) if fault == Some(Fault::DropReply) => bail!("the reply is dropped on request"),
-        Ok(receipt) => Ok(padded(respond(StatusCode::OK, RECEIPT, receipt))),
-        Err(error) => Ok(respond(
-            StatusCode::BAD_REQUEST,
-            "text/plain",
-            format!("{error:#}\n"),
-        )),
-    }
-}
-
-async fn take(request: Request<Incoming>, device: &str, state: &State) -> anyhow::Result<String> {
-    let header = |name: &str| {
-        let value = request.headers().get(name).and_then(|v| v.to_str().ok());
-        value.map(str::to_owned).with_context(|| format!("no {name}"))
+    let mut answer = match (request.uri().path(), request.method()) {
+        (batches::PATH, &Method::POST) => batches::answer(request, from, fault, state).await?,
+        (batches::PATH, _) => respond(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "POST only\n"),
+        _ => respond(StatusCode::NOT_FOUND, "text/plain", "not here\n"),
     };
-    let key = header("idempotency-key")?;
-    let lane = header("rap-lane")?;
-    if header("content-type")? != "application/cloudevents-batch+json"
-        || header("content-encoding")? != "zstd"
-    {
-        bail!("expected a zstd-compressed application/cloudevents-batch+json");
+    if fault == Some(Fault::CloseAfter) {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(CONNECTION, close);
     }
-    let body = Limited::new(request.into_body(), MOST_JSON).collect().await;
-    let body = body.map_err(|e| anyhow::anyhow!("the body: {e}"))?.to_bytes();
-    let json = zstd::bulk::decompress(&body, MOST_JSON).context("decompressing the body")?;
-    if key != hex(&Sha256::digest(&json))[..32] {
-        bail!("the Idempotency-Key is not the body's digest");
+    if let Some(date) = fault.and_then(Fault::date) {
+        answer.headers_mut().insert(DATE, date);
     }
-    let events: Vec<serde_json::Value> = serde_json::from_slice(&json).context("reading the batch")?;
-    let arrivals = lock(&state.store).add(device, &key, &lane, &events)?;
-    for arrival in &arrivals {
-        (state.on_arrival)(arrival);
-    }
-    Ok(serde_json::json!({ "receipt": key, "events": events.len() }).to_string())
+    Ok(answer)
 }
 
-fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+pub(super) fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
-    let content_type = hyper::header::HeaderValue::from_static(content_type);
+    let content_type = HeaderValue::from_static(content_type);
     answer
         .headers_mut()
         .insert(hyper::header::CONTENT_TYPE, content_type);
     answer
 }
 
-/// Longer than a packet, as many a server's answer is: a path that loses long packets shows in this direction too.
-fn padded(mut answer: Answer) -> Answer {
-    const PADDING: &str = match std::str::from_utf8(&[b'p'; 2000]) {
-        Ok(text) => text,
-        Err(_) => "",
-    };
-    let padding = hyper::header::HeaderValue::from_static(PADDING);
-    answer.headers_mut().insert("x-padding", padding);
-    answer
-}
-
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -3,8 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as its assertions do")]
 
 mod alerts;
+mod busy;
 mod centre;
+mod clocks;
 mod delivery;
 mod hostile;
 mod ingest;
+mod refused;
 mod rig;
+mod wire;

@@ -5,31 +5,40 @@ use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use rap_core::forward::uplink::Patience;
+use rap_core::forward::uplink::{Patience, Progress};
 use rap_core::forward::{Config, Forwarder, Listener};
 use rap_core::identity::Identity;
 use rap_core::site::Ingest;
 use rap_tests::centre::Centre;
 use rap_tests::instrument::{Agent, Plan, Target};
-use rap_tests::keys;
+use rap_tests::keys::{self, Family};
 
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// A box and a service centre with keys of one family.
 pub(crate) struct Rig {
     pub(crate) directory: tempfile::TempDir,
+    pub(crate) family: Family,
     pub(crate) centre: Centre,
     pub(crate) forwarder: Option<Forwarder>,
 }
 
 impl Rig {
     pub(crate) fn new() -> Self {
+        Self::with_keys(|_, _| {})
+    }
+
+    /// With some of the family's keys issued anew into the directory, before anything reads them.
+    pub(crate) fn with_keys(issue: impl FnOnce(&Family, &Path)) -> Self {
         listen_to_log();
         let directory = tempfile::tempdir().unwrap();
-        keys::write(directory.path()).unwrap();
+        let family = Family::new().unwrap();
+        family.write(directory.path()).unwrap();
+        issue(&family, directory.path());
         let centre = Centre::quiet(directory.path(), &directory.path().join("centre.db")).unwrap();
         Self {
             directory,
+            family,
             centre,
             forwarder: None,
         }
@@ -62,6 +71,18 @@ impl Rig {
 
     pub(crate) fn post(&self, plan: &Plan) {
         self.agent().run(plan, &self.path().join("acked")).unwrap();
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        self.forwarder.as_ref().unwrap().progress()
+    }
+
+    /// Waits until the box says that this keeps it from delivering.
+    pub(crate) fn expect_trouble(&self, words: &str) {
+        wait_until(words, || {
+            let trouble = self.progress().trouble;
+            trouble.is_some_and(|trouble| trouble.contains(words))
+        });
     }
 
     pub(crate) fn waiting(&self) -> u64 {

@@ -72,6 +72,7 @@ fn what_is_left_out_is_off_or_the_default() {
     assert_eq!((&uplink.addressing, uplink.search.len()), (&Addressing::Dhcp, 0));
     assert_eq!((site.sessions, site.ports[0].remote.len()), (None, 0));
     assert_eq!(site.ports[0].limits, Default::default());
+    assert_eq!(site.centre.rate_limit, None);
 }
 
 #[test]
@@ -320,4 +321,37 @@ fn what_only_the_network_knows_is_told_with_everything_else() {
     let found = Site::parse(&text, Path::new("site.toml")).unwrap_err();
     let fields: Vec<_> = found.list.iter().map(|mistake| mistake.field.as_str()).collect();
     assert_eq!(fields, ["port[1].dhcp", "sessions.prefix"], "{found}");
+}
+
+#[test]
+fn a_limit_on_the_rate_that_is_none_or_senseless() {
+    let site = site(&[]);
+    assert_eq!(site.centre.rate_limit.unwrap().to_string(), "2 Mbit/s");
+    for text in ["96", "96 kb/s", "7 kbit/s", "2000 Mbit/s", "1.5 Mbit/s"] {
+        one(
+            "\"2 Mbit/s\"",
+            &format!("\"{text}\""),
+            Fault::Invalid,
+            "centre.rate-limit",
+            "from \"8 kbit/s\" to \"1000 Mbit/s\"",
+            "such as \"96 kbit/s\"",
+        );
+    }
+    let fix = "write rate-limit = \"96 kbit/s\"";
+    one(
+        "\"2 Mbit/s\"",
+        "96",
+        Fault::Type,
+        "centre.rate-limit",
+        "a text",
+        fix,
+    );
+    one(
+        "rate-limit",
+        "rate_limit",
+        Fault::Unknown,
+        "centre.rate_limit",
+        "url, rate-limit",
+        "rate-limit",
+    );
 }
