@@ -1,7 +1,5 @@
 //! What the whole-system tests are made of: the service centre, instruments, keys for them, proxies, a network that
-//! fails; the demonstration and the measurements.
-//! What the whole-system tests are made of: the service centre, instruments, keys for them, proxies, a disk that forgets; the
-//! demonstration, the measurements and the long searches.
+//! fails, a disk that forgets; the demonstration, the measurements and the long searches.
 
 pub mod bench;
 pub mod centre;

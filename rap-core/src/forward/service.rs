@@ -9,7 +9,7 @@ use super::log::{self as reports, Disk, Storage};
 use super::status::{Refused, Status};
 use super::trend::Trend;
 use super::uplink::Patience;
-use super::{Config, Forwarder, Listener};
+use super::{Config, Forwarder, Listener, ingest};
 use crate::build_info::BuildInfo;
 use crate::identity::Identity;
 use crate::notify::{Notifier, inherited_sockets};
@@ -33,6 +33,8 @@ pub struct Place {
     pub room: reports::Config,
     /// Timeouts and pauses towards the service centre.
     pub patience: Patience,
+    /// Limits on the instruments' agents.
+    pub limits: ingest::Limits,
 }
 
 /// Runs the service; returns only on an error. Without a usable site or identity it stays and says so.
@@ -64,6 +66,7 @@ pub fn run_over(place: &Place, storage: impl FnOnce(Disk) -> Box<dyn Storage>) -
     let mut config = Config::new(&place.log, centre.clone());
     config.log = place.room;
     config.patience = place.patience;
+    config.limits = place.limits;
     config.rate_limit = site.centre.rate_limit;
     config.source = Some(format!("/{}", site.name));
     let netd: Option<crate::netd::report::Status> = crate::status::read_one(&place.status, "netd");

@@ -4,7 +4,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rap_qemu::disk::{Cache, SECTOR, Survivors};
 use rustix::io::Errno;
@@ -18,6 +18,15 @@ pub(super) struct Device {
     gone: Condvar,
 }
 
+/// What a disk was given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes written, flushed or not.
+    pub written: u64,
+    /// Flushes.
+    pub flushes: u64,
+}
+
 #[derive(Debug)]
 struct Power {
     /// `None` once the power is gone.
@@ -27,6 +36,9 @@ struct Power {
     /// Bytes that were not flushed when the power went.
     unflushed: u64,
     size: u64,
+    /// How long a flush takes at least.
+    flush: Duration,
+    traffic: Traffic,
 }
 
 impl Device {
@@ -36,6 +48,8 @@ impl Device {
             cache: Some(cache),
             plan: None,
             unflushed: 0,
+            flush: Duration::ZERO,
+            traffic: Traffic::default(),
         };
         Self {
             power: Mutex::new(power),
@@ -47,6 +61,16 @@ impl Device {
     pub(super) fn unflushed(&self) -> u64 {
         let power = self.power();
         power.cache.as_ref().map_or(power.unflushed, Cache::unflushed)
+    }
+
+    /// A flush takes at least so long.
+    pub(super) fn flush_takes(&self, time: Duration) {
+        self.power().flush = time;
+    }
+
+    /// What came since the power did.
+    pub(super) fn traffic(&self) -> Traffic {
+        self.power().traffic
     }
 
     /// The power goes now.
@@ -84,7 +108,13 @@ impl Device {
             if request.ask == Ask::Silence {
                 continue;
             }
+            let begun = Instant::now();
             let body = self.power().answer(&request.ask, &self.gone);
+            if request.ask == Ask::Sync {
+                // What was flushed stays, even if the power goes in this time.
+                let rest = self.power().flush.saturating_sub(begun.elapsed());
+                std::thread::sleep(rest);
+            }
             // It fails only when who asked does not wait any more.
             let _ = rustix::io::write(kernel, &fuse::answer(request.unique, body));
         }
@@ -140,6 +170,7 @@ impl Power {
         if end > self.size || !cache.covers(first, length) {
             return Err(Refusal::Invalid);
         }
+        self.traffic.written += data.len() as u64;
         if length == data.len() as u64 {
             cache.write(first, data).map_err(|_| Refusal::Io)?;
             return Ok(fuse::written(data.len()));
@@ -162,6 +193,7 @@ impl Power {
         }
         let cache = self.cache.as_mut().ok_or(Refusal::Io)?;
         cache.flush().map_err(|_| Refusal::Io)?;
+        self.traffic.flushes += 1;
         Ok(Vec::new())
     }
 }

@@ -74,6 +74,7 @@ fn child_without_sync() {
             total: bytes("RAP_TEST_TOTAL"),
         },
         patience: Patience::default(),
+        limits: rap_core::forward::ingest::Limits::default(),
     };
     run_over(&place, |disk| Box::new(Hasty(disk))).unwrap();
 }
