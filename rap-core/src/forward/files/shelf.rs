@@ -138,6 +138,18 @@ pub(super) struct Entry {
     pub(super) unread: u32,
     /// Answers in a row by which the service centre went back.
     pub(super) went_back: u32,
+    pub(super) doubt: Option<Doubt>,
+}
+
+/// A file was refused, and nothing proves yet that it is for the file's sake.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Doubt {
+    /// How often in a row.
+    pub(super) times: u32,
+    /// Ranges the service centre had taken until then, of any file.
+    pub(super) taken: u64,
+    /// Until then, since boot, it rests.
+    pub(super) rest_until: Duration,
 }
 
 /// The files. One owner at a time; every method that returns says what is true on the disk then.
@@ -152,6 +164,8 @@ pub struct Shelf {
     /// Files that could not be read, or were found damaged, since start.
     pub(super) losses: u64,
     pub(super) delivered: u64,
+    /// Ranges the service centre has taken, of any file.
+    pub(super) taken: u64,
     /// What keeps files from being delivered, in words.
     pub(super) trouble: Option<String>,
     /// Whose file was sent from last.
@@ -182,6 +196,7 @@ impl Shelf {
             damaged: Vec::new(),
             losses: 0,
             delivered: 0,
+            taken: 0,
             trouble: None,
             turn: None,
             next_file: 1,
@@ -315,6 +330,7 @@ impl Shelf {
             sent: Some(0),
             unread: 0,
             went_back: 0,
+            doubt: None,
         };
         self.entries.insert(upload.key.clone(), entry);
         Ok(())
@@ -444,6 +460,7 @@ impl Shelf {
             sent: None,
             unread: 0,
             went_back: 0,
+            doubt: None,
         };
         // Two of one key: removing the older failed once.
         let older = match self.entries.get(&key) {

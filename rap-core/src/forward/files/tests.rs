@@ -153,7 +153,7 @@ fn after_a_restart_the_last_range_waits_for_the_digest() {
         file.put(&mut shelf, 500..1000).unwrap(),
         is(1000, 1000, State::Checking)
     );
-    assert!(shelf.next(1000).is_none(), "what is not checked is not sent");
+    assert!(shelf.next(1000, NOW).is_none(), "what is not checked is not sent");
     while shelf.work() {}
     assert_eq!(file.ask(&mut shelf).state, State::Kept);
     disk.restart(End::PowerCut);
