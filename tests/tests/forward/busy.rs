@@ -103,3 +103,27 @@ fn an_answer_that_is_none_of_the_protocols_says_what_to_do() {
     assert!(last.contains("HTTP 502") && at > 0);
     assert_eq!((rig.progress().failures, rig.progress().next_try), (0, None));
 }
+
+#[test]
+fn while_a_backlog_drains_an_alert_waits_for_the_post_in_flight_at_most() {
+    let mut rig = Rig::new();
+    rig.centre.fault(Some(Fault::Busy));
+    // Batches of 4 s would be too slow for a test: of a few reports each.
+    rig.start(|config| config.rate_limit = Some("400 kbit/s".parse().unwrap()));
+    rig.post(&Plan {
+        noise: 2000,
+        ..plan("a", 60)
+    });
+    rig.centre.fault(Some(Fault::LargerThan(8000)));
+    wait_until("the backlog drains", || rig.progress().delivered > 0);
+    rig.post(&Plan {
+        alert_every: Some(1),
+        ..plan("b", 1)
+    });
+    let before = rig.centre.posts().len();
+    rig.delivered(61);
+    let posts = rig.centre.posts();
+    let at = posts.iter().position(|post| post.ids == ["b-1"]).unwrap();
+    assert!(at <= before + 1, "{before} posts were answered, then {at}");
+    assert!(at + 3 < posts.len(), "a backlog was left behind it");
+}
