@@ -280,7 +280,10 @@ mod tests {
             mark(1, Phase::Whole, 6),
             mark(u64::MAX, Phase::Part, 5),
         ] {
-            assert!(Mark::all(&page(&[wrong.clone()]), 7).is_empty(), "{wrong:?}");
+            assert!(
+                Mark::all(&page(std::slice::from_ref(&wrong)), 7).is_empty(),
+                "{wrong:?}"
+            );
         }
     }
 
@@ -288,7 +291,7 @@ mod tests {
     fn a_long_reason_is_cut_between_characters() {
         let mut long = mark(1, Phase::Refused, 7);
         long.reason = "x".to_owned() + &"€".repeat(300);
-        let read = Mark::all(&page(&[long.clone()]), 7).remove(0);
+        let read = Mark::all(&page(std::slice::from_ref(&long)), 7).remove(0);
         assert!(long.reason.starts_with(&read.reason) && read.reason.len() > REASON - 3);
     }
 }
