@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
+use super::entry::{Doubt, Entry};
+use super::put::Key;
 use super::range::Range;
 use super::record::{Description, Phase};
-use super::shelf::{Doubt, Entry, Key, Shelf};
+use super::shelf::Shelf;
 
 /// A file that cannot be read so often in a row is left alone until the next start; a centre that goes back so often is
 /// left alone for a while.

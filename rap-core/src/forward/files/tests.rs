@@ -7,7 +7,7 @@ mod mutation;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::shelf::Entry;
+use super::entry::Entry;
 use super::*;
 use crate::forward::log::Storage as _;
 use crate::forward::log::tests::sim::{End, SimDisk};

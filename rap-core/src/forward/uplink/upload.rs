@@ -20,6 +20,9 @@ use crate::site::BitRate;
 /// A file that is refused alone may rest so many times as long as anything else: each try costs a range.
 const REFUSED: u32 = 60;
 
+/// When somebody else holds the shelf it is looked at again after so long.
+const HELD: Duration = Duration::from_millis(20);
+
 /// How it goes with files.
 pub(super) struct Uploads {
     shelf: files::Shared,
@@ -28,6 +31,8 @@ pub(super) struct Uploads {
     rest_until: Duration,
     /// Rests in a row.
     rests: u32,
+    /// Whether somebody else held the shelf when it was to be looked at.
+    was_held: bool,
 }
 
 /// What an answer says of a range.
@@ -50,6 +55,7 @@ impl Uploads {
             pace: limit.map_or_else(Pace::default, |rate| Pace::limited(|time| rate.bytes_in(time))),
             rest_until: Duration::ZERO,
             rests: 0,
+            was_held: false,
         }
     }
 
@@ -58,7 +64,10 @@ impl Uploads {
         if now < self.rest_until {
             return Some(self.rest_until);
         }
-        self.with(|shelf| shelf.rests_until()).flatten()
+        match files::try_hold(&self.shelf).filter(|_| !self.was_held) {
+            Some(shelf) => shelf.as_ref()?.rests_until(),
+            None => Some(now + HELD),
+        }
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Shelf) -> T) -> Option<T> {
@@ -86,7 +95,11 @@ impl Uplink {
             return Ok(Did::Nothing);
         }
         let most = self.uploads.pace.bytes();
-        let Some(errand) = self.uploads.with(|shelf| shelf.next(most, begun)).flatten() else {
+        // Whoever holds the shelf may wait for the disk. No alert waits for that.
+        let shelf = files::try_hold(&self.uploads.shelf);
+        self.uploads.was_held = shelf.is_none();
+        let next = shelf.and_then(|mut shelf| shelf.as_mut()?.next(most, begun));
+        let Some(errand) = next else {
             return Ok(Did::Nothing);
         };
         let outcome = match self.put(&errand) {
