@@ -189,7 +189,9 @@ fn reports_and_alerts_overtake_a_large_file() {
     alert("late");
     // The post in flight may have begun before the alert came.
     let shown = rig.centre.shown();
-    wait_until("the box has tried twice since", || rig.centre.shown() >= shown + 2);
+    wait_until("the box has tried twice since", || {
+        rig.centre.shown() >= shown + 2
+    });
     let arrived = || !rig.centre.files().delivered().unwrap().is_empty();
     let begun = || rig.centre.files().traffic().bytes > 0;
     rig.centre.fault(None);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rap_core::forward::files::{Config, Digest};
+use rap_core::forward::ingest::Rate;
 use rap_tests::centre::Fault;
 use rap_tests::instrument::files::{Holding, Put, RANGE};
 use rap_tests::instrument::{Agent, Answer};
@@ -291,4 +292,23 @@ fn a_part_nobody_goes_on_with_is_given_up_for_others() {
         holding(&put(&rig.agent(), b"never", Some("bytes */900000"), b"")).have,
         0
     );
+}
+
+#[test]
+fn files_come_at_a_rate_and_leave_reports_theirs() {
+    let mut rig = Rig::new();
+    rig.start(|config| {
+        config.limits.files = Rate {
+            per_second: 1,
+            burst: 8,
+        };
+    });
+    let (path, bytes) = sample(&rig, "first", 100_000);
+    rig.agent().put_file(&path, RANGE, LONG).unwrap();
+    let ask = put(&rig.agent(), &bytes, Some("bytes */100000"), b"");
+    let (status, kind, detail) = problem(&ask);
+    assert_eq!((status, kind.as_str()), (429, "too-many-bytes"));
+    assert!(detail.contains("more than 4 KiB of files a second"), "{detail}");
+    rig.post(&plan("a", 5));
+    assert_eq!(rig.delivered(5).len(), 5);
 }
