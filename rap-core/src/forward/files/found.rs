@@ -47,8 +47,9 @@ impl Shelf {
         for name in names {
             let number = name
                 .rsplit_once('-')
-                .and_then(|(_, number)| number.parse::<u64>().ok());
-            shelf.next_file = shelf.next_file.max(number.unwrap_or(0).saturating_add(1));
+                .and_then(|(_, number)| number.parse().ok())
+                .filter(|number: &u64| *number < u64::MAX / 2);
+            shelf.next_file = shelf.next_file.max(number.unwrap_or(0) + 1);
             if name.starts_with(TEMPORARY) {
                 // Nobody was told of it.
                 shelf.remove(&name);

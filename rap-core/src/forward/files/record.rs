@@ -109,8 +109,10 @@ impl Description {
             return None;
         }
         let raw: RawDescription = serde_json::from_slice(json).ok()?;
+        // It stands in a header, and would end every request.
+        let is_source = raw.source.starts_with('/') && raw.source.bytes().all(|b| b.is_ascii_graphic());
         Some(Self {
-            source: raw.source,
+            source: is_source.then_some(raw.source)?,
             digest: raw.digest.parse().ok()?,
             size: Some(raw.size).filter(|size| (1..=super::MOST_BYTES).contains(size))?,
             name: FileName::new(raw.name).ok()?,
@@ -270,6 +272,17 @@ mod tests {
         }
         assert_eq!(Description::decode(&whole[..100]), None);
         assert!(Mark::all(&whole[..100], 7).is_empty());
+    }
+
+    #[test]
+    fn what_cannot_stand_in_a_header_is_no_source() {
+        for source in ["", "lab/port1", "/lab/port 1", "/lab\r\nx: y", "/l\u{e4}b/port1"] {
+            let mut wrong = description();
+            wrong.source = source.to_owned();
+            let mut page = wrong.encode().unwrap();
+            page.resize(HEAD, 0);
+            assert_eq!(Description::decode(&page), None, "{source:?}");
+        }
     }
 
     #[test]
