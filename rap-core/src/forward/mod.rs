@@ -17,6 +17,7 @@ pub mod log;
 mod service;
 mod signal;
 pub mod status;
+mod trend;
 mod trigger;
 pub mod uplink;
 pub mod writer;
@@ -31,8 +32,8 @@ use tokio_rustls::TlsAcceptor;
 
 pub use self::ingest::Listener;
 pub use self::lane::Lane;
-use self::log::{Disk, Log, NewRecord, OpenError};
-pub use self::service::{Place, run};
+use self::log::{Disk, Log, NewRecord, OpenError, Storage};
+pub use self::service::{Place, run, run_over};
 use self::signal::Signal;
 pub use self::status::Exchange;
 use self::status::Status;
@@ -157,13 +158,26 @@ impl Forwarder {
     /// # Errors
     /// When a part cannot be started; what is in the log is never a reason.
     pub fn start(config: Config, identity: &Identity) -> Result<Self, StartError> {
+        Self::start_over(config, identity, |disk| Box::new(disk))
+    }
+
+    /// As [`Self::start`], with the log on what `storage` makes of the disk: for tests of what happens when a promise of
+    /// the disk does not hold.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_over(
+        config: Config,
+        identity: &Identity,
+        storage: impl FnOnce(Disk) -> Box<dyn Storage>,
+    ) -> Result<Self, StartError> {
         let directory = config.directory.clone();
         let disk = Disk::new(&directory).map_err(|source| StartError::Directory {
             directory: directory.clone(),
             source,
         })?;
         let log =
-            Log::open(Box::new(disk), config.log).map_err(|source| StartError::Log { directory, source })?;
+            Log::open(storage(disk), config.log).map_err(|source| StartError::Log { directory, source })?;
         for lane in Lane::ALL {
             logging::info!(
                 "{} report(s) wait in the {} lane",
@@ -291,7 +305,25 @@ impl Forwarder {
         let mut log = self.shared.log.lock().unwrap_or_else(PoisonError::into_inner);
         status::of(&mut log, &progress, files)
     }
+
+    /// The latest reports the service centre refuses for good, oldest first.
+    #[must_use]
+    pub fn latest_refused(&self) -> Vec<status::RefusedReport> {
+        let mut log = self.shared.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = log.dead_letter_count();
+        let before = (count.dropped + count.kept).saturating_sub(REFUSED_TOLD);
+        let latest = log.dead_letters(before, usize::MAX);
+        latest
+            .map(|latest| latest.into_iter().map(Into::into).collect())
+            .unwrap_or_else(|error| {
+                logging::warn!("the refused reports cannot be read: {error}");
+                Vec::new()
+            })
+    }
 }
+
+/// How many of the refused reports are told of.
+const REFUSED_TOLD: u64 = 20;
 
 /// Whether `body` is the receipt for the batch `key` of `count` events: for the fuzzer.
 #[doc(hidden)]

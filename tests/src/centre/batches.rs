@@ -1,6 +1,7 @@
 //! `POST /v1/batches`: docs/protocol.md §2 step by step, and the faults a test asks for.
 
 use std::io::Read as _;
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -161,7 +162,11 @@ fn decide(
     });
     match taken {
         Ok(_) if fault == Some(Fault::DropReply) => bail!("the reply is dropped on request"),
-        Ok(receipt) => Ok(padded(respond(StatusCode::OK, RECEIPT, receipt))),
+        Ok(receipt) => {
+            let answer = respond(StatusCode::OK, RECEIPT, receipt);
+            let short = state.short.load(Ordering::Relaxed);
+            Ok(if short { answer } else { padded(answer) })
+        }
         Err(error) => Ok(respond(
             StatusCode::BAD_REQUEST,
             "text/plain",

@@ -57,11 +57,7 @@ impl Agent {
         if let Some(name) = put.name {
             request = request.header(NAME, name);
         }
-        let mut response = request.send(put.body)?;
-        Ok(Answer {
-            status: response.status().as_u16(),
-            body: response.body_mut().read_to_string()?,
-        })
+        Answer::of(request.send(put.body)?)
     }
 
     /// Sends the file at `path` until the box keeps it, through lost connections and restarts of the box, at most `range`

@@ -72,6 +72,11 @@ impl Space {
         self.free.len()
     }
 
+    /// How many segments there may be at present.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// How many segments only alerts may take: a tenth of what is configured, at most half of what there is room for.
     pub(super) fn reserve(&self) -> usize {
         (self.most / 10).min(self.limit / 2).max(1)

@@ -33,6 +33,8 @@ use crate::site::BitRate;
 
 /// The most bytes of an answer's body that are read.
 const MOST_BODY: u64 = 64 * 1024;
+/// An answer's head, and then its body, have to be there within so many steps, though a byte of them came in each step.
+const STEPS_OF_AN_ANSWER: u32 = 4;
 /// Kept connections are used after so long a pause, if the server keeps them too.
 const KEPT: Duration = Duration::from_secs(5 * 60);
 
@@ -94,6 +96,8 @@ impl Client {
             .timeout_connect(Some(patience.step + relaying))
             .timeout_per_read(Some(patience.step))
             .timeout_per_write(Some(patience.step))
+            .timeout_recv_response(Some(patience.step * STEPS_OF_AN_ANSWER))
+            .timeout_recv_body(Some(patience.step * STEPS_OF_AN_ANSWER))
             .build();
         let below = Below::new(Arc::clone(&meter), way.rate_limit);
         let above = Above(Arc::clone(&meter));
