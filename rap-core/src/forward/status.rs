@@ -161,8 +161,12 @@ impl Status {
         } else {
             "delivering"
         };
+        let files = match self.files.waiting {
+            0 => String::new(),
+            files => format!("; {files} file(s) waiting"),
+        };
         format!(
-            "{link}; {waiting} waiting, {} delivered since start",
+            "{link}; {waiting} waiting, {} delivered since start{files}",
             self.delivered
         )
     }

@@ -59,7 +59,7 @@ pub(crate) fn shelf(bytes: &[u8]) {
             }
         }
         // A file of the input that is whole is what it says.
-        if let Some(errand) = shelf.next(1 << 20)
+        if let Some(errand) = shelf.next(1 << 20, Duration::ZERO)
             && errand.range.length() == errand.file.size
         {
             assert_eq!(errand.bytes.len() as u64, errand.file.size);

@@ -64,10 +64,14 @@ pub struct Files {
     state: Mutex<State>,
 }
 
+/// Part of the names that are refused, the status, and why.
+type Refusal = (&'static str, u16, &'static str);
+
 #[derive(Debug, Default)]
 struct State {
     traffic: Traffic,
-    refusal: Option<(u16, String)>,
+    refusal: Option<Refusal>,
+    most: Option<usize>,
 }
 
 /// The request's head, read.
@@ -141,9 +145,14 @@ impl Files {
         self.state().traffic.clone()
     }
 
-    /// Answers every range with this status and text from now on, or takes them again.
-    pub fn refuse(&self, refusal: Option<(u16, &str)>) {
-        self.state().refusal = refusal.map(|(status, text)| (status, text.to_owned()));
+    /// Refuses each file whose name has this in it with this status and text from now on, or takes them again.
+    pub fn refuse(&self, refusal: Option<Refusal>) {
+        self.state().refusal = refusal;
+    }
+
+    /// Answers ranges of more bytes with 413 from now on.
+    pub fn most(&self, bytes: usize) {
+        self.state().most = Some(bytes);
     }
 
     /// Forgets what came of files that are not whole.
@@ -176,12 +185,17 @@ impl Files {
             let mut state = self.state();
             state.traffic.bytes += body.len() as u64;
             state.traffic.ranges.push(put.range.to_string());
-            if let Some((status, text)) = &state.refusal {
+            if state.most.is_some_and(|most| body.len() > most) {
                 return Ok(respond(
-                    StatusCode::from_u16(*status)?,
+                    StatusCode::PAYLOAD_TOO_LARGE,
                     "text/plain",
-                    text.clone(),
+                    "too large\n",
                 ));
+            }
+            if let Some((part, status, text)) = state.refusal
+                && put.meta.name.contains(part)
+            {
+                return Ok(respond(StatusCode::from_u16(status)?, "text/plain", text));
             }
         }
         ensure!(

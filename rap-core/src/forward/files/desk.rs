@@ -2,9 +2,9 @@
 //!
 //! Invariant: what waits here is bounded ([`WAITING`] ranges); more is refused at once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use tokio::sync::oneshot;
 
 use super::Config;
 use super::label::{FileName, MediaType};
-use super::shelf::{Holding, Key, PutError, Reserve, Shelf, Upload};
+use super::put::{Holding, Key, PutError, Upload};
+use super::shelf::{Reserve, Shelf};
 use super::status::FilesStatus;
 use crate::forward::clock;
 use crate::forward::log::Disk;
@@ -89,21 +90,34 @@ pub(in crate::forward) fn hold(shared: &Shared) -> MutexGuard<'_, Option<Shelf>>
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// As [`hold`], but not after somebody else.
+pub(in crate::forward) fn try_hold(shared: &Shared) -> Option<MutexGuard<'_, Option<Shelf>>> {
+    match shared.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
 fn serve(
-    directory: &std::path::Path,
+    directory: &Path,
     config: Config,
     reserve: Reserve,
     shared: &Shared,
     waiting: &Receiver<Job>,
     news: &Signal,
 ) {
+    let mut complained = false;
     loop {
         if hold(shared).is_none() {
             match open(directory, config, Arc::clone(&reserve)) {
                 Ok(shelf) => *hold(shared) = Some(shelf),
-                Err(error) => log::error!("{}: files cannot be kept here: {error}", directory.display()),
+                Err(error) if !complained => {
+                    log::error!("{}: files cannot be kept here: {error}", directory.display());
+                    complained = true;
+                }
+                Err(_) => {}
             }
-            news.raise();
         }
         // The shelf is not held between two steps, so that delivery comes in between.
         let busy = hold(shared).as_mut().is_some_and(|shelf| {
@@ -111,6 +125,8 @@ fn serve(
             shelf.tidy(moment::since_boot());
             busy
         });
+        // Something may have become whole.
+        news.raise();
         let job = match busy {
             true => waiting
                 .try_recv()
@@ -133,12 +149,10 @@ fn serve(
             Err(true) => return,
             Err(false) => {}
         }
-        // Something may have become whole.
-        news.raise();
     }
 }
 
-fn open(directory: &std::path::Path, config: Config, reserve: Reserve) -> std::io::Result<Shelf> {
+fn open(directory: &Path, config: Config, reserve: Reserve) -> std::io::Result<Shelf> {
     let disk = Disk::new(directory)?;
     let shelf = Shelf::open(Arc::new(disk), config, reserve, moment::since_boot())?;
     let status = shelf.status();

@@ -3,8 +3,8 @@
 use sha2::{Digest as _, Sha256};
 
 use super::digest::Digest;
+use super::put::PutError;
 use super::record::{Description, Phase};
-use super::shelf::PutError;
 
 /// The digest of a file's first bytes.
 #[derive(Debug, Clone, Default)]

@@ -1,8 +1,8 @@
 //! Instruments' data files on their way to the service centre: large, resumable, behind every report.
 //!
-//! [`desk`] (one thread) takes ranges from the ingest API and gives them to the [`shelf`], which keeps each file in one
-//! file of its own directory ([`record`] sketches the bytes); [`outbox`] says what the uplink sends next; [`room`] bounds
-//! it all; [`work`] is done in between. Both protocols call a file by its [`digest`].
+//! `desk` (one thread) takes ranges from the ingest API and gives them to the [`Shelf`], which keeps each file in one file of
+//! its own directory (`record` sketches the bytes); `outbox` says what the uplink sends next; `room` bounds it all; `found`
+//! is about what a start finds, and `work` is done in between. Both protocols call a file by its [`Digest`].
 //!
 //! Invariants
 //! - What [`Holding::have`] says is on the disk: the answer comes after `fdatasync` of these bytes and of the mark that
@@ -17,11 +17,14 @@
 
 mod desk;
 mod digest;
+mod entry;
+mod found;
 mod hash;
 mod label;
 mod outbox;
 mod pace;
 mod past;
+mod put;
 mod range;
 mod record;
 mod room;
@@ -33,14 +36,15 @@ mod work;
 
 use std::time::Duration;
 
-pub(super) use self::desk::{Desk, Request, Shared, hold, status};
+pub(super) use self::desk::{Desk, Request, Shared, hold, status, try_hold};
 pub use self::digest::{Digest, NoDigest};
 pub use self::label::{FileName, MediaType, NoMediaType, NoName};
 pub use self::outbox::{Contradiction, Errand};
 pub use self::pace::Pace;
+pub use self::put::{Holding, Key, PutError, State, Upload};
 pub use self::range::{NoRange, Range};
 pub use self::record::Description;
-pub use self::shelf::{Holding, Key, PutError, Reserve, Shelf, State, Upload};
+pub use self::shelf::{Reserve, Shelf};
 pub use self::status::{FilesStatus, RefusedFile, Sending};
 
 /// Where agents and the box put files: this, then the digest.

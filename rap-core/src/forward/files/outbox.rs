@@ -2,9 +2,13 @@
 //!
 //! Invariant: a file is removed only when the centre's receipt says that all of it is durable there.
 
+use std::time::Duration;
+
+use super::entry::{Doubt, Entry};
+use super::put::Key;
 use super::range::Range;
 use super::record::{Description, Phase};
-use super::shelf::{Key, Shelf};
+use super::shelf::Shelf;
 
 /// A file that cannot be read so often in a row is left alone until the next start; a centre that goes back so often is
 /// left alone for a while.
@@ -44,10 +48,10 @@ impl Errand {
 }
 
 impl Shelf {
-    /// The next request, with at most `most` bytes: of the oldest file of each port in turn.
-    pub fn next(&mut self, most: usize) -> Option<Errand> {
+    /// The next request, with at most `most` bytes: of the oldest file of each port in turn, those that rest left out.
+    pub fn next(&mut self, most: usize, now: Duration) -> Option<Errand> {
         let most = most.clamp(1, super::LONGEST_RANGE);
-        while let Some(key) = self.choose() {
+        while let Some(key) = self.choose(now) {
             if let Err(error) = self.verify(&key) {
                 self.unreadable(&key, &error);
                 continue;
@@ -100,6 +104,7 @@ impl Shelf {
             self.failed(errand);
             return Err(Contradiction);
         }
+        self.taken += u64::from(!errand.bytes.is_empty());
         if have == size {
             // Given up meanwhile, or not: the centre has it.
             if self.discard(&key).is_some() {
@@ -133,21 +138,55 @@ impl Shelf {
         Ok(())
     }
 
-    /// The centre does not want the file: it is kept beside, while there is room, and not sent again.
-    pub fn refuse(&mut self, errand: &Errand, reason: &str) {
-        let key = errand.key();
-        let Some(mut mark) = self.next_mark(&key) else {
+    /// The centre does not want the file. When it refuses it again after it has taken something of another, the file is
+    /// kept beside, while there is room, and not sent again; until then it rests for what `pause` says after so many
+    /// refusals in a row: a centre that refuses everything takes nothing away. Returns whether it is set aside.
+    pub fn refuse(
+        &mut self,
+        errand: &Errand,
+        reason: &str,
+        now: Duration,
+        pause: impl FnOnce(u32) -> Duration,
+    ) -> bool {
+        let (key, taken) = (errand.key(), self.taken);
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return false;
+        };
+        entry.sent = None;
+        if entry.doubt.is_some_and(|doubt| doubt.taken < taken) {
+            self.set_refused(&key, reason);
+            return true;
+        }
+        let times = entry.doubt.map_or(0, |doubt| doubt.times) + 1;
+        entry.doubt = Some(Doubt {
+            times,
+            taken,
+            rest_until: now.saturating_add(pause(times)),
+        });
+        false
+    }
+
+    fn set_refused(&mut self, key: &Key, reason: &str) {
+        let Some(mut mark) = self.next_mark(key) else {
             return;
         };
         mark.phase = Phase::Refused;
         mark.reason = reason.to_owned();
-        if let Some(entry) = self.entries.get_mut(&key) {
+        if let Some(entry) = self.entries.get_mut(key) {
             // Nothing waits for it: when it is lost, the centre refuses once more.
             if let Err(error) = entry.write(self.storage.as_ref(), &mark, &[]) {
                 log::warn!("that a file was refused is not remembered over a restart: {error}");
             }
             entry.mark = mark;
         }
+    }
+
+    /// When the next file that rests may be sent, since boot.
+    #[must_use]
+    pub fn rests_until(&self) -> Option<Duration> {
+        let waiting = |entry: &&Entry| entry.mark.phase == Phase::Whole && !entry.is_left_alone();
+        let whole = self.entries.values().filter(waiting);
+        whole.filter_map(|e| Some(e.doubt?.rest_until)).min()
     }
 
     /// Nothing is known of what became of an errand: the centre is asked before the next.
@@ -166,11 +205,13 @@ impl Shelf {
     }
 
     /// The oldest file of the port whose turn it is.
-    fn choose(&self) -> Option<Key> {
+    fn choose(&self, now: Duration) -> Option<Key> {
+        // One that was refused need not rest once another was taken: now it is told what is wrong with it.
+        let rests = |doubt: Doubt| doubt.taken == self.taken && now < doubt.rest_until;
         let waiting = || {
-            self.entries
-                .iter()
-                .filter(|(_, e)| e.mark.phase == Phase::Whole && !e.is_left_alone())
+            self.entries.iter().filter(|(_, e)| {
+                e.mark.phase == Phase::Whole && !e.is_left_alone() && !e.doubt.is_some_and(rests)
+            })
         };
         let last = self.turn.as_ref().map(|key| key.source.as_str());
         let sources = || waiting().map(|(key, _)| key.source.as_str());
@@ -206,7 +247,7 @@ impl Shelf {
     }
 }
 
-impl super::shelf::Entry {
+impl Entry {
     pub(super) fn is_left_alone(&self) -> bool {
         self.unread >= MOST_FAILURES
     }

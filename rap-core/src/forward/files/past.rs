@@ -11,7 +11,7 @@ use std::io;
 
 use sha2::{Digest as _, Sha256};
 
-use super::shelf::Key;
+use super::put::Key;
 use crate::forward::log::{Storage, crc32c, u32_at, u64_at};
 
 const NAME: &str = "delivered";

@@ -109,8 +109,10 @@ impl Description {
             return None;
         }
         let raw: RawDescription = serde_json::from_slice(json).ok()?;
+        // It stands in a header, and would end every request.
+        let is_source = raw.source.starts_with('/') && raw.source.bytes().all(|b| b.is_ascii_graphic());
         Some(Self {
-            source: raw.source,
+            source: is_source.then_some(raw.source)?,
             digest: raw.digest.parse().ok()?,
             size: Some(raw.size).filter(|size| (1..=super::MOST_BYTES).contains(size))?,
             name: FileName::new(raw.name).ok()?,
@@ -273,6 +275,17 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_stand_in_a_header_is_no_source() {
+        for source in ["", "lab/port1", "/lab/port 1", "/lab\r\nx: y", "/l\u{e4}b/port1"] {
+            let mut wrong = description();
+            wrong.source = source.to_owned();
+            let mut page = wrong.encode().unwrap();
+            page.resize(HEAD, 0);
+            assert_eq!(Description::decode(&page), None, "{source:?}");
+        }
+    }
+
+    #[test]
     fn impossible_marks_are_no_marks() {
         for wrong in [
             mark(1, Phase::Part, 8),
@@ -280,7 +293,10 @@ mod tests {
             mark(1, Phase::Whole, 6),
             mark(u64::MAX, Phase::Part, 5),
         ] {
-            assert!(Mark::all(&page(&[wrong.clone()]), 7).is_empty(), "{wrong:?}");
+            assert!(
+                Mark::all(&page(std::slice::from_ref(&wrong)), 7).is_empty(),
+                "{wrong:?}"
+            );
         }
     }
 
@@ -288,7 +304,7 @@ mod tests {
     fn a_long_reason_is_cut_between_characters() {
         let mut long = mark(1, Phase::Refused, 7);
         long.reason = "x".to_owned() + &"€".repeat(300);
-        let read = Mark::all(&page(&[long.clone()]), 7).remove(0);
+        let read = Mark::all(&page(std::slice::from_ref(&long)), 7).remove(0);
         assert!(long.reason.starts_with(&read.reason) && read.reason.len() > REASON - 3);
     }
 }

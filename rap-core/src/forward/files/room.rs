@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::entry::Entry;
+use super::put::{Key, PutError};
 use super::record::{HEAD, Phase};
-use super::shelf::{Entry, Key, PutError, Shelf};
+use super::shelf::Shelf;
 
 /// Files of all ports together.
 const MOST_FILES: usize = 4096;

@@ -1,4 +1,4 @@
-//! The files the box has: what an agent's request does to them, and what is found at start.
+//! The files the box has, and what an agent's request does to them.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,139 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Config;
-use super::digest::Digest;
+use super::entry::Entry;
 use super::hash::Hash;
-use super::label::{FileName, MediaType};
 use super::past::Past;
+use super::put::{Holding, Key, PutError, State, Upload};
 use super::record::{Description, HEAD, Mark, Phase};
 use crate::forward::log::{Barrier, Storage, crc32c};
 
-const FILE: &str = "file-";
-const TEMPORARY: &str = "new-";
-const DAMAGED: &str = "damaged-";
+pub(super) const FILE: &str = "file-";
+pub(super) const TEMPORARY: &str = "new-";
 
 /// Bytes of the partition that the reports' log may yet come to need.
 pub type Reserve = Arc<dyn Fn() -> u64 + Send + Sync>;
-
-/// What a file is known by: the same bytes from two ports are two files, so that no instrument learns what another has.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key {
-    /// Where it came from, `/SITE/PORT`.
-    pub source: String,
-    /// SHA-256 of all its bytes.
-    pub digest: Digest,
-}
-
-/// Some bytes of a file, as an agent sent them.
-#[derive(Debug)]
-pub struct Upload<'a> {
-    /// Which file.
-    pub key: &'a Key,
-    /// Bytes of the whole file, at least 1.
-    pub size: u64,
-    /// Where the bytes begin.
-    pub first: u64,
-    /// The bytes; with `first` not more than `size`.
-    pub bytes: &'a [u8],
-    /// The file's name, needed for a file that is new.
-    pub name: Option<&'a FileName>,
-    /// Its media type.
-    pub media: &'a MediaType,
-    /// When they came, milliseconds since 1970-01-01 UTC by the box's clock.
-    pub received: u64,
-}
-
-/// What the box has of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holding {
-    /// Bytes from its beginning that are durable here, or were delivered.
-    pub have: u64,
-    /// Bytes of the whole file.
-    pub size: u64,
-    /// What becomes of it.
-    pub state: State,
-}
-
-/// What becomes of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
-    /// More of it is expected.
-    Partial,
-    /// All of it is here; its digest is being checked.
-    Checking,
-    /// All of it is here and will be delivered.
-    Kept,
-    /// The service centre has it.
-    Delivered,
-    /// The service centre refused it, in its words.
-    Refused(String),
-}
-
-/// Why bytes were not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum PutError {
-    /// The bytes begin behind what is here.
-    #[error("{have} bytes of the file are here, the next must begin there or before")]
-    Gap {
-        /// Where to go on.
-        have: u64,
-    },
-    /// The file is known with another size: one of the two is wrong.
-    #[error("the file with this digest has {known} bytes")]
-    OtherSize {
-        /// The size it was begun with.
-        known: u64,
-    },
-    /// A new file without a name.
-    #[error("a new file needs a name")]
-    NoName,
-    /// A file larger than allowed.
-    #[error("the file has more than {limit} bytes")]
-    TooLarge {
-        /// The most allowed.
-        limit: u64,
-    },
-    /// No room for it until something is delivered.
-    #[error("no room for the file")]
-    Full,
-    /// All bytes came, and are others than the digest says. They were given up.
-    #[error("the digest of what came is another: the file was given up, send it anew")]
-    WrongDigest,
-    /// The disk failed.
-    #[error("the disk refused to store the file")]
-    Storage(#[source] io::Error),
-}
-
-impl From<io::Error> for PutError {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
-            _ => Self::Storage(error),
-        }
-    }
-}
-
-/// One file.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) file: String,
-    pub(super) description: Description,
-    pub(super) mark: Mark,
-    /// The mark before, while the newest was not yet held against the bytes it is about.
-    pub(super) before: Option<Mark>,
-    pub(super) verified: bool,
-    /// Whether what the mark says is surely on the disk.
-    pub(super) durable: bool,
-    pub(super) hash: Hash,
-    /// When an agent last asked for it, or the box started; since boot.
-    pub(super) touched: Duration,
-    /// How much the service centre has; `None` when it must be asked.
-    pub(super) sent: Option<u64>,
-    /// Reads in a row that failed.
-    pub(super) unread: u32,
-    /// Answers in a row by which the service centre went back.
-    pub(super) went_back: u32,
-}
 
 /// The files. One owner at a time; every method that returns says what is true on the disk then.
 pub struct Shelf {
@@ -152,59 +31,18 @@ pub struct Shelf {
     /// Files that could not be read, or were found damaged, since start.
     pub(super) losses: u64,
     pub(super) delivered: u64,
+    /// Ranges the service centre has taken, of any file.
+    pub(super) taken: u64,
     /// What keeps files from being delivered, in words.
     pub(super) trouble: Option<String>,
     /// Whose file was sent from last.
     pub(super) turn: Option<Key>,
-    next_file: u64,
-    next_order: u64,
-    names_durable: bool,
+    pub(super) next_file: u64,
+    pub(super) next_order: u64,
+    pub(super) names_durable: bool,
 }
 
 impl Shelf {
-    /// Finds the files there are. Only their first pages are read.
-    ///
-    /// # Errors
-    /// When the directory itself cannot be read; never because of what is in it.
-    pub fn open(
-        storage: Arc<dyn Storage>,
-        config: Config,
-        reserve: Reserve,
-        now: Duration,
-    ) -> io::Result<Self> {
-        let names = storage.list()?;
-        let mut shelf = Self {
-            past: Past::read(storage.as_ref()),
-            storage,
-            config,
-            reserve,
-            entries: BTreeMap::new(),
-            damaged: Vec::new(),
-            losses: 0,
-            delivered: 0,
-            trouble: None,
-            turn: None,
-            next_file: 1,
-            next_order: 1,
-            names_durable: false,
-        };
-        for name in names {
-            let number = name
-                .rsplit_once('-')
-                .and_then(|(_, number)| number.parse::<u64>().ok());
-            shelf.next_file = shelf.next_file.max(number.unwrap_or(0).saturating_add(1));
-            if name.starts_with(TEMPORARY) {
-                // Nobody was told of it.
-                shelf.remove(&name);
-            } else if name.starts_with(DAMAGED) {
-                shelf.damaged.push(name);
-            } else if name.starts_with(FILE) {
-                shelf.find(name, now);
-            }
-        }
-        Ok(shelf)
-    }
-
     /// What is here of a file of `size` bytes.
     ///
     /// # Errors
@@ -315,6 +153,7 @@ impl Shelf {
             sent: Some(0),
             unread: 0,
             went_back: 0,
+            doubt: None,
         };
         self.entries.insert(upload.key.clone(), entry);
         Ok(())
@@ -364,97 +203,6 @@ impl Shelf {
         Ok(())
     }
 
-    /// Makes sure of a file before anything is said of it: a process that was killed may have left in the kernel's
-    /// memory what a power cut would still take away.
-    pub(super) fn settle(&mut self, key: &Key) -> Result<(), PutError> {
-        if !self.names_durable {
-            self.storage.sync_directory(Barrier::FileNames)?;
-            self.names_durable = true;
-        }
-        self.verify(key)?;
-        let Some(entry) = self.entries.get_mut(key).filter(|entry| !entry.durable) else {
-            return Ok(());
-        };
-        // Written again, because after a sync that failed the kernel may hold these pages for clean.
-        let bytes = entry.read(self.storage.as_ref(), entry.mark.first, entry.mark.have)?;
-        entry.write(self.storage.as_ref(), &entry.mark, &bytes)?;
-        self.storage.sync(&entry.file, Barrier::FileTail)?;
-        entry.durable = true;
-        Ok(())
-    }
-
-    /// Holds the newest mark of a file found at start against the bytes it is about; without them the one before counts.
-    pub(super) fn verify(&mut self, key: &Key) -> io::Result<()> {
-        let Some(entry) = self.entries.get_mut(key).filter(|entry| !entry.verified) else {
-            return Ok(());
-        };
-        while !entry.holds(self.storage.as_ref())? {
-            let name = entry.description.name.as_str();
-            let Some(before) = entry.before.take() else {
-                log::error!("the file \"{name}\" from {} is damaged and set aside", key.source);
-                if let Some(entry) = self.entries.remove(key) {
-                    self.set_aside(&entry.file);
-                }
-                return Ok(());
-            };
-            log::warn!(
-                "of the file \"{name}\" from {} only {} of {} bytes are whole on the disk",
-                key.source,
-                before.have,
-                entry.description.size
-            );
-            entry.mark = before;
-        }
-        entry.verified = true;
-        Ok(())
-    }
-
-    fn find(&mut self, file: String, now: Duration) {
-        let mut page = [0; HEAD];
-        let read = match self.storage.read(&file, 0, &mut page) {
-            Ok(read) => read,
-            Err(error) => {
-                log::error!("{file} cannot be read and is left alone: {error}");
-                self.losses += 1;
-                return;
-            }
-        };
-        self.storage.close(&file);
-        let description = Description::decode(&page[..read]);
-        let mut marks = description.iter().flat_map(|d| Mark::all(&page[..read], d.size));
-        let found = marks.next().map(|newest| (newest, marks.next()));
-        let (Some((mark, before)), Some(description)) = (found, description.clone()) else {
-            log::error!("{file} is damaged and set aside");
-            return self.set_aside(&file);
-        };
-        let key = Key {
-            source: description.source.clone(),
-            digest: description.digest,
-        };
-        self.next_order = self.next_order.max(mark.order + 1);
-        let entry = Entry {
-            file,
-            description,
-            mark,
-            before,
-            verified: false,
-            durable: false,
-            hash: Hash::default(),
-            touched: now,
-            sent: None,
-            unread: 0,
-            went_back: 0,
-        };
-        // Two of one key: removing the older failed once.
-        let older = match self.entries.get(&key) {
-            Some(other) if other.mark.order > entry.mark.order => Some(entry),
-            _ => self.entries.insert(key, entry),
-        };
-        if let Some(older) = older {
-            self.remove(&older.file);
-        }
-    }
-
     fn order(&mut self) -> u64 {
         self.next_order += 1;
         self.next_order - 1
@@ -471,64 +219,11 @@ impl Shelf {
         Some(entry)
     }
 
-    fn set_aside(&mut self, file: &str) {
-        self.losses += 1;
-        let name = format!("{DAMAGED}{}", file.trim_start_matches(FILE));
-        match self.storage.rename(file, &name) {
-            Ok(()) => self.damaged.push(name),
-            Err(error) => log::warn!("{file} is damaged and cannot be set aside: {error}"),
-        }
-    }
-
     /// Removes a file. When that fails it is found again at the next start.
     pub(super) fn remove(&self, file: &str) {
         if let Err(error) = self.storage.remove(file) {
             log::warn!("{file} is not needed any more and cannot be removed: {error}");
         }
-    }
-}
-
-impl Entry {
-    /// Makes `mark` and the `bytes` that come with it durable, and then true.
-    pub(super) fn store(&mut self, storage: &dyn Storage, mark: Mark, bytes: &[u8]) -> io::Result<()> {
-        self.write(storage, &mark, bytes)?;
-        storage.sync(&self.file, Barrier::FileRange)?;
-        if mark.phase != Phase::Part {
-            storage.close(&self.file);
-        }
-        self.mark = mark;
-        Ok(())
-    }
-
-    /// Writes `mark` and the `bytes` it is about, waiting for nothing.
-    pub(super) fn write(&self, storage: &dyn Storage, mark: &Mark, bytes: &[u8]) -> io::Result<()> {
-        if !bytes.is_empty() {
-            storage.write(&self.file, HEAD as u64 + mark.first, bytes)?;
-        }
-        storage.write(&self.file, mark.place() as u64, &mark.encode())
-    }
-
-    /// Reads the file's bytes from `first` to before `end`.
-    pub(super) fn read(&self, storage: &dyn Storage, first: u64, end: u64) -> io::Result<Vec<u8>> {
-        let length = usize::try_from(end - first).map_err(io::Error::other)?;
-        let mut bytes = vec![0; length];
-        let read = storage.read(&self.file, HEAD as u64 + first, &mut bytes)?;
-        bytes.truncate(read);
-        Ok(bytes)
-    }
-
-    /// Whether the bytes the mark is about are there.
-    fn holds(&self, storage: &dyn Storage) -> io::Result<bool> {
-        let (first, have) = (self.mark.first, self.mark.have);
-        // A mark this long is none of ours, however good its checksum.
-        if have - first > super::LONGEST_RANGE as u64 {
-            return Ok(false);
-        }
-        if storage.size(&self.file)? < HEAD as u64 + have {
-            return Ok(false);
-        }
-        let bytes = self.read(storage, first, have)?;
-        Ok(bytes.len() as u64 == have - first && crc32c(&[&bytes]) == self.mark.check)
     }
 }
 

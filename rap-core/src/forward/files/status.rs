@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::entry::Entry;
 use super::record::Phase;
-use super::shelf::{Entry, Shelf};
+use super::shelf::Shelf;
 
 /// Refused files named in the status; all are counted.
 const NAMED: usize = 8;

@@ -7,7 +7,7 @@ mod mutation;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::shelf::Entry;
+use super::entry::Entry;
 use super::*;
 use crate::forward::log::Storage as _;
 use crate::forward::log::tests::sim::{End, SimDisk};
@@ -44,7 +44,7 @@ impl Sample {
             .bytes()
             .cycle()
             .enumerate()
-            .map(|(i, b)| b ^ (i >> 6) as u8)
+            .map(|(i, b)| b ^ (i >> 6).to_le_bytes()[0])
             .take(size)
             .collect();
         Self {
@@ -153,7 +153,7 @@ fn after_a_restart_the_last_range_waits_for_the_digest() {
         file.put(&mut shelf, 500..1000).unwrap(),
         is(1000, 1000, State::Checking)
     );
-    assert!(shelf.next(1000).is_none(), "what is not checked is not sent");
+    assert!(shelf.next(1000, NOW).is_none(), "what is not checked is not sent");
     while shelf.work() {}
     assert_eq!(file.ask(&mut shelf).state, State::Kept);
     disk.restart(End::PowerCut);
@@ -274,18 +274,12 @@ fn the_part_least_recently_touched_gives_way_after_its_grace() {
         .ask(&files[0].key, 20_000, NOW + Duration::from_secs(360))
         .unwrap();
     begin(&mut shelf, 13).unwrap();
-    let have = files.each_ref_have(&mut shelf);
-    assert_eq!(have, [10, 0, 10, 10]);
+    assert_eq!(have(&files, &mut shelf), [10, 0, 10, 10]);
 }
 
-trait Have {
-    fn each_ref_have(&self, shelf: &mut Shelf) -> Vec<u64>;
-}
-
-impl Have for Vec<Sample> {
-    fn each_ref_have(&self, shelf: &mut Shelf) -> Vec<u64> {
-        self.iter().map(|file| file.ask(shelf).have).collect()
-    }
+/// How much is here of each.
+fn have(files: &[Sample], shelf: &mut Shelf) -> Vec<u64> {
+    files.iter().map(|file| file.ask(shelf).have).collect()
 }
 
 #[test]
@@ -357,9 +351,8 @@ fn what_is_damaged_is_set_aside_and_the_rest_goes_on() {
     disk.settle_all();
     disk.restart(End::PowerCut);
     let mut shelf = open(&disk);
-    let have = files.each_ref_have(&mut shelf);
     assert_eq!(
-        have,
+        have(&files, &mut shelf),
         [0, 0, 2000, 1000],
         "the last range is damaged, the one before is whole"
     );

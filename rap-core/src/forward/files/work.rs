@@ -1,7 +1,9 @@
 //! What is done with files while nobody asks: checking what was found at start, and reading again for their digest.
 
+use super::entry::Entry;
+use super::put::{Key, PutError};
 use super::record::Phase;
-use super::shelf::{Key, PutError, Shelf};
+use super::shelf::Shelf;
 
 /// Bytes read at once.
 const CHUNK: u64 = 256 * 1024;
@@ -9,7 +11,7 @@ const CHUNK: u64 = 256 * 1024;
 impl Shelf {
     /// Does a little of what is to be done, waiting for the disk at most twice. Returns whether something was done.
     pub fn work(&mut self) -> bool {
-        let is_behind = |entry: &super::shelf::Entry| {
+        let is_behind = |entry: &Entry| {
             entry.mark.phase == Phase::Part && !entry.is_left_alone() && entry.hash.at < entry.mark.have
         };
         let behind = self.entries.iter().find(|(_, entry)| is_behind(entry));

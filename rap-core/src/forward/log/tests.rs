@@ -76,6 +76,23 @@ fn histories() {
 }
 
 #[test]
+fn the_log_grows_to_its_bound_in_what_it_claims() {
+    let disk = SimDisk::new(1, 1 << 20);
+    let mut log = open(&disk);
+    log.append(Lane::Routine, vec![report("a", "one", 10)]).unwrap();
+    // Somebody else takes all the rest.
+    disk.fill(log.claim());
+    fill(&mut log, Lane::Routine);
+    fill(&mut log, Lane::Alert);
+    let held: usize = log.held().iter().sum();
+    assert!(
+        held + 1 >= CONFIG.segments(),
+        "{held} of {} segments",
+        CONFIG.segments()
+    );
+}
+
+#[test]
 fn what_was_appended_is_there_after_a_power_cut() {
     let disk = SimDisk::new(1, 1 << 20);
     let mut log = open(&disk);

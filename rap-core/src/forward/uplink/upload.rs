@@ -8,14 +8,20 @@ use std::time::Duration;
 use ureq::http::Method;
 
 use super::answer::{Answer, Failure};
-use super::backoff::{pause, random_fraction};
+use super::backoff::{full_jitter, pause, random_fraction};
 use super::client::Request;
 use super::trouble::Trouble;
-use super::{Did, Uplink, receipt};
+use super::{Did, Patience, Uplink, receipt};
 use crate::forward::clock;
 use crate::forward::files::{self, Errand, Pace, Shelf};
 use crate::moment;
 use crate::site::BitRate;
+
+/// A file that is refused alone may rest so many times as long as anything else: each try costs a range.
+const REFUSED: u32 = 60;
+
+/// When somebody else holds the shelf it is looked at again after so long.
+const HELD: Duration = Duration::from_millis(20);
 
 /// How it goes with files.
 pub(super) struct Uploads {
@@ -25,6 +31,8 @@ pub(super) struct Uploads {
     rest_until: Duration,
     /// Rests in a row.
     rests: u32,
+    /// Whether somebody else held the shelf when it was to be looked at.
+    was_held: bool,
 }
 
 /// What an answer says of a range.
@@ -47,12 +55,19 @@ impl Uploads {
             pace: limit.map_or_else(Pace::default, |rate| Pace::limited(|time| rate.bytes_in(time))),
             rest_until: Duration::ZERO,
             rests: 0,
+            was_held: false,
         }
     }
 
-    /// Until when, since boot, files rest, if they do.
+    /// Until when, since boot, files rest, all of them or one that was refused, if they do.
     pub(super) fn resting(&self, now: Duration) -> Option<Duration> {
-        (now < self.rest_until).then_some(self.rest_until)
+        if now < self.rest_until {
+            return Some(self.rest_until);
+        }
+        match files::try_hold(&self.shelf).filter(|_| !self.was_held) {
+            Some(shelf) => shelf.as_ref()?.rests_until(),
+            None => Some(now + HELD),
+        }
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Shelf) -> T) -> Option<T> {
@@ -75,14 +90,18 @@ impl Uploads {
 impl Uplink {
     /// Sends one range of one file, or asks how much of one is there.
     pub(super) fn upload(&mut self) -> Result<Did, Trouble> {
-        if self.uploads.resting(moment::since_boot()).is_some() {
+        let begun = moment::since_boot();
+        if begun < self.uploads.rest_until {
             return Ok(Did::Nothing);
         }
         let most = self.uploads.pace.bytes();
-        let Some(errand) = self.uploads.with(|shelf| shelf.next(most)).flatten() else {
+        // Whoever holds the shelf may wait for the disk. No alert waits for that.
+        let shelf = files::try_hold(&self.uploads.shelf);
+        self.uploads.was_held = shelf.is_none();
+        let next = shelf.and_then(|mut shelf| shelf.as_mut()?.next(most, begun));
+        let Some(errand) = next else {
             return Ok(Did::Nothing);
         };
-        let begun = moment::since_boot();
         let outcome = match self.put(&errand) {
             Ok(answer) => outcome(&answer, &errand),
             Err(trouble) => {
@@ -128,12 +147,7 @@ impl Uplink {
                 None
             }
             Outcome::TooLarge(reason) | Outcome::Refuses(reason) => {
-                let (name, source) = (errand.file.name.as_str(), &errand.file.source);
-                log::error!(
-                    "the service centre refuses the file \"{name}\" from {source}, it is set aside: {reason}"
-                );
-                uploads.with(|shelf| shelf.refuse(errand, &reason));
-                None
+                return self.doubt(errand, &reason);
             }
             Outcome::Trouble(trouble) => {
                 uploads.with(|shelf| shelf.failed(errand));
@@ -148,6 +162,28 @@ impl Uplink {
         self.failures = 0;
         self.progress().failures = 0;
         self.tell(None);
+    }
+
+    /// A file was refused: it is set aside, or rests until the centre takes another.
+    fn doubt(&mut self, errand: &Errand, reason: &str) {
+        let (name, source) = (errand.file.name.as_str(), &errand.file.source);
+        let patience = Patience {
+            longest_pause: self.patience.longest_pause.saturating_mul(REFUSED),
+            ..self.patience
+        };
+        let rest = |times| full_jitter(&patience, times, random_fraction());
+        let now = moment::since_boot();
+        let aside = self.uploads.with(|shelf| shelf.refuse(errand, reason, now, rest));
+        if aside == Some(true) {
+            log::error!(
+                "the service centre refuses the file \"{name}\" from {source}, it is set aside: {reason}"
+            );
+        } else {
+            let words = format!(
+                "the service centre refuses the file \"{name}\" of {source} ({reason}), and has taken no other since"
+            );
+            self.uploads.tell(Some(&words));
+        }
     }
 
     /// Lets files rest: longer each time.

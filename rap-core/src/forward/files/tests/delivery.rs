@@ -5,7 +5,7 @@ use super::*;
 /// Sends everything to a service centre that takes it, and says what was sent: name and range.
 fn drain(shelf: &mut Shelf, most: usize) -> Vec<String> {
     let mut sent = Vec::new();
-    while let Some(errand) = shelf.next(most) {
+    while let Some(errand) = shelf.next(most, NOW) {
         sent.push(format!("{} {}", errand.file.name.as_str(), errand.range));
         let have = match errand.range {
             Range::Part { last, .. } => last + 1,
@@ -45,20 +45,20 @@ fn after_a_restart_or_trouble_the_centre_is_asked() {
     let file = Sample::new(1, "a", 2500);
     file.put_all(&mut open(&disk)).unwrap();
     let mut shelf = open(&disk);
-    let errand = shelf.next(1000).unwrap();
+    let errand = shelf.next(1000, NOW).unwrap();
     assert_eq!(
         (errand.range, errand.bytes.len()),
         (Range::Ask { total: 2500 }, 0)
     );
     assert_eq!(shelf.confirmed(&errand, 1200), Ok(false));
-    let errand = shelf.next(1000).unwrap();
+    let errand = shelf.next(1000, NOW).unwrap();
     assert_eq!(errand.range.to_string(), "bytes 1200-2199/2500");
     assert_eq!(errand.bytes, file.bytes[1200..2200]);
     shelf.failed(&errand);
-    let errand = shelf.next(1000).unwrap();
+    let errand = shelf.next(1000, NOW).unwrap();
     assert_eq!(errand.range, Range::Ask { total: 2500 });
     assert_eq!(shelf.confirmed(&errand, 2500), Ok(true), "it has all of it");
-    assert!(shelf.next(1000).is_none());
+    assert!(shelf.next(1000, NOW).is_none());
     assert!(!disk.list().unwrap().iter().any(|name| name.starts_with("file-")));
 }
 
@@ -71,7 +71,7 @@ fn what_was_delivered_is_known_for_a_while() {
     drain(&mut shelf, 1000);
     for mut shelf in [shelf, open(&disk)] {
         assert_eq!(file.put_all(&mut shelf).unwrap(), is(500, 500, State::Delivered));
-        assert!(shelf.next(1000).is_none());
+        assert!(shelf.next(1000, NOW).is_none());
     }
     let mut shelf = open(&disk);
     for i in 0..1024 {
@@ -87,20 +87,20 @@ fn what_was_delivered_is_known_for_a_while() {
 fn a_centre_that_goes_back_is_followed_and_one_that_contradicts_itself_is_not() {
     let mut shelf = open(&disk());
     Sample::new(1, "a", 2500).put_all(&mut shelf).unwrap();
-    let errand = shelf.next(1000).unwrap();
+    let errand = shelf.next(1000, NOW).unwrap();
     assert_eq!(
         shelf.behind(&errand, 0),
         Err(Contradiction),
         "it got what it asks for"
     );
-    let ask = shelf.next(1000).unwrap();
+    let ask = shelf.next(1000, NOW).unwrap();
     assert_eq!(
         shelf.confirmed(&ask, 2501),
         Err(Contradiction),
         "more than there is"
     );
     shelf.confirmed(&ask, 1000).unwrap();
-    let errand = shelf.next(1000).unwrap();
+    let errand = shelf.next(1000, NOW).unwrap();
     assert_eq!(
         shelf.confirmed(&errand, 1000),
         Err(Contradiction),
@@ -108,17 +108,59 @@ fn a_centre_that_goes_back_is_followed_and_one_that_contradicts_itself_is_not() 
     );
     shelf.confirmed(&ask, 1000).unwrap();
     for have in [500, 400, 300] {
-        let errand = shelf.next(1000).unwrap();
+        let errand = shelf.next(1000, NOW).unwrap();
         assert_eq!(shelf.behind(&errand, have), Ok(()));
     }
-    let errand = shelf.next(1000).unwrap();
+    let errand = shelf.next(1000, NOW).unwrap();
     assert_eq!(errand.range.to_string(), "bytes 300-1299/2500");
     assert_eq!(
         shelf.behind(&errand, 200),
         Err(Contradiction),
         "it goes back for ever"
     );
-    assert_eq!(shelf.next(1000).unwrap().range, Range::Ask { total: 2500 });
+    assert_eq!(shelf.next(1000, NOW).unwrap().range, Range::Ask { total: 2500 });
+}
+
+/// Refuses the first file there is until it is set aside, taking a range of another in between.
+fn refuse_for_good(shelf: &mut Shelf, reason: &str) {
+    const PAUSE: Duration = Duration::from_secs(60);
+    let errand = shelf.next(1000, NOW).unwrap();
+    assert!(!shelf.refuse(&errand, reason, NOW, |_| PAUSE));
+    let other = loop {
+        let other = shelf.next(1000, NOW).unwrap();
+        assert_ne!(other.file, errand.file, "it rests");
+        match other.range {
+            Range::Part { last, .. } => break shelf.confirmed(&other, last + 1),
+            Range::Ask { .. } => assert_eq!(shelf.confirmed(&other, 0), Ok(false)),
+        }
+    };
+    assert_eq!(other, Ok(false));
+    let again = shelf.next(1000, NOW).unwrap();
+    assert_eq!(again.file, errand.file, "now it is known what it is for");
+    assert!(shelf.refuse(&again, reason, NOW, |_| PAUSE));
+}
+
+#[test]
+fn a_centre_that_refuses_everything_takes_nothing_away() {
+    let mut shelf = open(&disk());
+    for name in ["a", "b"] {
+        Sample::new(1, name, 500).put_all(&mut shelf).unwrap();
+    }
+    let mut now = NOW;
+    for times in 1..20 {
+        for _ in 0..2 {
+            let errand = shelf.next(1000, now).unwrap();
+            assert!(!shelf.refuse(&errand, "no", now, |n| Duration::from_secs(n.into())));
+        }
+        assert!(shelf.next(1000, now).is_none());
+        now += Duration::from_secs(times);
+        assert_eq!(shelf.rests_until(), Some(now));
+    }
+    assert_eq!((shelf.status().refused, shelf.status().waiting), (0, 2));
+    for _ in 0..2 {
+        let errand = shelf.next(1000, now).unwrap();
+        assert_eq!(shelf.confirmed(&errand, 500), Ok(true));
+    }
 }
 
 #[test]
@@ -130,15 +172,14 @@ fn a_refused_file_is_kept_beside_until_its_room_is_needed() {
         file.put_all(&mut shelf).unwrap();
     }
     for reason in ["no such study", "too old"] {
-        let errand = shelf.next(1000).unwrap();
-        shelf.refuse(&errand, reason);
+        refuse_for_good(&mut shelf, reason);
     }
     disk.settle_all();
     disk.restart(End::PowerCut);
     let mut shelf = open(&disk);
     let refused = |reason: &str| is(20_000, 20_000, State::Refused(reason.to_owned()));
     assert_eq!(files[0].put_all(&mut shelf).unwrap(), refused("no such study"));
-    assert_eq!(shelf.next(1000).unwrap().file.name.as_str(), "2");
+    assert_eq!(shelf.next(1000, NOW).unwrap().file.name.as_str(), "2");
     let status = shelf.status();
     assert_eq!((status.refused, status.waiting), (2, 1));
     assert_eq!(status.refusals[0].reason, "too old", "the newest first");

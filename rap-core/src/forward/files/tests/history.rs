@@ -167,7 +167,7 @@ impl Model {
 
     fn deliver(&mut self) -> Check {
         let most = 1 + self.dice.index(3000);
-        let Some(errand) = self.shelf().next(most) else {
+        let Some(errand) = self.shelf().next(most, NOW) else {
             return Ok(());
         };
         let index = self
@@ -180,9 +180,10 @@ impl Model {
         match self.dice.below(10) {
             0 => self.shelf().failed(&errand),
             1 => {
-                self.shelf().refuse(&errand, "no");
-                self.promises.remove(&key);
-                self.refused.push(key);
+                if self.shelf().refuse(&errand, "no", NOW, |_| Duration::ZERO) {
+                    self.promises.remove(&key);
+                    self.refused.push(key);
+                }
             }
             // The centre forgets some of it, unless it said that it has it all.
             2 if there.len() < bytes.len() => {
