@@ -132,7 +132,7 @@ fn nginx_refuses_the_boxs_certificate() {
     wait_until("nginx refused thirty requests", || {
         rig.nginx.as_ref().unwrap().answered(400) >= 30
     });
-    assert!(rig.trouble().is_some());
+    rig.expect_trouble(&["the service centre refuses this box's certificate"]);
     assert_eq!(
         (rig.waiting(), rig.ledger.batches()),
         (13, 0),

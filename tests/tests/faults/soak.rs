@@ -3,11 +3,11 @@
 //! `FAULTS_SEED` and `FAULTS_ROUNDS` say which and how many stories. A story is the same schedule of faults and reports
 //! each time; how they meet is the machine's.
 
-use std::mem::discriminant;
 use std::time::{Duration, Instant};
 
 use rap_tests::centre;
 use rap_tests::fault::{Dice, Fault, Link, Way};
+use rap_tests::keys::{PAST, Role};
 use rap_tests::nginx::{Limits, Setup};
 
 use super::ledger::p99;
@@ -26,8 +26,22 @@ enum Trial {
     Behind(Fault),
     /// nginx refuses.
     Nginx(Limits),
+    /// Its certificate has expired.
+    Certificate,
     /// The centre does.
     Centre(centre::Fault),
+}
+
+impl Trial {
+    /// Two in one place would be the second alone.
+    fn place(self) -> &'static str {
+        match self {
+            Self::Front(_) => "front",
+            Self::Behind(_) => "behind",
+            Self::Nginx(_) | Self::Certificate => "nginx",
+            Self::Centre(_) => "centre",
+        }
+    }
 }
 
 /// What a story was.
@@ -82,8 +96,7 @@ fn tell(seed: u64) -> Option<Story> {
     for _ in 0..FAULTS {
         let first = trial(&mut dice);
         let second = dice.once_in(3).then(|| trial(&mut dice));
-        // Two in one place would be the second alone.
-        let second = second.filter(|second| discriminant(second) != discriminant(&first));
+        let second = second.filter(|second| second.place() != first.place());
         let trials: Vec<Trial> = [Some(first), second].into_iter().flatten().collect();
         println!("  {trials:?}");
         for trial in &trials {
@@ -149,6 +162,7 @@ fn trial(dice: &mut Dice) -> Trial {
     match dice.below(10) {
         0..=3 => Trial::Front(fault),
         4..=5 => Trial::Behind(fault),
+        6 if dice.once_in(3) => Trial::Certificate,
         6 => Trial::Nginx(limits),
         _ => Trial::Centre(centre),
     }
@@ -159,6 +173,10 @@ fn begin(rig: &mut Rig, trial: Trial) {
         Trial::Front(fault) => rig.front.set(fault).unwrap(),
         Trial::Behind(fault) => rig.behind.as_ref().unwrap().set(fault).unwrap(),
         Trial::Nginx(limits) => rig.restart_nginx(Setup::Http(limits)),
+        Trial::Certificate => {
+            rig.family.issue(rig.path(), Role::Centre, Some(PAST)).unwrap();
+            rig.restart_nginx(http());
+        }
         Trial::Centre(fault) => rig.centre().fault(Some(fault)),
     }
 }
@@ -168,6 +186,10 @@ fn end(rig: &mut Rig, trial: Trial) {
         Trial::Front(_) => rig.front.set(Fault::Pass).unwrap(),
         Trial::Behind(_) => rig.behind.as_ref().unwrap().set(Fault::Pass).unwrap(),
         Trial::Nginx(_) => rig.restart_nginx(http()),
+        Trial::Certificate => {
+            rig.family.issue(rig.path(), Role::Centre, None).unwrap();
+            rig.restart_nginx(http());
+        }
         Trial::Centre(_) => rig.centre().fault(None),
     }
 }
@@ -198,6 +220,7 @@ fn words(trial: Trial) -> &'static [&'static str] {
         }
         Trial::Behind(Fault::Stall { .. } | Fault::Swallow | Fault::Trickle(_)) => &["HTTP 504"],
         Trial::Nginx(Limits { rate: Some(_), .. }) => &["is busy (HTTP 429)", "is busy (HTTP 503)"],
+        Trial::Certificate => &["certificate is refused: it expired on 2020-01-01"],
         Trial::Centre(centre::Fault::Busy) => &["is busy (HTTP 503)"],
         Trial::Centre(centre::Fault::CaptivePortal) => &["not a receipt"],
         // nginx sends no POST twice.

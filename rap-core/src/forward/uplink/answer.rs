@@ -69,6 +69,9 @@ impl Answer {
     /// What this answer means when it is not the success that was waited for.
     pub(in crate::forward) fn failure(&self) -> Failure {
         match self.status {
+            // A page for people: who stands before the centre wrote it, and has not looked at the reports. 413 is about
+            // the size alone, whoever says it.
+            400 | 422 if self.is_of_type("text/html") => Trouble::new(self.words_for_page()).into(),
             400 | 413 | 422 => Failure::Refused(Refusal {
                 status: self.status,
                 words: self.words(),
@@ -79,6 +82,19 @@ impl Answer {
                 asked: self.asked,
             }),
         }
+    }
+
+    /// What a refusal in HTML means. nginx ends the TLS handshake though it does not accept the client's certificate, and
+    /// says so on a page (ngx_http_special_response.c, 495 and 496, which go out as 400).
+    fn words_for_page(&self) -> String {
+        let page = self.body.as_deref().unwrap_or_default();
+        let about = b"SSL certificate";
+        let why = if page.windows(about.len()).any(|part| part == about) {
+            "refuses this box's certificate: is device.crt over, and does it know the CA that issued it?"
+        } else {
+            "refuses the request without a word of the reports: look at what stands before it"
+        };
+        format!("the service centre {why} (HTTP {})", self.status)
     }
 
     /// The server's own words: a problem's `detail` or `title` (RFC 9457), or the first line of a plain text.
@@ -186,12 +202,33 @@ mod tests {
             10 + MOST_WORDS
         );
         for (kind, body) in [
-            ("text/html", "<html>"),
+            ("image/png", "<html>"),
             ("text/plain", " \n"),
             ("application/problem+json", "{"),
         ] {
             assert_eq!(reason(kind, body), "HTTP 422");
         }
+    }
+
+    #[test]
+    fn a_page_is_not_the_centres_word_on_a_report() {
+        let html = [("content-type", "text/html; charset=utf-8")];
+        let words = |status, body: &str| match answer(status, &html, body).failure() {
+            Failure::Trouble(trouble) => trouble.words,
+            other => panic!("{other:?}"),
+        };
+        for title in [
+            "400 The SSL certificate error",
+            "400 No required SSL certificate was sent",
+        ] {
+            let page = format!("<html><head><title>{title}</title></head></html>");
+            assert!(words(400, &page).contains("refuses this box's certificate"));
+        }
+        assert!(words(422, "<html>").contains("what stands before it (HTTP 422)"));
+        assert!(matches!(
+            answer(413, &html, "").failure(),
+            Failure::Refused(Refusal { status: 413, .. })
+        ));
     }
 
     #[test]
