@@ -163,16 +163,16 @@ fn prepare(woken: &Receiver<()>, log: &Mutex<Log>) {
 fn commit(group: Vec<Job>, log: &Mutex<Log>, recent: &mut Recent) {
     let mut lanes: [Vec<NewRecord>; 2] = Default::default();
     let mut touched = Vec::new();
-    let mut fresh: HashMap<Key, Hash> = HashMap::new();
+    let mut fresh: HashMap<Print, Print> = HashMap::new();
     for job in group {
         match recent.novel(&job.request, &fresh) {
             Err(id) => drop(job.reply.send(Stored::Conflict(id))),
             Ok(novel) => {
                 let mut uses = [false; 2];
-                for ((lane, record), (key, hash, known)) in job.request.into_iter().zip(novel) {
+                for ((lane, record), (key, event, known)) in job.request.into_iter().zip(novel) {
                     // A copy earlier in this group is not durable yet: share its fate.
                     uses[lane.index()] |= !known;
-                    if !known && fresh.insert(key, hash).is_none() {
+                    if !known && fresh.insert(key, event).is_none() {
                         lanes[lane.index()].push(record);
                     }
                 }
@@ -216,42 +216,57 @@ fn stored(result: Result<(), AppendError>) -> Stored {
     }
 }
 
-type Key = (String, String);
-type Hash = [u8; 32];
+/// The first half of a SHA-256: two are alike by chance only among 2⁶⁴.
+type Print = [u8; 16];
 
-/// The ids stored last, with what was stored under them.
+fn print(parts: &[&[u8]]) -> Print {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
+    }
+    let whole: [u8; 32] = hash.finalize().into();
+    std::array::from_fn(|nth| whole[nth])
+}
+
+/// The ids stored last, with what was stored under them; prints of both, because there are thousands.
 #[derive(Debug, Default)]
 struct Recent {
-    hashes: HashMap<Key, Hash>,
-    order: VecDeque<Key>,
+    events: HashMap<Print, Print>,
+    order: VecDeque<Print>,
 }
 
 impl Recent {
-    /// For each report its key, its hash and whether it is durable already; or the id that means something else.
-    fn novel(&self, request: &Request, fresh: &HashMap<Key, Hash>) -> Result<Vec<(Key, Hash, bool)>, String> {
+    /// For each report the prints of its id and event and whether it is durable already; or the id that means something
+    /// else.
+    fn novel(
+        &self,
+        request: &Request,
+        fresh: &HashMap<Print, Print>,
+    ) -> Result<Vec<(Print, Print, bool)>, String> {
         request
             .iter()
             .map(|(_, record)| {
-                let key = (record.source.clone(), record.id.clone());
-                let hash: Hash = Sha256::digest(&record.event).into();
-                let durable = self.hashes.get(&key);
+                // No source has a zero byte, so that nothing else is the same text.
+                let key = print(&[record.source.as_bytes(), &[0], record.id.as_bytes()]);
+                let event = print(&[&record.event]);
+                let durable = self.events.get(&key);
                 match durable.or_else(|| fresh.get(&key)) {
-                    Some(other) if *other != hash => Err(key.1),
-                    _ => Ok((key, hash, durable.is_some())),
+                    Some(other) if *other != event => Err(record.id.clone()),
+                    _ => Ok((key, event, durable.is_some())),
                 }
             })
             .collect()
     }
 
-    fn remember(&mut self, fresh: HashMap<Key, Hash>) {
-        for (key, hash) in fresh {
-            if self.hashes.insert(key.clone(), hash).is_none() {
+    fn remember(&mut self, fresh: HashMap<Print, Print>) {
+        for (key, event) in fresh {
+            if self.events.insert(key, event).is_none() {
                 self.order.push_back(key);
             }
         }
         while self.order.len() > REMEMBERED {
             if let Some(oldest) = self.order.pop_front() {
-                self.hashes.remove(&oldest);
+                self.events.remove(&oldest);
             }
         }
     }
