@@ -9,7 +9,6 @@ use super::backoff::{full_jitter, random_fraction};
 use super::batch::{self, MOST_REPORTS, Parcel};
 use super::client::Request;
 use super::hunt::{Hunt, Verdict};
-use super::meter::Amounts;
 use super::trouble::Trouble;
 use super::{Did, PATH, Uplink, receipt};
 use crate::forward::clock;
@@ -115,10 +114,6 @@ impl Uplink {
         self.size.taken();
         self.hunt(lane).accepted(parcel.count);
         self.rested(lane);
-        self.meter.add(Amounts {
-            reports: count,
-            ..Amounts::default()
-        });
         let mut progress = self.progress();
         progress.failures = 0;
         progress.delivered_at = Some(clock::now_ms());

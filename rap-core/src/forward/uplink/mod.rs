@@ -91,8 +91,6 @@ pub struct Progress {
     pub delivered_at: Option<u64>,
     /// Reports with a receipt.
     pub delivered: u64,
-    /// Reports with a receipt in the last minute, to within five seconds.
-    pub delivered_last_minute: u64,
     /// Reports set aside as dead letters because the centre refuses them.
     pub refused: u64,
     /// When the service centre last answered over TLS, whatever it answered, in milliseconds since boot.
@@ -105,10 +103,6 @@ pub struct Progress {
     pub sent_bytes: u64,
     /// Bytes received from it, likewise.
     pub received_bytes: u64,
-    /// As [`Progress::sent_bytes`], in the last minute.
-    pub sent_last_minute: u64,
-    /// As [`Progress::received_bytes`], in the last minute.
-    pub received_last_minute: u64,
     /// Bytes of the batches with a receipt before compression.
     pub payload_bytes: u64,
     /// Bytes of the batches with a receipt as they were sent.
@@ -120,12 +114,9 @@ pub struct Progress {
 impl Progress {
     /// Fills in what the meter counts.
     pub(super) fn metered(mut self, meter: &Meter) -> Self {
-        let (total, minute) = meter.read();
+        let total = meter.read();
         self.sent_bytes = total.sent;
         self.received_bytes = total.received;
-        self.sent_last_minute = minute.sent;
-        self.received_last_minute = minute.received;
-        self.delivered_last_minute = minute.reports;
         self
     }
 }
@@ -149,7 +140,6 @@ pub(super) struct Uplink {
     log: Arc<Mutex<Log>>,
     signal: Arc<Signal>,
     progress: Arc<Mutex<Progress>>,
-    meter: Arc<Meter>,
     client: Client,
     patience: Patience,
     on_trial: bool,
@@ -183,11 +173,10 @@ impl Uplink {
             patience: parts.way.patience,
             size: Size::new(parts.way.rate_limit),
             uploads: Uploads::new(parts.files, parts.way.rate_limit),
-            client: Client::new(parts.way, Arc::clone(&parts.meter)),
+            client: Client::new(parts.way, parts.meter),
             log: parts.log,
             signal: parts.signal,
             progress: parts.progress,
-            meter: parts.meter,
             on_trial: parts.on_trial,
             courses: Default::default(),
             codings: Codings::default(),
