@@ -152,6 +152,13 @@ pub fn list(machine: &Machine, network: &Network) -> Result<Vec<Open>, Error> {
     list_of(machine, &NetPlan::new(network))
 }
 
+/// What is open according to what nft listed: for the fuzzer.
+#[doc(hidden)]
+#[must_use]
+pub fn listed(listing: &serde_json::Value, network: &Network) -> Option<Vec<Open>> {
+    listing::open(listing, &NetPlan::new(network).sessions?).ok()
+}
+
 /// Brings links and settings to what is open: takes the links of sessions away that ended, and lets a tunnel forward
 /// that came after the opening. Says what was done.
 ///

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use cache::Cache;
+pub use cache::Cache;
 pub use sparse::copy_sparse;
 
 use crate::{Error, Result};

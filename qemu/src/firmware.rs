@@ -8,10 +8,14 @@ use std::path::{Path, PathBuf};
 use crate::{Error, Result};
 
 /// OVMF: the code, shared and read-only, and the template of the variables, copied for each machine.
+///
+/// Its build for Secure Boot guards the variables by system management mode and starts in setup mode when they are empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Firmware {
     /// The code's flash image.
     pub code: PathBuf,
+    /// The flash image of the code that knows Secure Boot, where there is one.
+    pub secure_code: Option<PathBuf>,
     /// The variables' flash image, empty of entries.
     pub vars: PathBuf,
 }
@@ -32,7 +36,12 @@ impl Firmware {
                 let code = directory.join(format!("OVMF_CODE{suffix}.fd"));
                 let vars = directory.join(format!("OVMF_VARS{suffix}.fd"));
                 if code.is_file() && vars.is_file() {
-                    return Ok(Self { code, vars });
+                    let secure_code = directory.join(format!("OVMF_CODE{suffix}.secboot.fd"));
+                    return Ok(Self {
+                        code,
+                        secure_code: Some(secure_code).filter(|path| path.is_file()),
+                        vars,
+                    });
                 }
             }
         }

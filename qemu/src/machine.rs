@@ -42,6 +42,8 @@ pub struct Options {
     pub memory_mib: u32,
     /// Its processors.
     pub processors: u8,
+    /// Whether its firmware knows Secure Boot.
+    pub secure_boot: bool,
     /// Whether the firmware may boot from the uplink when the disk does not.
     pub network_boot: bool,
     /// Its cards' cables: the uplink first, then the instrument ports from 1. At most 15.
@@ -58,6 +60,7 @@ impl Options {
             disk,
             memory_mib: 1024,
             processors: 1,
+            secure_boot: false,
             network_boot: false,
             cables: Vec::new(),
         }
@@ -111,6 +114,13 @@ impl Machine {
                 "{} network cards asked for; the machine has slots for {}",
                 options.cables.len(),
                 arguments::CARDS
+            )));
+        }
+        if options.secure_boot && options.firmware.secure_code.is_none() {
+            let beside = options.firmware.code.with_extension("secboot.fd");
+            return Err(Error::Setting(format!(
+                "no firmware that knows Secure Boot: {} is missing",
+                beside.display()
             )));
         }
         let failed = |source| Error::File {

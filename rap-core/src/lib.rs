@@ -10,6 +10,7 @@ pub mod console;
 pub mod forward;
 pub mod identity;
 pub mod init;
+pub mod metrics;
 pub mod moment;
 pub mod netd;
 pub mod notify;

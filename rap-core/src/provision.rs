@@ -1,11 +1,12 @@
 //! The provision partition: a site's description and the box's identity on their way into the box.
 //!
 //! ```text
-//! ustar archive: site.toml, identity/NAME …     zeros to the end of the partition
+//! ustar archive: site.toml, identity/NAME …, secure-boot/NAME …     zeros to the end of the partition
 //! ```
 //!
-//! Invariants: [`unpack`] takes nothing but regular files with the names in [`IDENTITY_FILES`], passwords of proxies
-//! ([`is_proxy_password`]) and `site.toml`, each once and at most [`FILE_LIMIT`] bytes; what [`pack`] writes depends on its arguments alone.
+//! Invariants: [`unpack`] takes nothing but regular files with the names in [`IDENTITY_FILES`] and [`SECURE_BOOT_FILES`],
+//! passwords of proxies ([`is_proxy_password`]) and `site.toml`, each once and at most [`FILE_LIMIT`] bytes; what
+//! [`Parcel::pack`] writes depends on the parcel alone.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -20,6 +21,10 @@ pub const IDENTITY_FILES: [&str; 5] = [
     "ingest.crt",
     "ingest.key",
 ];
+
+/// What firmware in setup mode is given, below `secure-boot/` in the archive, in the order it is written: the content of
+/// key variables as UEFI's `SetVariable` takes it. After the last one firmware starts only what is signed.
+pub const SECURE_BOOT_FILES: [&str; 3] = ["db.auth", "KEK.auth", "PK.auth"];
 
 /// Whether `name` is that of a file with a proxy's password, `proxy-NAME.password`, and NAME one that `site.toml` could
 /// give a proxy.
@@ -41,6 +46,8 @@ pub struct Parcel {
     pub site: Option<String>,
     /// The files below `identity/`, by name.
     pub identity: BTreeMap<String, Vec<u8>>,
+    /// The files below `secure-boot/`, by name.
+    pub secure_boot: BTreeMap<String, Vec<u8>>,
 }
 
 /// Why a provision partition was refused.
@@ -55,8 +62,10 @@ pub enum ProvisionError {
     },
     /// An entry that has no business here.
     #[error(
-        "the provision partition holds \"{name}\"; expected the files site.toml and identity/{{{},proxy-NAME.password}}, each once",
-        IDENTITY_FILES.join(",")
+        "the provision partition holds \"{name}\"; expected the files site.toml, identity/{{{},proxy-NAME.password}} and \
+         secure-boot/{{{}}}, each once",
+        IDENTITY_FILES.join(","),
+        SECURE_BOOT_FILES.join(",")
     )]
     Unexpected {
         /// Its path, or what stood there.
@@ -75,17 +84,23 @@ pub enum ProvisionError {
     NotText,
 }
 
-/// The archive for these files: the same arguments give the same bytes.
-#[must_use]
-pub fn pack(site_toml: &str, identity: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
-    let mut archive = Vec::new();
-    append(&mut archive, SITE_FILE, site_toml.as_bytes());
-    for (name, content) in identity {
-        append(&mut archive, &format!("identity/{name}"), content);
+impl Parcel {
+    /// The archive of these files: the same parcel gives the same bytes.
+    #[must_use]
+    pub fn pack(&self) -> Vec<u8> {
+        let mut archive = Vec::new();
+        if let Some(site) = &self.site {
+            append(&mut archive, SITE_FILE, site.as_bytes());
+        }
+        for (folder, files) in [("identity", &self.identity), ("secure-boot", &self.secure_boot)] {
+            for (name, content) in files {
+                append(&mut archive, &format!("{folder}/{name}"), content);
+            }
+        }
+        // Two blocks of zeros end an archive (POSIX.1-2017 pax, "ustar Interchange Format").
+        archive.resize(archive.len() + 1024, 0);
+        archive
     }
-    // Two blocks of zeros end an archive (POSIX.1-2017 pax, "ustar Interchange Format").
-    archive.resize(archive.len() + 1024, 0);
-    archive
 }
 
 fn append(archive: &mut Vec<u8>, name: &str, content: &[u8]) {
@@ -147,15 +162,22 @@ fn take(parcel: &mut Parcel, name: String, content: Vec<u8>) -> Result<(), Provi
         parcel.site = Some(text);
         return Ok(());
     }
-    let known = name
-        .strip_prefix("identity/")
-        .filter(|file| IDENTITY_FILES.contains(file) || is_proxy_password(file))
-        .filter(|file| !parcel.identity.contains_key(*file));
-    let Some(file) = known else {
-        return Err(ProvisionError::Unexpected { name });
+    let known = match name.split_once('/') {
+        Some(("identity", file)) if IDENTITY_FILES.contains(&file) || is_proxy_password(file) => {
+            Some((&mut parcel.identity, file))
+        }
+        Some(("secure-boot", file)) if SECURE_BOOT_FILES.contains(&file) => {
+            Some((&mut parcel.secure_boot, file))
+        }
+        _ => None,
     };
-    parcel.identity.insert(file.to_owned(), content);
-    Ok(())
+    match known {
+        Some((files, file)) if !files.contains_key(file) => {
+            files.insert(file.to_owned(), content);
+            Ok(())
+        }
+        _ => Err(ProvisionError::Unexpected { name }),
+    }
 }
 
 #[cfg(test)]
@@ -171,6 +193,23 @@ mod tests {
             .collect()
     }
 
+    fn parcel() -> Parcel {
+        Parcel {
+            site: Some("version = 1\n".to_owned()),
+            identity: identity(),
+            secure_boot: BTreeMap::from([("PK.auth".to_owned(), b"key".to_vec())]),
+        }
+    }
+
+    fn pack(site: &str) -> Vec<u8> {
+        let site = Some(site.to_owned());
+        Parcel {
+            site,
+            ..Parcel::default()
+        }
+        .pack()
+    }
+
     fn partition(mut archive: Vec<u8>) -> Vec<u8> {
         archive.resize(4 << 20, 0);
         archive
@@ -178,11 +217,9 @@ mod tests {
 
     #[test]
     fn what_is_packed_is_unpacked() {
-        let archive = pack("version = 1\n", &identity());
-        assert_eq!(archive, pack("version = 1\n", &identity()));
-        let parcel = unpack(&partition(archive)).unwrap().unwrap();
-        assert_eq!(parcel.site.as_deref(), Some("version = 1\n"));
-        assert_eq!(parcel.identity, identity());
+        let archive = parcel().pack();
+        assert_eq!(archive, parcel().pack());
+        assert_eq!(unpack(&partition(archive)).unwrap().unwrap(), parcel());
     }
 
     #[test]
@@ -199,14 +236,20 @@ mod tests {
             "identity/proxy-.password",
             "identity/proxy-a/b.password",
             "identity/proxy-direct.password",
+            "secure-boot/dbx.auth",
+            "secure-boot/",
             "site.toml",
         ] {
-            let mut archive = pack("", &BTreeMap::new());
+            let mut archive = pack("");
             archive.truncate(512);
             append(&mut archive, name, b"x");
             let error = unpack(&partition(archive)).unwrap_err();
             assert!(matches!(&error, ProvisionError::Unexpected { name: n } if n == name));
-            assert!(error.to_string().contains("expected the files site.toml"));
+            assert!(
+                error
+                    .to_string()
+                    .contains("expected the files site.toml, identity/")
+            );
         }
     }
 
@@ -227,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_large_file_is_refused() {
-        let archive = pack(&"#".repeat(300_000), &BTreeMap::new());
+        let archive = pack(&"#".repeat(300_000));
         let error = unpack(&partition(archive)).unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -247,7 +290,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_damaged_archive_never_panics_nor_invents(at in 0_usize..4096, bit in 0_u8..8) {
-            let mut archive = pack("version = 1\n", &identity());
+            let mut archive = parcel().pack();
             let at = at % archive.len();
             archive[at] ^= 1 << bit;
             if let Ok(Some(parcel)) = unpack(&archive) {

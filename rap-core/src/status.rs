@@ -86,8 +86,35 @@ pub struct InitStatus {
     pub watchdog: Option<WatchdogStatus>,
     /// Whether the data partition is mounted.
     pub data: bool,
+    /// Whether firmware starts only what is signed; `null` where it cannot tell.
+    #[serde(default)]
+    pub secure_boot: Option<SecureBoot>,
     /// What is wrong.
     pub problems: Vec<String>,
+}
+
+/// Secure Boot, as firmware says it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecureBoot {
+    /// Firmware starts only what is signed by a key it has.
+    On,
+    /// It has a platform key, and starts anything.
+    Off,
+    /// It waits for a platform key, and starts anything.
+    Setup,
+}
+
+impl SecureBoot {
+    /// In words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::On => "Secure Boot is on",
+            Self::Off => "Secure Boot is off",
+            Self::Setup => "Secure Boot waits for keys",
+        }
+    }
 }
 
 /// One service as init sees it.

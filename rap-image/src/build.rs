@@ -22,6 +22,7 @@ use crate::overlay::{self, Stack};
 use crate::payload::{Kind, Part};
 use crate::pick::{self, Firmware, Picked, firmware, pick};
 use crate::report::{Report, grouped};
+use crate::signing::{PROGRAM_KEY, Signer, SigningError, sign};
 use crate::uki::UkiError;
 
 /// The bottom of every stack.
@@ -50,6 +51,8 @@ pub struct Order {
     pub offline: bool,
     /// Lock anew what no mirror has any more.
     pub refresh_missing: bool,
+    /// The directory with the key to sign loader and UKI with; `None` leaves them unsigned.
+    pub keys: Option<PathBuf>,
 }
 
 /// A step of the way, as it begins.
@@ -101,6 +104,15 @@ pub enum BuildError {
     /// The composed UKI.
     #[error("the composed image is not as it should be")]
     Uki(#[from] UkiError),
+    /// Signing.
+    #[error("the image is not signed")]
+    Signing(#[from] SigningError),
+    /// A key that is not for development was given for an image that is.
+    #[error(
+        "an image with the host's tools or a debug overlay is only signed with development keys, and {0} is none; \
+         leave --keys out, or build without --host-toolchain and --overlay debug"
+    )]
+    Development(String),
     /// Writing.
     #[error("the image was not written")]
     Output(#[from] OutputError),
@@ -117,6 +129,7 @@ pub struct Prepared {
     picked: Picked,
     firmware: Firmware,
     overlays: Vec<String>,
+    signer: Option<Signer>,
     /// What `--refresh-missing` changed in the lock.
     pub changes: Vec<Change>,
 }
@@ -126,6 +139,7 @@ pub struct Prepared {
 /// # Errors
 /// When a recipe is wrong, a package is not to be had, or lacks what is wanted.
 pub fn prepare(order: &Order, fetcher: &Fetcher, say: &dyn Fn(Step)) -> Result<Prepared, BuildError> {
+    let signer = signer(order)?;
     say(Step::Fetch);
     let overlays: Vec<String> = [BASE.to_owned(), order.profile.clone()]
         .into_iter()
@@ -153,8 +167,35 @@ pub fn prepare(order: &Order, fetcher: &Fetcher, say: &dyn Fn(Step)) -> Result<P
         picked,
         firmware,
         overlays,
+        signer,
         changes,
     })
+}
+
+/// The key to sign with, if one was named and may sign this.
+fn signer(order: &Order) -> Result<Option<Signer>, BuildError> {
+    let signer = order
+        .keys
+        .as_ref()
+        .map(|keys| Signer::load(keys, PROGRAM_KEY))
+        .transpose()?;
+    match &signer {
+        Some(signer) if order.is_development() && !signer.is_development() => {
+            Err(BuildError::Development(signer.name().to_owned()))
+        }
+        _ => Ok(signer),
+    }
+}
+
+impl Order {
+    /// Whether what is built is for development only.
+    fn is_development(&self) -> bool {
+        let debug = self.extra.iter().chain([&self.profile]);
+        self.host_toolchain
+            || debug
+                .into_iter()
+                .any(|name| FOR_DEVELOPMENT.contains(&name.as_str()))
+    }
 }
 
 impl Prepared {
@@ -187,12 +228,10 @@ impl Prepared {
             picked,
             firmware,
             overlays,
+            signer,
             ..
         } = self;
         let packages = packages(&lock, &picked.parts);
-        let debug = overlays
-            .iter()
-            .any(|name| FOR_DEVELOPMENT.contains(&name.as_str()));
         let ingredients = Ingredients {
             info: BuildInfo {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -200,7 +239,7 @@ impl Prepared {
                 built: picked.built,
                 overlays,
                 fips: !order.host_toolchain,
-                development: order.host_toolchain || debug,
+                development: order.is_development(),
             },
             parts: picked.parts,
             packages,
@@ -212,10 +251,15 @@ impl Prepared {
             loader: picked.loader,
             watchdog_seconds: WATCHDOG_SECONDS,
         };
-        let image = image::compose(&ingredients)?;
-        let report = Report::of(&image, ingredients.packages.clone())?;
+        let mut image = image::compose(&ingredients)?;
+        let mut loader = ingredients.loader;
+        if let Some(signer) = &signer {
+            image.uki = sign(&image.uki, signer)?;
+            loader = sign(&loader, signer)?;
+        }
+        let report = Report::of(&image, ingredients.packages)?;
         say(Step::Write);
-        write(&order.out, &ingredients, &image, &firmware, &report)?;
+        write(&order.out, &loader, &image, &firmware, &report)?;
         Ok(report)
     }
 
@@ -270,12 +314,12 @@ fn packages(lock: &Lock, parts: &[Part]) -> Vec<Package> {
 /// The disk image is renamed to its name last: who finds it finds everything.
 fn write(
     out: &Path,
-    ingredients: &Ingredients,
+    loader: &[u8],
     image: &Image,
     firmware: &Firmware,
     report: &Report,
 ) -> Result<(), BuildError> {
-    let volumes = image::volumes(&ingredients.loader, &image.uki, ingredients.watchdog_seconds)?;
+    let volumes = image::volumes(loader, &image.uki, WATCHDOG_SECONDS)?;
     let volumes: Vec<(Place, &Volume<'_>)> = volumes.iter().map(|(place, volume)| (*place, volume)).collect();
     let mut ovmf = Staging::new(&out.join("ovmf"))?;
     ovmf.file("OVMF_CODE.fd", &firmware.code)?;
@@ -341,3 +385,6 @@ impl Display for Explanation {
         write!(f, "  why   {}", self.reason)
     }
 }
+
+#[cfg(test)]
+mod tests;

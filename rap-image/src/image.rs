@@ -104,7 +104,7 @@ pub struct Ingredients {
 pub struct Image {
     /// What it says of itself.
     pub info: BuildInfo,
-    /// `RAP.EFI`, unsigned.
+    /// `RAP.EFI`; unsigned when it was just composed.
     pub uki: Vec<u8>,
     /// What it is made of, in the order in which it lies in the UKI.
     pub shares: Vec<Share>,

@@ -5,7 +5,9 @@
 //! the wanted files, with the libraries ([`elf`]) and kernel modules ([`modules`]) that follow, as [`payload`] parts.
 //!
 //! [`hermetic`] compiles the core in a root of locked packages; [`image`] composes everything into [`cpio`] archives, the
-//! [`uki`] and the disk; [`output`] writes it; [`build`] is all of that in order; [`verify`] reads it again.
+//! [`uki`] and the disk; [`signing`] signs it for Secure Boot; [`output`] writes it; [`build`] is all of that in order;
+//! [`verify`] reads it again. [`staging`] makes an image ready for the lab, [`flash`] writes it to a device; both give it a
+//! [`parcel`].
 
 pub mod archive;
 pub mod build;
@@ -14,6 +16,7 @@ pub mod deb;
 pub mod digest;
 pub mod elf;
 pub mod fetch;
+pub mod flash;
 pub mod hermetic;
 pub mod image;
 pub mod keys;
@@ -22,9 +25,11 @@ pub mod mirror;
 pub mod modules;
 pub mod output;
 pub mod overlay;
+pub mod parcel;
 pub mod payload;
 pub mod pick;
 pub mod report;
+pub mod signing;
 pub mod staging;
 pub mod store;
 pub mod uki;

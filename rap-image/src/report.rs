@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::digest::Sha256;
 use crate::image::{Image, Package, Share};
+use crate::signing::signed_by;
 use crate::uki::{Program, UkiError};
 
 /// The report of one build.
@@ -21,6 +22,8 @@ pub struct Report {
     pub unsigned_digest: String,
     /// SHA-256 of `rap.efi` as it is.
     pub sha256: String,
+    /// The name in the certificate of who signed it; `None` when nobody did.
+    pub signed_by: Option<String>,
     /// What it is made of, in the order in which it lies in the file.
     pub parts: Vec<PartReport>,
     /// The packages it is made from.
@@ -45,11 +48,13 @@ impl Report {
     /// When the UKI cannot be parsed.
     pub fn of(image: &Image, packages: Vec<Package>) -> Result<Self, UkiError> {
         let total = image.uki.len();
+        let program = Program::parse(&image.uki)?;
         Ok(Self {
             info: image.info.clone(),
             uki_bytes: total,
-            unsigned_digest: Program::parse(&image.uki)?.authenticode().to_string(),
+            unsigned_digest: program.authenticode().to_string(),
             sha256: Sha256::of(&image.uki).to_string(),
+            signed_by: signed_by(&program),
             parts: image.shares.iter().map(|share| part(share, total)).collect(),
             packages,
         })
@@ -78,6 +83,11 @@ impl Display for Report {
         writeln!(f)?;
         writeln!(f, "build id         {}", self.info.build_id)?;
         writeln!(f, "sha-256          {}", self.sha256)?;
+        writeln!(
+            f,
+            "signed by        {}",
+            self.signed_by.as_deref().unwrap_or("nobody")
+        )?;
         write!(f, "unsigned digest  {}", self.unsigned_digest)?;
         if self.info.development {
             write!(

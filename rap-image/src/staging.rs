@@ -3,20 +3,19 @@
 //!
 //! Invariants: the image itself is never written; the copy is gone with the value that holds it.
 
-use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rap_core::boot::SECTOR;
-use rap_core::boot::disk::{PROVISION_BYTES, Place, Table};
-use rap_core::provision::{self, IDENTITY_FILES, is_proxy_password};
-use rap_core::site::{Mistakes, Proxy, Site};
+use rap_core::boot::disk::{Place, Table};
 use rap_qemu::accelerator::Accelerator;
 use rap_qemu::disk::{Disk, copy_sparse};
 use rap_qemu::firmware::Firmware;
 use rap_qemu::machine::Options;
+
+use crate::parcel::{Parcel, ParcelError};
 
 /// The disk in an image's directory.
 pub const DISK: &str = "disk.img";
@@ -42,15 +41,6 @@ pub enum StagingError {
         #[source]
         source: io::Error,
     },
-    /// The site's description is wrong.
-    #[error("the site's description cannot be used")]
-    Site(#[source] Mistakes),
-    /// A file of the identity is missing.
-    #[error("{} is missing; make the development keys: rap-image keys dev", .0.display())]
-    NoIdentity(PathBuf),
-    /// The password of a proxy is missing.
-    #[error("{} is missing; write the password of the proxy's user into it, in one line", .0.display())]
-    NoPassword(PathBuf),
     /// The disk is not one of ours.
     #[error("{path} is not one of rap-image's disks")]
     NotOurs {
@@ -60,50 +50,12 @@ pub enum StagingError {
         #[source]
         source: rap_core::boot::disk::DiskError,
     },
-    /// The archive does not fit.
-    #[error("site and identity make {found} bytes; the provision partition has {PROVISION_BYTES}")]
-    TooLarge {
-        /// Bytes of the archive.
-        found: usize,
-    },
+    /// What the box is given.
+    #[error("the box cannot be given this")]
+    Parcel(#[from] ParcelError),
     /// The machine.
     #[error("cannot put the machine together")]
     Machine(#[from] rap_qemu::Error),
-}
-
-/// What a box is given before its first boot: the archive for the provision partition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parcel(Vec<u8>);
-
-impl Parcel {
-    /// Checks `site` and takes the identity's files from the directory `identity`.
-    ///
-    /// # Errors
-    /// All mistakes of the site, or the first file that is missing: of the identity, or the password of one of the
-    /// site's proxies.
-    pub fn new(site: &str, identity: &Path) -> Result<Self, StagingError> {
-        let parsed = Site::parse(site, Path::new("site.toml")).map_err(StagingError::Site)?;
-        let with_user = parsed.egress.proxies.iter().filter(|proxy| proxy.user.is_some());
-        let passwords: Vec<String> = with_user.map(Proxy::password_file).collect();
-        let mut files = BTreeMap::new();
-        for name in IDENTITY_FILES
-            .into_iter()
-            .chain(passwords.iter().map(String::as_str))
-        {
-            let path = identity.join(name);
-            let content = std::fs::read(&path).map_err(|source| match source.kind() {
-                io::ErrorKind::NotFound if is_proxy_password(name) => StagingError::NoPassword(path.clone()),
-                io::ErrorKind::NotFound => StagingError::NoIdentity(path.clone()),
-                _ => StagingError::File {
-                    verb: "read",
-                    path: path.clone(),
-                    source,
-                },
-            })?;
-            files.insert(name.to_owned(), content);
-        }
-        Ok(Self(provision::pack(site, &files)))
-    }
 }
 
 /// An image that is ready to boot.
@@ -146,15 +98,8 @@ pub fn stage(directory: &Path, parcel: Option<&Parcel>) -> Result<Staged, Stagin
     })
 }
 
-/// Writes the archive, and zeros behind it, to the provision partition of the disk at `path`.
+/// Writes the provision partition of the disk at `path`.
 fn provide(path: &Path, parcel: &Parcel) -> Result<(), StagingError> {
-    let mut content = parcel.0.clone();
-    let found = content.len();
-    let size = usize::try_from(PROVISION_BYTES).unwrap_or(usize::MAX);
-    if found > size {
-        return Err(StagingError::TooLarge { found });
-    }
-    content.resize(size, 0);
     let failed = |source| StagingError::File {
         verb: "write",
         path: path.to_owned(),
@@ -171,13 +116,17 @@ fn provide(path: &Path, parcel: &Parcel) -> Result<(), StagingError> {
         source,
     })?;
     let offset = table.partition(Place::Provision).first * SECTOR;
-    file.write_all_at(&content, offset).map_err(failed)
+    file.write_all_at(&parcel.partition()?, offset).map_err(failed)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use rap_core::boot::disk::{PROVISION_BYTES, write_fresh};
+    use rap_core::provision::{self, IDENTITY_FILES};
+
     use super::*;
-    use rap_core::boot::disk::write_fresh;
 
     fn identity(place: &Path) -> PathBuf {
         for name in IDENTITY_FILES {
@@ -211,33 +160,6 @@ mod tests {
         let found = provision::unpack(&partition).unwrap().expect("a parcel");
         assert_eq!(found.site.as_deref(), Some(rap_core::site::EXAMPLE));
         assert_eq!(found.identity.len(), IDENTITY_FILES.len());
-    }
-
-    #[test]
-    fn a_missing_key_names_the_file_and_the_fix() {
-        let place = tempfile::tempdir().unwrap();
-        let identity = identity(place.path());
-        std::fs::remove_file(identity.join("device.key")).unwrap();
-        let error = Parcel::new(rap_core::site::EXAMPLE, &identity)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("device.key is missing") && error.contains("rap-image keys dev"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn a_proxy_with_a_user_needs_its_password() {
-        let place = tempfile::tempdir().unwrap();
-        let identity = identity(place.path());
-        let site = rap_core::site::EXAMPLE.replace("# user =", "user =");
-        let error = Parcel::new(&site, &identity).unwrap_err().to_string();
-        assert!(error.contains("proxy-hospital.password is missing"), "{error}");
-        std::fs::write(identity.join("proxy-hospital.password"), "s3cret\n").unwrap();
-        let parcel = provision::unpack(&Parcel::new(&site, &identity).unwrap().0);
-        let parcel = parcel.unwrap().expect("a parcel");
-        assert_eq!(parcel.identity["proxy-hospital.password"], b"s3cret\n");
     }
 
     #[test]

@@ -244,6 +244,12 @@ impl<'a> Program<'a> {
         !self.signature().is_empty()
     }
 
+    /// The attached `WIN_CERTIFICATE`; empty when there is none.
+    #[must_use]
+    pub fn signature_bytes(&self) -> &'a [u8] {
+        &self.bytes[self.signature()]
+    }
+
     fn signature(&self) -> Range<usize> {
         let entry = self.security_entry();
         let start = number(self.bytes, entry, 4).unwrap_or(0).min(self.bytes.len());
@@ -252,7 +258,7 @@ impl<'a> Program<'a> {
     }
 
     /// The certificate table is the fifth data directory; in PE32+ they begin 112 bytes into the optional header.
-    fn security_entry(&self) -> usize {
+    pub(crate) fn security_entry(&self) -> usize {
         self.pe + 24 + 112 + 4 * 8
     }
 

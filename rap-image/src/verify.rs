@@ -21,6 +21,7 @@ use crate::digest::Sha256;
 use crate::image::{CONTENTS, Contents, Package};
 use crate::payload::{Entry, Kind};
 use crate::report::grouped;
+use crate::signing::{CheckError, check, signed_by};
 use crate::uki::{Program, UkiError};
 
 mod volume;
@@ -28,6 +29,11 @@ mod volume;
 #[doc(hidden)]
 pub use volume::file_in_partition;
 use volume::{Window, file_of};
+
+/// The loader, on its partition.
+const LOADER: &str = "EFI/BOOT/BOOTX64.EFI";
+/// The UKI, in its slot.
+const UKI: &str = "RAP.EFI";
 
 /// What is wrong with an image.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +97,15 @@ pub enum VerifyError {
     /// What the image says of itself cannot be read.
     #[error("`{0}` in the image cannot be read")]
     Json(&'static str, #[source] serde_json::Error),
+    /// A program's signature.
+    #[error("`{program}` would not be started by firmware that has this key alone")]
+    Signature {
+        /// Which.
+        program: &'static str,
+        /// Why.
+        #[source]
+        source: CheckError,
+    },
     /// Archives and the list of parts do not agree.
     #[error("the initramfs has {found} archives, the image's own list names {listed}")]
     Parts {
@@ -154,8 +169,9 @@ pub struct FoundUki {
     pub sha256: String,
     /// Authenticode's SHA-256, which a signature does not change.
     pub unsigned_digest: String,
-    /// Whether it is signed.
-    pub signed: bool,
+    /// The name in the certificate of who signed it; `None` when nobody did. Whether the signature is right is for
+    /// firmware to say, which has the keys.
+    pub signed_by: Option<String>,
     /// Its sections' names and bytes.
     pub sections: Vec<(String, usize)>,
     /// The kernel's command line.
@@ -205,6 +221,36 @@ pub fn read(path: &Path) -> Result<Found, VerifyError> {
     Err(VerifyError::Neither(path.to_owned()))
 }
 
+/// Holds the signature of every program that firmware starts from the image at `path`, which [`read`] found sound,
+/// against `certificate` (DER).
+///
+/// # Errors
+/// The first that is not signed by its key.
+pub fn check_signatures(path: &Path, certificate: &[u8]) -> Result<(), VerifyError> {
+    let failed = |error| VerifyError::Read(path.to_owned(), error);
+    let file = File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    let programs = match Table::read(&file, length) {
+        Ok(table) => {
+            let of = |place: disk::Place, name| {
+                file_of(&Window::of(&file, table.partition(place), place.name()), name)
+            };
+            vec![
+                ("BOOTX64.EFI", of(disk::Place::Esp, LOADER)?),
+                ("RAP.EFI", of(Label::A.place(), UKI)?),
+                ("RAP.EFI", of(Label::B.place(), UKI)?),
+            ]
+        }
+        Err(_) => vec![("rap.efi", std::fs::read(path).map_err(failed)?)],
+    };
+    // A vacant slot's is empty.
+    for (program, bytes) in programs.iter().filter(|(_, bytes)| !bytes.is_empty()) {
+        let parsed = Program::parse(bytes).map_err(VerifyError::Uki)?;
+        check(&parsed, certificate).map_err(|source| VerifyError::Signature { program, source })?;
+    }
+    Ok(())
+}
+
 fn read_disk(file: &File, length: u64) -> Result<Found, VerifyError> {
     let expected = Table::fresh_disk_bytes();
     if length < expected {
@@ -216,7 +262,7 @@ fn read_disk(file: &File, length: u64) -> Result<Found, VerifyError> {
     let table = Table::read(file, length).map_err(VerifyError::Disk)?;
     let window = |place: disk::Place| Window::of(file, table.partition(place), place.name());
     let esp = window(disk::Place::Esp);
-    let loader = file_of(&esp, "EFI/BOOT/BOOTX64.EFI")?;
+    let loader = file_of(&esp, LOADER)?;
     Program::parse(&loader).map_err(VerifyError::Uki)?;
     compare(&esp, &disk::esp(&loader).map_err(VerifyError::Disk)?)?;
 
@@ -255,7 +301,7 @@ fn read_slot(window: &Window<'_>, label: Label) -> Result<(Environment, Vec<u8>)
     let partition = window.partition;
     let environment = Environment::decode(&file_of(window, "BGENV.DAT")?)
         .map_err(|source| VerifyError::Environment(partition, source))?;
-    let uki = file_of(window, "RAP.EFI")?;
+    let uki = file_of(window, UKI)?;
     let wanted =
         slot_image(&uki, label, &environment).map_err(|source| VerifyError::Slot(partition, source))?;
     compare(window, &wanted)?;
@@ -311,7 +357,7 @@ pub fn read_uki(bytes: &[u8]) -> Result<FoundUki, VerifyError> {
         bytes: bytes.len(),
         sha256: Sha256::of(bytes).to_string(),
         unsigned_digest: program.authenticode().to_string(),
-        signed: program.is_signed(),
+        signed_by: signed_by(&program),
         sections: program
             .sections
             .iter()
@@ -407,7 +453,7 @@ impl Display for Found {
             uki.info.version,
             uki.info.overlays.join(", ")
         )?;
-        writeln!(f, "signed     {}", if uki.signed { "yes" } else { "no" })?;
+        writeln!(f, "signed by  {}", uki.signed_by.as_deref().unwrap_or("nobody"))?;
         writeln!(f, "build id         {}", uki.info.build_id)?;
         writeln!(f, "sha-256          {}", uki.sha256)?;
         write!(f, "unsigned digest  {}", uki.unsigned_digest)

@@ -4,6 +4,7 @@
 //! towards the goal.
 
 pub mod boot;
+pub mod forward;
 pub mod image;
 pub mod net;
 

@@ -2,6 +2,8 @@
 //!
 //! Invariant: an id is in the acknowledged file (synced) only after the box answered 202 for it.
 
+pub mod files;
+
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -50,8 +52,21 @@ pub struct Plan {
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
+    /// After how many seconds to try again, if the box says so.
+    pub retry_after: Option<u64>,
     /// The body.
     pub body: String,
+}
+
+impl Answer {
+    fn of(mut response: ureq::http::Response<ureq::Body>) -> anyhow::Result<Self> {
+        let retry_after = response.headers().get("retry-after");
+        Ok(Self {
+            status: response.status().as_u16(),
+            retry_after: retry_after.and_then(|v| v.to_str().ok()?.parse().ok()),
+            body: response.body_mut().read_to_string()?,
+        })
+    }
 }
 
 /// An agent with its connection.
@@ -135,15 +150,12 @@ impl Agent {
         } else {
             "cloudevents+json"
         };
-        let mut response = self
+        let response = self
             .agent
             .post(&self.url)
             .content_type(format!("application/{kind}"))
             .send(event.to_string())?;
-        Ok(Answer {
-            status: response.status().as_u16(),
-            body: response.body_mut().read_to_string()?,
-        })
+        Answer::of(response)
     }
 
     /// Posts `plan`'s reports in order, each until it is acknowledged, and appends their ids to `acknowledged`.

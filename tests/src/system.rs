@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use rap_image::staging::{IMAGE, Parcel, stage};
+use rap_image::parcel::Parcel;
+use rap_image::staging::{DISK, IMAGE, stage};
 use rap_qemu::lab::{Lab, Layout};
 use rap_qemu::machine::Machine;
 
@@ -40,6 +41,8 @@ pub struct Setup {
     pub site: String,
     /// Whether the box is given site and identity at all.
     pub provisioned: bool,
+    /// Whether its firmware knows Secure Boot, and the box is given the keys for it.
+    pub secure_boot: bool,
     /// How many instruments' hosts there are; port N of the site is instrument N's.
     pub instruments: usize,
     /// What the hospital's network is like.
@@ -58,6 +61,7 @@ impl Setup {
             image: root.join(IMAGE),
             site: SITE.to_owned(),
             provisioned: true,
+            secure_boot: false,
             instruments: 2,
             layout: Layout::default(),
             identity: root.join(KEYS),
@@ -77,7 +81,7 @@ pub struct System {
     pub centre: Centre,
     /// What the instruments post and were promised.
     pub agents: Agents,
-    _disk: tempfile::TempDir,
+    disk: tempfile::TempDir,
     /// Given back last, when the machine is off.
     _seat: Seat,
 }
@@ -92,8 +96,12 @@ impl System {
         let seat = Seat::take();
         let lab = Lab::laid_out(setup.instruments, setup.layout)?;
         let centre = Centre::start(&lab, &setup.keys)?;
-        let parcel = Parcel::new(&setup.site, &setup.identity)?;
+        let mut parcel = Parcel::new(&setup.site, &setup.identity)?;
+        if setup.secure_boot {
+            parcel = parcel.with_secure_boot(&setup.keys)?;
+        }
         let mut staged = stage(&setup.image, setup.provisioned.then_some(&parcel))?;
+        staged.options.secure_boot = setup.secure_boot;
         staged.options.cables = lab.cables();
         let machine = Machine::new(staged.options)?;
         let agents = Agents::new(&setup.keys)?;
@@ -102,9 +110,15 @@ impl System {
             machine,
             centre,
             agents,
-            _disk: staged.place,
+            disk: staged.place,
             _seat: seat,
         })
+    }
+
+    /// The file that is the machine's disk; to be changed only while the machine is off.
+    #[must_use]
+    pub fn disk(&self) -> PathBuf {
+        self.disk.path().join(DISK)
     }
 
     /// Switches the machine on and waits until all services are ready.

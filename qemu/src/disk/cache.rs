@@ -14,15 +14,18 @@ use super::{SECTOR, Survivors};
 const CAPACITY: u64 = 256 * 1024 * 1024;
 const BYTES: usize = 512;
 
+/// A disk's platters, a file, and its volatile cache. [`Disk`](super::Disk) puts a network block device before it.
 #[derive(Debug)]
-pub(super) struct Cache {
+pub struct Cache {
     file: File,
     size: u64,
     unflushed: BTreeMap<u64, Box<[u8; BYTES]>>,
 }
 
 impl Cache {
-    pub(super) fn new(file: File, size: u64) -> Self {
+    /// A disk of `size` bytes, a whole number of sectors, whose platters are `file`.
+    #[must_use]
+    pub fn new(file: File, size: u64) -> Self {
         Self {
             file,
             size,
@@ -30,22 +33,31 @@ impl Cache {
         }
     }
 
-    pub(super) fn size(&self) -> u64 {
+    /// Bytes on the disk.
+    #[must_use]
+    pub fn size(&self) -> u64 {
         self.size
     }
 
-    pub(super) fn unflushed(&self) -> u64 {
+    /// Bytes written and not flushed.
+    #[must_use]
+    pub fn unflushed(&self) -> u64 {
         u64::try_from(self.unflushed.len() * BYTES).unwrap_or(u64::MAX)
     }
 
     /// Whether a request lies on the disk, in whole sectors.
-    pub(super) fn covers(&self, offset: u64, length: u64) -> bool {
+    #[must_use]
+    pub fn covers(&self, offset: u64, length: u64) -> bool {
         offset.is_multiple_of(SECTOR)
             && length.is_multiple_of(SECTOR)
             && offset.checked_add(length).is_some_and(|end| end <= self.size)
     }
 
-    pub(super) fn read(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+    /// Reads what was written last, flushed or not.
+    ///
+    /// # Errors
+    /// When the file cannot be read; so for every method, when it cannot be read or written.
+    pub fn read(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
         self.file.read_exact_at(into, offset)?;
         let first = offset / SECTOR;
         for (sector, chunk) in (first..).zip(into.chunks_exact_mut(BYTES)) {
@@ -57,7 +69,10 @@ impl Cache {
     }
 
     /// Takes a write into the cache only.
-    pub(super) fn write(&mut self, offset: u64, from: &[u8]) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn write(&mut self, offset: u64, from: &[u8]) -> io::Result<()> {
         for (sector, chunk) in (offset / SECTOR..).zip(from.chunks_exact(BYTES)) {
             let mut kept = Box::new([0; BYTES]);
             kept.copy_from_slice(chunk);
@@ -71,7 +86,10 @@ impl Cache {
     }
 
     /// A forced write (FUA): this one is on the platters when it returns; the others are not.
-    pub(super) fn write_through(&mut self, offset: u64, from: &[u8]) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn write_through(&mut self, offset: u64, from: &[u8]) -> io::Result<()> {
         self.file.write_all_at(from, offset)?;
         for (sector, _) in (offset / SECTOR..).zip(from.chunks_exact(BYTES)) {
             self.unflushed.remove(&sector);
@@ -79,7 +97,11 @@ impl Cache {
         Ok(())
     }
 
-    pub(super) fn flush(&mut self) -> io::Result<()> {
+    /// Everything written so far is on the platters when it returns.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn flush(&mut self) -> io::Result<()> {
         while let Some((sector, bytes)) = self.unflushed.first_key_value() {
             self.file.write_all_at(&bytes[..], sector * SECTOR)?;
             self.unflushed.pop_first();
@@ -87,7 +109,11 @@ impl Cache {
         Ok(())
     }
 
-    pub(super) fn cut(&mut self, survivors: Survivors) -> io::Result<()> {
+    /// The power is gone: of what was not flushed only `survivors` reach the platters.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn cut(&mut self, survivors: Survivors) -> io::Result<()> {
         if let Survivors::Half { seed } = survivors {
             self.unflushed
                 .retain(|&sector, _| scramble(seed ^ sector) & 1 == 1);

@@ -39,9 +39,14 @@ pub(super) fn card_id(index: usize) -> String {
 /// The whole command.
 pub(super) fn command(options: &Options, place: &Path, plugs: &Plugs) -> Command {
     let mut qemu = Command::new("qemu-system-x86_64");
+    let secure = options
+        .firmware
+        .secure_code
+        .as_ref()
+        .filter(|_| options.secure_boot);
     qemu.args([
         "-machine",
-        "q35",
+        if secure.is_some() { "q35,smm=on" } else { "q35" },
         "-nodefaults",
         "-no-user-config",
         "-display",
@@ -57,8 +62,12 @@ pub(super) fn command(options: &Options, place: &Path, plugs: &Plugs) -> Command
     qemu.args(["-device", "i6300esb,addr=0x3", "-action", "watchdog=reset"]);
     qemu.args(["-device", "virtio-rng-pci,addr=0x5"]);
 
+    if secure.is_some() {
+        // Only firmware's own code, in system management mode, may write its variables.
+        qemu.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+    }
     qemu.arg("-drive")
-        .arg(flash(0, ",readonly=on", &options.firmware.code));
+        .arg(flash(0, ",readonly=on", secure.unwrap_or(&options.firmware.code)));
     qemu.arg("-drive").arg(flash(1, "", &place.join(VARS)));
 
     let disk = plugs.disk.as_raw_fd();

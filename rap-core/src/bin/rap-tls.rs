@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use rap_core::console::service;
+use rap_core::forward::ingest::{Limits, Rate};
 use rap_core::forward::uplink::Patience;
 use rap_core::{forward, paths};
 
@@ -41,6 +42,18 @@ struct ForwardArgs {
     /// Seconds between two attempts to deliver, at most
     #[arg(long, hide = true)]
     longest_pause: Option<u64>,
+    /// Reports a second that a port may bring, and as many at once
+    #[arg(long, hide = true)]
+    reports_a_second: Option<u32>,
+    /// Connections that a port may have open
+    #[arg(long, hide = true)]
+    connections: Option<usize>,
+    /// Bytes of one segment of the log
+    #[arg(long, hide = true)]
+    log_segment: Option<u64>,
+    /// Bytes of the log, at most
+    #[arg(long, hide = true)]
+    log_total: Option<u64>,
 }
 
 impl ForwardArgs {
@@ -49,12 +62,27 @@ impl ForwardArgs {
         if let Some(longest) = self.longest_pause {
             patience.longest_pause = Duration::from_secs(longest);
         }
+        let mut limits = Limits::default();
+        if let Some(reports) = self.reports_a_second {
+            limits.rate = Rate {
+                per_second: reports,
+                burst: reports,
+            };
+        }
+        limits.connections = self.connections.unwrap_or(limits.connections);
+        let usual = forward::log::Config::default();
+        let room = forward::log::Config {
+            segment: self.log_segment.unwrap_or(usual.segment),
+            total: self.log_total.unwrap_or(usual.total),
+        };
         forward::Place {
             site: self.site,
             identity: self.identity,
             log: self.log,
             status: self.status,
+            room,
             patience,
+            limits,
         }
     }
 }

@@ -5,16 +5,19 @@
 //! once after its de-duplication by (`source`, `id`), and in order per source within its lane.
 //!
 //! [`ingest`] (many connections, asynchronous) → [`writer`] (one thread, group commit) → [`log`] → [`uplink`] (one
-//! thread, one batch in flight). [`run`] is the service; [`Forwarder`] is the same in a test's process.
+//! thread, one batch in flight). Data files take the same way up through [`files`], behind every report. [`run`] is the
+//! service; [`Forwarder`] is the same in a test's process.
 
 mod clock;
 pub mod event;
+pub mod files;
 pub mod ingest;
 mod lane;
 pub mod log;
 mod service;
 mod signal;
 pub mod status;
+mod trend;
 mod trigger;
 pub mod uplink;
 pub mod writer;
@@ -29,8 +32,8 @@ use tokio_rustls::TlsAcceptor;
 
 pub use self::ingest::Listener;
 pub use self::lane::Lane;
-use self::log::{Disk, Log, NewRecord, OpenError};
-pub use self::service::{Place, run};
+use self::log::{Disk, Log, NewRecord, OpenError, Storage};
+pub use self::service::{Place, run, run_over};
 use self::signal::Signal;
 pub use self::status::Exchange;
 use self::status::Status;
@@ -40,6 +43,9 @@ use self::uplink::{Parts, Patience, Progress, Uplink};
 use self::writer::Writer;
 use crate::identity::Identity;
 use crate::site::{BitRate, Ingest};
+
+/// Where files are, below the log's directory.
+const FILES: &str = "files";
 
 /// Everything a forwarder needs.
 #[derive(Debug)]
@@ -56,6 +62,8 @@ pub struct Config {
     pub hello: Option<NewRecord>,
     /// The log's size.
     pub log: log::Config,
+    /// The room for data files, which are kept in a directory below the log's. Shared out among the listeners' ports.
+    pub files: files::Config,
     /// Limits on clients.
     pub limits: ingest::Limits,
     /// Timeouts and pauses towards the service centre.
@@ -79,6 +87,7 @@ impl Config {
             listeners: Vec::new(),
             hello: None,
             log: log::Config::default(),
+            files: files::Config::default(),
             limits: ingest::Limits::default(),
             patience: Patience::default(),
             rate_limit: None,
@@ -132,6 +141,7 @@ pub struct Forwarder {
 
 struct Shared {
     log: Arc<Mutex<Log>>,
+    files: files::Shared,
     progress: Arc<Mutex<Progress>>,
     meter: Arc<Meter>,
 }
@@ -148,13 +158,26 @@ impl Forwarder {
     /// # Errors
     /// When a part cannot be started; what is in the log is never a reason.
     pub fn start(config: Config, identity: &Identity) -> Result<Self, StartError> {
+        Self::start_over(config, identity, |disk| Box::new(disk))
+    }
+
+    /// As [`Self::start`], with the log on what `storage` makes of the disk: for tests of what happens when a promise of
+    /// the disk does not hold.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_over(
+        config: Config,
+        identity: &Identity,
+        storage: impl FnOnce(Disk) -> Box<dyn Storage>,
+    ) -> Result<Self, StartError> {
         let directory = config.directory.clone();
         let disk = Disk::new(&directory).map_err(|source| StartError::Directory {
             directory: directory.clone(),
             source,
         })?;
         let log =
-            Log::open(Box::new(disk), config.log).map_err(|source| StartError::Log { directory, source })?;
+            Log::open(storage(disk), config.log).map_err(|source| StartError::Log { directory, source })?;
         for lane in Lane::ALL {
             logging::info!(
                 "{} report(s) wait in the {} lane",
@@ -170,8 +193,20 @@ impl Forwarder {
         let part = |part| move |source| StartError::Part { part, source };
         let (writer, writing) =
             Writer::start(Arc::clone(&log), Arc::clone(&signal)).map_err(part("log writer"))?;
+        let claim = Arc::clone(&log);
+        let (desk, files, filing) = files::Desk::start(
+            config.directory.join(FILES),
+            files::Config {
+                ports: config.listeners.len(),
+                ..config.files
+            },
+            Arc::new(move || claim.lock().unwrap_or_else(PoisonError::into_inner).claim()),
+            Arc::clone(&signal),
+        )
+        .map_err(part("files"))?;
         let uplink = Uplink::new(Parts {
             log: Arc::clone(&log),
+            files: Arc::clone(&files),
             signal: Arc::clone(&signal),
             progress: Arc::clone(&progress),
             meter: Arc::clone(&meter),
@@ -197,11 +232,16 @@ impl Forwarder {
             .build()
             .map_err(part("ingest"))?;
         let mut forwarder = Self {
-            shared: Shared { log, progress, meter },
+            shared: Shared {
+                log,
+                files,
+                progress,
+                meter,
+            },
             signal,
             addresses: Vec::new(),
             runtime: None,
-            threads: vec![writing, delivering],
+            threads: vec![writing, filing, delivering],
         };
         if let Some(hello) = config.hello {
             runtime.block_on(async {
@@ -220,6 +260,7 @@ impl Forwarder {
                 config.limits,
                 ports,
                 writer.clone(),
+                desk.clone(),
             );
             forwarder
                 .addresses
@@ -260,12 +301,29 @@ impl Forwarder {
     #[must_use]
     pub fn status(&self) -> Status {
         let progress = self.progress();
-        status::of(
-            &mut self.shared.log.lock().unwrap_or_else(PoisonError::into_inner),
-            &progress,
-        )
+        let files = files::status(&self.shared.files);
+        let mut log = self.shared.log.lock().unwrap_or_else(PoisonError::into_inner);
+        status::of(&mut log, &progress, files)
+    }
+
+    /// The latest reports the service centre refuses for good, oldest first.
+    #[must_use]
+    pub fn latest_refused(&self) -> Vec<status::RefusedReport> {
+        let mut log = self.shared.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = log.dead_letter_count();
+        let before = (count.dropped + count.kept).saturating_sub(REFUSED_TOLD);
+        let latest = log.dead_letters(before, usize::MAX);
+        latest
+            .map(|latest| latest.into_iter().map(Into::into).collect())
+            .unwrap_or_else(|error| {
+                logging::warn!("the refused reports cannot be read: {error}");
+                Vec::new()
+            })
     }
 }
+
+/// How many of the refused reports are told of.
+const REFUSED_TOLD: u64 = 20;
 
 /// Whether `body` is the receipt for the batch `key` of `count` events: for the fuzzer.
 #[doc(hidden)]

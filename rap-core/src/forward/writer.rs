@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
@@ -85,13 +85,58 @@ impl Writer {
 
 fn write(waiting: &Receiver<Job>, log: &Mutex<Log>, news: &Signal, space: &SyncSender<()>) {
     let mut recent = Recent::default();
-    while let Ok(first) = waiting.recv() {
-        let mut group = vec![first];
-        group.extend(waiting.try_iter().take(GROUP - 1));
+    let mut gather = None;
+    while let Some(group) = group(waiting, gather) {
+        let (answers, begun) = (group.len(), Instant::now());
         commit(group, log, &mut recent);
+        gather = Gather::after(answers, begun.elapsed(), Instant::now());
         news.raise();
         // When it is awake already, it will look.
         let _ = space.try_send(());
+    }
+}
+
+/// The next jobs to be committed together, at least one; `None` when there will be none any more.
+fn group(waiting: &Receiver<Job>, gather: Option<Gather>) -> Option<Vec<Job>> {
+    let mut group: Vec<Job> = waiting.try_iter().take(GROUP).collect();
+    let enough = gather
+        .map_or(0, |gather| group.len() + gather.answered)
+        .min(GROUP);
+    if group.is_empty() {
+        group.push(waiting.recv().ok()?);
+    }
+    while let Some(gather) = gather
+        && group.len() < enough
+        && Instant::now() < gather.until
+    {
+        std::thread::sleep(gather.look);
+        group.extend(waiting.try_iter().take(GROUP - group.len()));
+    }
+    group.extend(waiting.try_iter().take(GROUP - group.len()));
+    Some(group)
+}
+
+/// Whom a slow disk waits for: those who have just been answered often post again at once, and when the disk is given
+/// the first of them alone, all others wait for it twice. So after a slow commit the next one begins when as many have
+/// come as were answered, or half the time of the last has passed.
+#[derive(Debug, Clone, Copy)]
+struct Gather {
+    answered: usize,
+    until: Instant,
+    /// Between two looks at who has come; being woken for each would cost more than it saves.
+    look: Duration,
+}
+
+impl Gather {
+    /// A commit that takes less is over before it is worth to wait.
+    const SLOW: Duration = Duration::from_millis(1);
+
+    fn after(answered: usize, took: Duration, now: Instant) -> Option<Self> {
+        (took >= Self::SLOW).then(|| Self {
+            answered,
+            until: now + (took / 2).min(Duration::from_millis(20)),
+            look: (took / 32).min(Duration::from_millis(1)),
+        })
     }
 }
 
@@ -209,5 +254,60 @@ impl Recent {
                 self.hashes.remove(&oldest);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job() -> Job {
+        let (reply, _) = oneshot::channel();
+        Job {
+            request: Vec::new(),
+            reply,
+        }
+    }
+
+    fn gather(answered: usize, wait: Duration) -> Gather {
+        Gather {
+            answered,
+            until: Instant::now() + wait,
+            look: Duration::from_millis(1),
+        }
+    }
+
+    #[test]
+    fn those_who_were_answered_are_waited_for() {
+        // A sender goes on only when its job was taken, so they come one by one.
+        let (jobs, waiting) = sync_channel(0);
+        let posting = std::thread::spawn(move || (0..20).all(|_| jobs.send(job()).is_ok()));
+        let group = group(&waiting, Some(gather(20, Duration::from_secs(60)))).unwrap();
+        assert_eq!(group.len(), 20);
+        assert!(posting.join().unwrap());
+    }
+
+    #[test]
+    fn but_not_for_ever_and_not_in_vain() {
+        let (jobs, waiting) = sync_channel(8);
+        jobs.send(job()).unwrap();
+        let over = Some(gather(5, Duration::ZERO));
+        assert_eq!(group(&waiting, over).unwrap().len(), 1);
+        jobs.send(job()).unwrap();
+        jobs.send(job()).unwrap();
+        assert_eq!(group(&waiting, None).unwrap().len(), 2);
+        drop(jobs);
+        assert!(group(&waiting, Some(gather(5, Duration::from_secs(60)))).is_none());
+    }
+
+    #[test]
+    fn only_a_slow_disk_waits() {
+        let now = Instant::now();
+        assert!(Gather::after(9, Duration::from_micros(900), now).is_none());
+        let after = Gather::after(9, Duration::from_millis(3), now).unwrap();
+        assert_eq!(
+            (after.answered, after.until - now),
+            (9, Duration::from_micros(1500))
+        );
     }
 }

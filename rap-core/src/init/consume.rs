@@ -1,9 +1,10 @@
 //! Takes what the provision partition holds into the data partition, and wipes it.
 //!
 //! Order, so that a power cut anywhere leaves either the archive or everything taken from it: the identity's files,
-//! the site last, each durably; then the first sector is wiped and flushed, which says that it was taken; then the
-//! rest. Doing it again after a cut gives the same.
+//! the site, each durably; keys for firmware; then the first sector is wiped and flushed, which says that it was taken;
+//! then the rest. Doing it again after a cut gives the same.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
@@ -36,7 +37,8 @@ pub(super) struct Readers {
     pub(super) passwords: Owner,
 }
 
-/// Takes over the archive on `partition`, if there is one, to below `data`. Says whether there was one.
+/// Takes over the archive on `partition`, if there is one, to below `data`; what is meant for firmware is given to
+/// `enrol`. Says whether there was one.
 ///
 /// # Errors
 /// A damaged archive and a site with mistakes are refused as a whole, and left where they are: what the box had
@@ -46,6 +48,7 @@ pub(super) fn consume(
     length: u64,
     data: &Path,
     readers: Option<Readers>,
+    enrol: impl FnOnce(&BTreeMap<String, Vec<u8>>),
 ) -> Result<bool, InitError> {
     let io = |source| InitError::ProvisionIo { source };
     let mut bytes = Vec::new();
@@ -64,6 +67,7 @@ pub(super) fn consume(
         Site::parse(text, Path::new("site.toml")).map_err(|source| InitError::ProvisionedSite { source })?;
     }
     keep(&parcel, data, readers)?;
+    enrol(&parcel.secure_boot);
     wipe(partition, &mut bytes).map_err(io)?;
     Ok(true)
 }
@@ -106,10 +110,8 @@ fn keep(parcel: &Parcel, data: &Path, readers: Option<Readers>) -> Result<(), In
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-    use crate::provision::pack;
     use crate::site::EXAMPLE;
 
     use super::*;
@@ -124,17 +126,35 @@ mod tests {
     }
 
     fn archive(site: &str) -> Vec<u8> {
-        pack(
-            site,
-            &BTreeMap::from([("device.key".to_owned(), b"secret".to_vec())]),
-        )
+        pack(site, [("device.key", &b"secret"[..])])
+    }
+
+    fn pack<const N: usize>(site: &str, files: [(&str, &[u8]); N]) -> Vec<u8> {
+        Parcel {
+            site: Some(site.to_owned()),
+            identity: files
+                .map(|(name, content)| (name.to_owned(), content.to_vec()))
+                .into(),
+            secure_boot: BTreeMap::from([("PK.auth".to_owned(), b"key".to_vec())]),
+        }
+        .pack()
+    }
+
+    fn consume(
+        partition: &mut impl Medium,
+        data: &Path,
+        readers: Option<Readers>,
+    ) -> Result<bool, InitError> {
+        super::consume(partition, LENGTH, data, readers, |files| {
+            assert_eq!(files["PK.auth"], b"key")
+        })
     }
 
     #[test]
     fn an_archive_is_taken_once_and_wiped() {
         let data = tempfile::tempdir().unwrap();
         let mut file = partition(&archive(EXAMPLE));
-        assert!(consume(&mut file, LENGTH, data.path(), None).unwrap());
+        assert!(consume(&mut file, data.path(), None).unwrap());
         let below = paths_below(data.path());
         assert_eq!(std::fs::read_to_string(&below.site).unwrap(), EXAMPLE);
         let key = below.identity.join("device.key");
@@ -144,7 +164,7 @@ mod tests {
         file.seek(SeekFrom::Start(0)).unwrap();
         file.read_to_end(&mut rest).unwrap();
         assert!(rest.len() == 4 << 20 && rest.iter().all(|byte| *byte == 0));
-        assert!(!consume(&mut file, LENGTH, data.path(), None).unwrap());
+        assert!(!consume(&mut file, data.path(), None).unwrap());
     }
 
     #[test]
@@ -154,15 +174,14 @@ mod tests {
             return println!("skipped: needs root");
         }
         let data = tempfile::tempdir().unwrap();
-        let files =
-            ["device.key", "proxy-hospital.password"].map(|name| (name.to_owned(), b"s3cret".to_vec()));
-        let mut file = partition(&pack(EXAMPLE, &BTreeMap::from(files)));
+        let files = ["device.key", "proxy-hospital.password"].map(|name| (name, &b"s3cret"[..]));
+        let mut file = partition(&pack(EXAMPLE, files));
         let group = |group| Owner { user: 0, group };
         let readers = Readers {
             keys: group(901),
             passwords: group(906),
         };
-        assert!(consume(&mut file, LENGTH, data.path(), Some(readers)).unwrap());
+        assert!(consume(&mut file, data.path(), Some(readers)).unwrap());
         let identity = paths_below(data.path()).identity;
         let of = |path: &Path| {
             let meta = std::fs::metadata(path).unwrap();
@@ -177,11 +196,11 @@ mod tests {
     fn a_site_with_mistakes_changes_nothing() {
         let data = tempfile::tempdir().unwrap();
         let mut file = partition(&archive("version = 2\n"));
-        let error = consume(&mut file, LENGTH, data.path(), None).unwrap_err();
+        let error = consume(&mut file, data.path(), None).unwrap_err();
         assert!(matches!(error, InitError::ProvisionedSite { .. }));
         assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 0);
         // It was left where it is.
-        assert!(consume(&mut file, LENGTH, data.path(), None).is_err());
+        assert!(consume(&mut file, data.path(), None).is_err());
     }
 
     #[test]
@@ -190,7 +209,7 @@ mod tests {
         let mut bytes = archive(EXAMPLE);
         bytes[..SECTOR].fill(0);
         let mut file = partition(&bytes);
-        assert!(!consume(&mut file, LENGTH, data.path(), None).unwrap());
+        assert!(!consume(&mut file, data.path(), None).unwrap());
         let mut rest = Vec::new();
         file.seek(SeekFrom::Start(0)).unwrap();
         file.read_to_end(&mut rest).unwrap();
@@ -228,16 +247,8 @@ mod tests {
     fn after_a_cut_before_the_wipe_it_is_taken_again() {
         let data = tempfile::tempdir().unwrap();
         let bytes = archive(EXAMPLE);
-        assert!(
-            consume(
-                &mut Cut(io::Cursor::new(bytes.clone())),
-                LENGTH,
-                data.path(),
-                None
-            )
-            .is_err()
-        );
+        assert!(consume(&mut Cut(io::Cursor::new(bytes.clone())), data.path(), None).is_err());
         assert!(paths_below(data.path()).site.exists());
-        assert!(consume(&mut partition(&bytes), LENGTH, data.path(), None).unwrap());
+        assert!(consume(&mut partition(&bytes), data.path(), None).unwrap());
     }
 }

@@ -15,6 +15,7 @@ mod durable;
 mod modules;
 mod mounts;
 mod report;
+mod secure_boot;
 mod services;
 mod stages;
 pub mod supervisor;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::status::{InitStatus, ServiceStatus, WatchdogStatus};
+use crate::status::{InitStatus, SecureBoot, ServiceStatus, WatchdogStatus};
 use crate::{paths, status};
 
 use super::clock::{self, Floor};
@@ -28,6 +28,7 @@ pub(super) struct Keeper {
     watchdog: Option<Watchdog>,
     floor: Floor,
     data: DataState,
+    secure_boot: Option<SecureBoot>,
     problems: Vec<String>,
     last: Option<InitStatus>,
     feed_at: Duration,
@@ -40,12 +41,14 @@ impl Keeper {
         watchdog: Option<Watchdog>,
         floor: Floor,
         data: DataState,
+        secure_boot: Option<SecureBoot>,
         problems: Vec<String>,
     ) -> Self {
         Self {
             watchdog,
             floor,
             data,
+            secure_boot,
             problems,
             last: None,
             feed_at: Duration::ZERO,
@@ -109,6 +112,7 @@ impl Keeper {
                 fed,
             }),
             data: self.data == DataState::Mounted,
+            secure_boot: self.secure_boot,
             problems,
         }
     }

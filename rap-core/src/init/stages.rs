@@ -1,5 +1,6 @@
 //! What process 1 does before the services run, one stage after another, each named on the console.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use super::report::{DataState, Keeper};
 use super::services::{Service, Services};
 use super::supervisor::{Goal, Spec};
 use super::watchdog::Watchdog;
-use super::{InitError, consume, durable, modules, mounts, paths_below, users};
+use super::{InitError, consume, durable, modules, mounts, paths_below, secure_boot, users};
 
 /// The program every service is.
 const PROGRAM: &str = "/usr/bin/rap";
@@ -52,19 +53,28 @@ pub(super) fn bring_up() -> Result<Goal, InitError> {
     let build = read_build_info();
     let floor = Floor::new(build.as_ref().map_or(0, |build| build.built), clock::since_boot());
     clock::hold(floor);
-    let (data, mut problems) = prepare_data(watchdog.as_ref())?;
-    let floor = match &data {
+    let mut found = prepare_data(watchdog.as_ref())?;
+    let floor = match &found.data {
         DataState::Mounted => raise_floor(floor),
         DataState::Missing(_) => floor,
     };
+    if found.enrolled {
+        log::info!("Secure Boot's keys are enrolled: the box restarts, and firmware asks for signatures");
+        shut_down();
+        return Ok(Goal::Reboot);
+    }
+    let secure_boot = secure_boot::state(Path::new(secure_boot::VARIABLES));
+    if let Some(state) = secure_boot {
+        log::info!("{}", state.words());
+    }
     name_host();
     if let Err(error) = sys::loopback_up() {
-        problems.push(format!("the loopback link is down: {error}"));
+        found.problems.push(format!("the loopback link is down: {error}"));
     }
     mounts::seal_root();
     stage("services");
-    let mut services = Services::new(services(&data)?, Some(super::signals()?));
-    let mut keeper = Keeper::new(watchdog, floor, data, problems);
+    let mut services = Services::new(services(&found.data)?, Some(super::signals()?));
+    let mut keeper = Keeper::new(watchdog, floor, found.data, secure_boot, found.problems);
     let goal = services.run(&mut keeper);
     keeper.save_time();
     shut_down();
@@ -131,13 +141,25 @@ fn read_build_info() -> Option<BuildInfo> {
     }
 }
 
+/// What came of looking for data and provisions.
+struct Found {
+    data: DataState,
+    problems: Vec<String>,
+    /// Whether firmware was given keys: then it wants a restart.
+    enrolled: bool,
+}
+
 /// Finds the disk, mounts its data, takes what was provisioned. What fails is a problem and not the end.
-fn prepare_data(watchdog: Option<&Watchdog>) -> Result<(DataState, Vec<String>), InitError> {
+fn prepare_data(watchdog: Option<&Watchdog>) -> Result<Found, InitError> {
     let feed = || watchdog.iter().for_each(|watchdog| watchdog.feed());
     let missing = |error: InitError| {
         let reason = format!("{:#}", anyhow::Error::from(error));
         log::error!("no data partition: {reason}");
-        (DataState::Missing(reason), Vec::new())
+        Found {
+            data: DataState::Missing(reason),
+            problems: Vec::new(),
+            enrolled: false,
+        }
     };
     mounts::make_directory(Path::new(paths::DATA))?;
     stage("disk");
@@ -153,17 +175,33 @@ fn prepare_data(watchdog: Option<&Watchdog>) -> Result<(DataState, Vec<String>),
     }
     feed();
     stage("provision");
-    let mut problems = Vec::new();
-    if let Err(error) = provision(&disk) {
-        let reason = format!("{:#}", anyhow::Error::from(error));
-        log::error!("{reason}");
-        problems.push(reason);
+    let mut found = Found {
+        data: DataState::Mounted,
+        problems: Vec::new(),
+        enrolled: false,
+    };
+    if let Err(error) = provision(&disk, &mut found) {
+        found.complain(format!("{:#}", anyhow::Error::from(error)));
     }
     feed();
-    Ok((DataState::Mounted, problems))
+    Ok(found)
 }
 
-fn provision(disk: &BootDisk) -> Result<(), InitError> {
+impl Found {
+    fn complain(&mut self, reason: String) {
+        log::error!("{reason}");
+        self.problems.push(reason);
+    }
+
+    fn enrol(&mut self, keys: &BTreeMap<String, Vec<u8>>) {
+        match secure_boot::enrol(Path::new(secure_boot::VARIABLES), keys) {
+            Ok(enrolled) => self.enrolled = enrolled,
+            Err(error) => self.complain(format!("firmware refuses the keys for Secure Boot: {error}")),
+        }
+    }
+}
+
+fn provision(disk: &BootDisk, found: &mut Found) -> Result<(), InitError> {
     let forward = users::lookup(FORWARD_USER)?;
     let relay = users::lookup(RELAY_USER)?;
     let data = Path::new(paths::DATA);
@@ -174,7 +212,8 @@ fn provision(disk: &BootDisk) -> Result<(), InitError> {
         passwords: Owner { user: 0, ..relay },
     };
     durable::directory(&paths_below(data).forward, 0o700, Some(forward))?;
-    if consume::consume(&mut partition, length, data, Some(readers))? {
+    let enrol = |keys: &_| found.enrol(keys);
+    if consume::consume(&mut partition, length, data, Some(readers), enrol)? {
         log::info!("provisioned; the provision partition is wiped");
     }
     Ok(())

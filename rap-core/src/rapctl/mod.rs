@@ -11,10 +11,11 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use serde_json::Value;
 
 use crate::build_info::BuildInfo;
-use crate::paths;
 use crate::status::{self, InitStatus};
+use crate::{metrics, paths};
 
 mod net;
+mod queue;
 mod table;
 
 /// Asks the box how it is.
@@ -23,7 +24,7 @@ mod table;
     name = "rapctl",
     version,
     after_help = "Exit codes: 0 all is well; 1 something is wrong and is named; 2 it cannot be told.\n\n\
-                  Examples:\n  rapctl status\n  rapctl status --json\n  rapctl net status\n  \
+                  Examples:\n  rapctl status\n  rapctl status --json\n  rapctl queue\n  rapctl net status\n  \
                   rapctl net try new.toml"
 )]
 pub struct Command {
@@ -49,6 +50,17 @@ enum Verb {
         /// Print one JSON object
         #[arg(long)]
         json: bool,
+        /// Where the services' status files are
+        #[arg(long, default_value = paths::STATUS, hide = true)]
+        from: PathBuf,
+        /// Where the image says what it is
+        #[arg(long, default_value = paths::BUILD_INFO, hide = true)]
+        build: PathBuf,
+    },
+    /// Say what waits to be delivered, how it moves, and what keeps it
+    Queue(queue::Queue),
+    /// Print the box's figures in Prometheus' text format
+    Metrics {
         /// Where the services' status files are
         #[arg(long, default_value = paths::STATUS, hide = true)]
         from: PathBuf,
@@ -89,14 +101,15 @@ pub fn run(args: Args) -> ExitCode {
                 print(&text);
                 ExitCode::from(picture.exit_code())
             }
-            Err(error) => {
-                eprintln!(
-                    "rapctl: cannot read the services' status in {}: {error}",
-                    from.display()
-                );
-                eprintln!("  is this the box, and does init run?");
-                ExitCode::from(2)
+            Err(error) => unreadable(&from, &error),
+        },
+        Verb::Queue(queue) => queue::run(&queue),
+        Verb::Metrics { from, build } => match status::read_all(&from) {
+            Ok(services) => {
+                print(&metrics::render(&services, build_info(&build).as_ref()));
+                ExitCode::SUCCESS
             }
+            Err(error) => unreadable(&from, &error),
         },
         Verb::Net(net) => net::run(net),
         Verb::Completions { shell } => {
@@ -104,6 +117,20 @@ pub fn run(args: Args) -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+fn unreadable(from: &Path, error: &std::io::Error) -> ExitCode {
+    eprintln!(
+        "rapctl: cannot read the services' status in {}: {error}",
+        from.display()
+    );
+    eprintln!("  is this the box, and does init run?");
+    ExitCode::from(2)
+}
+
+fn build_info(file: &Path) -> Option<BuildInfo> {
+    let content = std::fs::read(file).ok()?;
+    serde_json::from_slice(&content).ok()
 }
 
 /// A reader that went away (`rapctl status | head`) is no error.
@@ -116,9 +143,7 @@ fn picture(from: &Path, build: &Path) -> std::io::Result<Picture> {
     let init = services
         .get("init")
         .and_then(|value| serde_json::from_value(value.clone()).ok());
-    let build = std::fs::read(build)
-        .ok()
-        .and_then(|content| serde_json::from_slice(&content).ok());
+    let build = build_info(build);
     let named = |(name, value): (&String, &Value)| {
         status::problems(value)
             .into_iter()

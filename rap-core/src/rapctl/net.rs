@@ -18,8 +18,8 @@ use crate::paths;
 /// What `rapctl net` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A new site is tried before it is kept: it is applied at once, and undone after two minutes unless the box has spoken TLS
-with its service centre by then, or you confirm it. A crash goes on with the trial; a restart of the box ends it, and the
+A new site is tried before it is kept: it is applied at once, and undone after two minutes unless the box has spoken TLS \
+with its service centre by then, or you confirm it. A crash goes on with the trial; a restart of the box ends it, and the \
 last good site is in force again.
 
 Exit codes: 0 yes, done, or all is well; 1 no: refused, undone, different, or something is wrong; 2 it cannot be told.

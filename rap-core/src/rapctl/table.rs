@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::status::ServiceStatus;
+use crate::status::{SecureBoot, ServiceStatus};
 
 use super::Picture;
 
@@ -42,7 +42,8 @@ fn write_all(picture: &Picture, colour: bool, text: &mut String) -> std::fmt::Re
             || "no watchdog".to_owned(),
             |watchdog| format!("watchdog {} ({} s)", watchdog.name, watchdog.timeout_seconds),
         );
-        writeln!(text, "{ready}, {watchdog}\n")?;
+        let secure = init.secure_boot.map_or("no Secure Boot", SecureBoot::words);
+        writeln!(text, "{ready}, {watchdog}, {secure}\n")?;
         write_services(&init.services, colour, text)?;
     }
     for (service, problem) in &picture.problems {

@@ -70,6 +70,22 @@ impl Patience {
     }
 }
 
+/// Puts `bytes` to every parser of what clients and proxies say, and returns how many bytes each took: for the fuzzer.
+#[doc(hidden)]
+#[must_use]
+pub fn taken(bytes: &[u8]) -> Vec<usize> {
+    let request = http::parse_request(bytes).map(|found| found.map(|(_, used)| used));
+    let answer = http::parse_answer(bytes).map(|found| found.map(|(_, used)| used));
+    let methods = [false, true].map(|user| {
+        let found = socks::parse_method(bytes, user);
+        found.map(|found| found.map(|(_, used)| used))
+    });
+    let verdict = socks::parse_verdict(bytes).map(|found| found.map(|(_, used)| used));
+    let reply = socks::parse_reply(bytes).map(|found| found.map(|(_, used)| used));
+    let all = [request, answer, verdict, reply].into_iter().chain(methods);
+    all.filter_map(|found| found.ok().flatten()).collect()
+}
+
 /// Bytes that are no message of the protocol they should be in, or one that is too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a message of this protocol")]

@@ -11,7 +11,7 @@ use toml::de::DeTable;
 
 use super::mistake::{Fault, Mistake};
 use super::read::{At, Reader, Section};
-use super::{BitRate, Centre, Site, Target, Uplink, egress};
+use super::{BitRate, Centre, Site, Target, Uplink, egress, files};
 use port::PlacedPort;
 
 /// Decodes `text`.
@@ -47,7 +47,7 @@ pub(super) fn decode(text: &str) -> Result<Site, Vec<Mistake>> {
 fn site<'a>(reader: &mut Reader<'a>, root: Section<'a>) -> Option<Site> {
     version(reader, root);
     let known = [
-        "version", "name", "uplink", "centre", "sessions", "port", "proxy", "egress", "trigger",
+        "version", "name", "uplink", "centre", "sessions", "port", "proxy", "egress", "trigger", "files",
     ];
     reader.refuse_unknown(root, "", &known);
     let name = reader.required(root, "", "name", "\"rap-ward-3\"");
@@ -64,6 +64,7 @@ fn site<'a>(reader: &mut Reader<'a>, root: Section<'a>) -> Option<Site> {
     // Also without an uplink: what ports say of each other is told in the same run.
     relations(reader, uplink.as_ref(), &ports);
     let triggers = super::triggers::decode(reader, root);
+    let files = files::decode(reader, root, ports.len());
     let (uplink, _) = uplink?;
     Some(Site {
         name: name?,
@@ -73,6 +74,7 @@ fn site<'a>(reader: &mut Reader<'a>, root: Section<'a>) -> Option<Site> {
         ports: ports.into_iter().map(|port| port.port).collect(),
         egress,
         triggers,
+        files,
     })
 }
 

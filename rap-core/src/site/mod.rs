@@ -5,6 +5,7 @@
 mod bit_rate;
 mod decode;
 mod egress;
+mod files;
 mod mistake;
 mod network;
 mod read;
@@ -22,6 +23,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use bit_rate::{BitRate, InvalidRate};
 pub use egress::{Destination, Egress, Exit, Proxy, ProxyKind, Via, is_proxy_name};
+pub use files::Files;
 pub use mistake::{Fault, Mistake, Mistakes};
 pub use target::Target;
 pub use triggers::Trigger;
@@ -50,6 +52,8 @@ pub struct Site {
     pub egress: Egress,
     /// The rules that make alerts of reports.
     pub triggers: Vec<Trigger>,
+    /// The room for instruments' data files.
+    pub files: Files,
 }
 
 impl Site {

@@ -15,7 +15,7 @@ use super::sources::Sources;
     after_help = "Writes disk.img, rap.efi, image.json and the lab's firmware to --out; all of it whole, or nothing.\n\n\
                   Examples:\n  \
                   rap-image build\n  \
-                  rap-image build --profile generic-x86\n  \
+                  rap-image build --profile generic-x86 --keys keys/dev\n  \
                   rap-image build --overlay debug --out target/image/qemu-debug\n  \
                   rap-image build --explain usr/sbin/nft\n\n\
                   Exit codes: 0 built (or explained); 1 --explain: no such path in the image; 2 it could not be done."
@@ -36,6 +36,9 @@ pub(super) struct Args {
     /// Compile with the host's tools: quicker, without the FIPS module, marked as for development
     #[arg(long)]
     host_toolchain: bool,
+    /// Sign loader and image for Secure Boot with secure-boot-db.key and .crt of this directory
+    #[arg(long, value_name = "DIR")]
+    keys: Option<PathBuf>,
     /// Do not build: say where a path of the image comes from, and why
     #[arg(long, value_name = "PATH")]
     explain: Option<String>,
@@ -62,6 +65,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
         host_toolchain: args.host_toolchain,
         offline: args.sources.is_offline(),
         refresh_missing: args.refresh_missing,
+        keys: args.keys.clone(),
     };
     let fetcher = args.sources.fetcher()?;
     let begun = Instant::now();

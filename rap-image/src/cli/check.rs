@@ -8,7 +8,7 @@ use rap_core::site::{Mistakes, Site};
 /// What `check` takes.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Says of every mistake where it is, what was found, what was expected, and how to mend it. The same code reads\n\
+    after_help = "Says of every mistake where it is, what was found, what was expected, and how to mend it. The same code reads \
                   the file on the box. A complete example with comments: rap-core/src/site/example.toml.\n\n\
                   Exit codes: 0 the site is valid; 2 it has mistakes, all of which are printed."
 )]

@@ -9,7 +9,7 @@ use super::sources::Sources;
 /// What `lock` takes.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Believes the suites' signatures by the certificates in overlays/keyring, and no mirror that is behind the\n\
+    after_help = "Believes the suites' signatures by the certificates in overlays/keyring, and no mirror that is behind the \
                   lock. Writes overlays/image.lock and prints what changed: read its diff before committing it.\n\n\
                   Exit codes: 0 written, or current; 1 --check: something newer exists; 2 it could not be done."
 )]

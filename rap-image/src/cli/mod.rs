@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod completions;
+mod flash;
 mod hermetic_cell;
 mod keys;
 mod lock;
@@ -18,13 +19,14 @@ use clap::{Parser, Subcommand};
     name = "rap-image",
     version,
     propagate_version = true,
-    after_help = "Exit codes: 0 done; 1 the answer is no (lock --check, verify --expect); 2 it could not be done.\n\n\
+    after_help = "Exit codes: 0 done; 1 the answer is no (lock --check, verify --expect, flash not confirmed); 2 it could not be done.\n\n\
                   The way from nothing to a box on the desk:\n  \
                   rap-image keys dev                     once\n  \
                   rap-image build                        packages, programs, target/image/qemu\n  \
                   rap-image verify target/image/qemu/disk.img\n  \
-                  rap-image run --site site.toml --identity keys/dev\n\n\
-                  Packages are kept in ~/.cache/rap-image (or $XDG_CACHE_HOME). Where they come from is said by --mirror,\n\
+                  rap-image run --site site.toml --identity keys/dev\n  \
+                  rap-image flash target/image/qemu/disk.img /dev/sdX\n\n\
+                  Packages are kept in ~/.cache/rap-image (or $XDG_CACHE_HOME). Where they come from is said by --mirror, \
                   RAP_IMAGE_MIRROR, `mirror = \"…\"` in ~/.config/rap-image/config.toml, or the host's apt sources."
 )]
 pub(crate) struct Command {
@@ -42,6 +44,8 @@ enum Verb {
     Verify(verify::Args),
     /// Boot an image in the lab
     Run(run::Args),
+    /// Write an image to a device, a stick or a disk, and read it back
+    Flash(flash::Args),
     /// Make the development keys
     Keys(keys::Args),
     /// Check a site.toml on the desk
@@ -65,6 +69,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Verb::Build(args) => build::run(args),
         Verb::Verify(args) => verify::run(args),
         Verb::Run(args) => run::run(args),
+        Verb::Flash(args) => flash::run(args),
         Verb::Keys(args) => keys::run(args),
         Verb::Check(args) => check::run(args),
         Verb::HermeticCell(args) => hermetic_cell::run(args),

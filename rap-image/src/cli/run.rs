@@ -4,15 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rap_image::staging::{IMAGE, Parcel, stage};
+use rap_image::parcel::Parcel;
+use rap_image::staging::{IMAGE, stage};
 use rap_qemu::lab::{self, Lab};
 use rap_qemu::machine::Machine;
 
 /// What `run` takes.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Shows the machine's console. The image is not changed: a copy of its disk is booted, and gone afterwards.\n\
-                  As root or in a user namespace; needs QEMU, iproute2 and dnsmasq. KVM is used where a trial boot works\n\
+    after_help = "Shows the machine's console. The image is not changed: a copy of its disk is booted, and gone afterwards. \
+                  As root or in a user namespace; needs QEMU, iproute2 and dnsmasq. KVM is used where a trial boot works \
                   (RAP_QEMU_ACCEL=tcg or kvm decides without one). For reports that flow see scripts/run.\n\n\
                   Examples:\n  \
                   rap-image run --site site.toml --identity keys/dev\n  \

@@ -99,3 +99,8 @@ pub(crate) fn fat(bytes: &[u8]) {
     partition.resize(64 * 1024, 0);
     let _ = verify::file_in_partition(&crate::file_of(&partition), partition.len() as u64, "RAP.EFI");
 }
+
+/// A signature attached to a program: it is nobody's, whatever it says.
+pub(crate) fn signature(bytes: &[u8]) {
+    assert!(!rap_image::signing::is_right(bytes));
+}

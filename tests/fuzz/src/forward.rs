@@ -202,14 +202,14 @@ fn frames(bytes: &[u8]) -> Vec<u8> {
 
 /// A disk in memory on which everything is durable at once.
 #[derive(Debug, Clone, Default)]
-struct Memory(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
+pub(crate) struct Memory(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
 
 impl Memory {
     fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> T) -> T {
         act(&mut self.0.lock().expect("one thread"))
     }
 
-    fn put(&self, name: &str, bytes: Vec<u8>) {
+    pub(crate) fn put(&self, name: &str, bytes: Vec<u8>) {
         self.with(|files| files.insert(name.to_owned(), bytes));
     }
 

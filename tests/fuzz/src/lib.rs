@@ -14,6 +14,7 @@
 
 mod boot;
 mod builder;
+mod files;
 mod forward;
 mod network;
 
@@ -33,6 +34,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("environment", boot::environment),
     ("event", forward::event),
     ("fat", builder::fat),
+    ("file-name", files::name),
+    ("file-range", files::range),
+    ("file-shelf", files::shelf),
     ("gpt", boot::gpt),
     ("json-pointer", forward::json_pointer),
     ("kernel-module", builder::kernel_module),
@@ -40,11 +44,14 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("names", network::names),
     ("nft-listing", network::nft_listing),
     ("notify", boot::notify),
+    ("openings", network::openings),
     ("packages", builder::packages),
     ("provision", boot::provision),
     ("receipt", forward::receipt),
+    ("relay", network::relay),
     ("release", builder::release),
     ("retry-after", forward::retry_after),
+    ("signature", builder::signature),
     ("site", boot::site),
     ("uki", builder::uki),
 ];

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rap_image::staging::{Parcel, stage};
+use rap_image::parcel::Parcel;
+use rap_image::staging::stage;
 use rap_qemu::console::Line;
 use rap_qemu::lab::Lab;
 use rap_qemu::machine::Machine;

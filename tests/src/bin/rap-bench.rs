@@ -3,13 +3,14 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use rap_image::staging::Parcel;
-use rap_tests::bench::{Figure, boot, image, net};
+use rap_image::parcel::Parcel;
+use rap_tests::bench::{Figure, boot, forward, image, net};
 use rap_tests::system;
 
-/// Measures the image, its boot and its network.
+/// Measures the image, its boot, its network and its forwarder.
 #[derive(Debug, Parser)]
 #[command(name = "rap-bench", version)]
 struct Arguments {
@@ -27,6 +28,18 @@ struct Arguments {
     /// With `image`: also build once from nothing (minutes)
     #[arg(long)]
     cold: bool,
+    /// With `forward`: the release build of rap-tls
+    #[arg(long, value_name = "FILE", default_value = "target/release/rap-tls")]
+    forwarder: PathBuf,
+    /// With `forward`: where rsyslog and syslog-ng are unpacked
+    #[arg(long, value_name = "DIR", default_value = "target/peers")]
+    peers: PathBuf,
+    /// With `forward`: a directory on the disk to measure
+    #[arg(long, value_name = "DIR", default_value = "target/bench")]
+    disk: PathBuf,
+    /// With `forward`: seconds of a round, and how many rounds
+    #[arg(long, num_args = 2, value_names = ["SECONDS", "ROUNDS"], default_values = ["2", "3"])]
+    rounds: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -37,6 +50,8 @@ enum Name {
     Boot,
     /// Time to apply a network, and throughput of a session
     Net,
+    /// Durable reports a second, beside the disk, rsyslog and syslog-ng
+    Forward,
 }
 
 fn main() -> ExitCode {
@@ -59,14 +74,38 @@ fn measure(arguments: &Arguments) -> anyhow::Result<Vec<Figure>> {
             boot::measure(&arguments.image, &parcel)?
         }
         Name::Net => net::measure()?,
+        Name::Forward => return measure_forward(arguments),
     };
-    for figure in &figures {
-        let line = if arguments.json {
+    print(&figures, arguments.json)?;
+    Ok(figures)
+}
+
+/// Much of it is a table for people.
+fn measure_forward(arguments: &Arguments) -> anyhow::Result<Vec<Figure>> {
+    let number = |nth| arguments.rounds.get(nth).copied().unwrap_or(1).max(1);
+    let findings = forward::measure(&forward::Setup {
+        forwarder: arguments.forwarder.clone(),
+        peers: arguments.peers.clone(),
+        directory: arguments.disk.clone(),
+        length: Duration::from_secs(number(0).into()),
+        rounds: usize::try_from(number(1))?,
+    })?;
+    if arguments.json {
+        print(findings.figures(), true)?;
+    } else {
+        println!("{}", findings.text());
+    }
+    Ok(findings.figures().to_vec())
+}
+
+fn print(figures: &[Figure], json: bool) -> anyhow::Result<()> {
+    for figure in figures {
+        let line = if json {
             serde_json::to_string(figure)?
         } else {
             figure.line()
         };
         println!("{line}");
     }
-    Ok(figures)
+    Ok(())
 }

@@ -4,13 +4,33 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser};
-use rap_tests::instrument::{Agent, Plan, Target};
+use rap_tests::instrument::{Agent, Plan, Target, files};
 
 /// Simulates an instrument's agent.
 #[derive(Debug, Parser)]
 enum Command {
     /// Posts reports until all are acknowledged; exit code 0 only then.
     Post(Post),
+    /// Puts a data file until the box keeps it; exit code 0 only then.
+    Put(Put),
+}
+
+#[derive(Debug, Args)]
+struct Put {
+    /// The box's ingest: https://ADDRESS:8443 or http://ADDRESS:8080.
+    #[arg(long)]
+    url: String,
+    /// The CA that issued the box's ingest certificate.
+    #[arg(long)]
+    ca: Option<PathBuf>,
+    /// The name in the ingest certificate, when it is not the address.
+    #[arg(long)]
+    server_name: Option<String>,
+    /// The file.
+    file: PathBuf,
+    /// Seconds until the box must have it.
+    #[arg(long, default_value_t = 600)]
+    deadline: u64,
 }
 
 #[derive(Debug, Args)]
@@ -51,7 +71,24 @@ struct Post {
 }
 
 fn main() -> anyhow::Result<()> {
-    let Command::Post(post) = Command::parse();
+    match Command::parse() {
+        Command::Post(post) => reports(post),
+        Command::Put(put) => file(put),
+    }
+}
+
+fn file(put: Put) -> anyhow::Result<()> {
+    let agent = Agent::new(&Target {
+        url: put.url,
+        ca: put.ca,
+        server_name: put.server_name,
+    })?;
+    let deadline = Duration::from_secs(put.deadline);
+    agent.put_file(&put.file, files::RANGE, deadline)?;
+    Ok(())
+}
+
+fn reports(post: Post) -> anyhow::Result<()> {
     let agent = Agent::new(&Target {
         url: post.url,
         ca: post.ca,

@@ -5,10 +5,12 @@
 
 mod batches;
 mod fault;
+mod files;
 mod server;
 mod store;
 mod tls;
 
 pub use self::fault::{Fault, Post};
+pub use self::files::{Delivered, Files, Traffic};
 pub use self::server::{Centre, Config, OnRefusal};
 pub use self::store::{Arrival, Store};

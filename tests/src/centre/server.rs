@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::batches::{self, From};
 use super::fault::{Fault, Post};
+use super::files::{self, Files};
 use super::store::{Arrival, Store};
 use super::tls;
 
@@ -50,6 +51,7 @@ pub struct Centre {
 
 pub(super) struct State {
     pub(super) store: Mutex<Store>,
+    pub(super) files: Files,
     pub(super) posts: Mutex<Vec<Post>>,
     fault: Mutex<Option<Fault>>,
     /// How often a fault was shown.
@@ -77,6 +79,7 @@ impl Centre {
         let acceptor = tls::acceptor(&config.tls)?;
         let state = Arc::new(State {
             store: Mutex::new(Store::open(&config.database)?),
+            files: Files::open(config.database.with_extension("files"))?,
             fault: Mutex::new(None),
             shown: Mutex::new(0),
             short: AtomicBool::new(false),
@@ -137,6 +140,12 @@ impl Centre {
     /// When the database cannot be opened once more.
     pub fn store(&self) -> anyhow::Result<Store> {
         Store::open(&self.database)
+    }
+
+    /// The instruments' data files; they lie beside the database.
+    #[must_use]
+    pub fn files(&self) -> &Files {
+        &self.state.files
     }
 
     /// Shows `fault` from now on, or none.
@@ -246,6 +255,7 @@ async fn answer(request: Request<Incoming>, from: &From, state: &State) -> anyho
     let mut answer = match (request.uri().path(), request.method()) {
         (batches::PATH, &Method::POST) => batches::answer(request, from, fault, state).await?,
         (batches::PATH, _) => respond(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "POST only\n"),
+        (path, _) if path.starts_with(files::PATH) => files::answer(request, from, fault, state).await?,
         _ => respond(StatusCode::NOT_FOUND, "text/plain", "not here\n"),
     };
     if fault == Some(Fault::CloseAfter) {

@@ -21,6 +21,8 @@ pub struct Agents {
     next: u64,
     /// Bytes of noise in each report from now on.
     pub noise: usize,
+    /// Every so many reports one is an alert from now on.
+    pub alert_every: Option<u64>,
 }
 
 impl Agents {
@@ -32,6 +34,7 @@ impl Agents {
             rounds: Vec::new(),
             next: 1,
             noise: 0,
+            alert_every: None,
         })
     }
 
@@ -106,6 +109,9 @@ impl Agents {
             "--interval",
             &interval.as_millis().to_string(),
         ]);
+        if let Some(every) = self.alert_every {
+            command.args(["--alert-every", &every.to_string()]);
+        }
         command
             .args(["--deadline", &patience.as_secs().to_string(), "--acked"])
             .arg(&round);

@@ -12,6 +12,7 @@ mod reproducible;
 mod rig;
 mod rights;
 mod rules;
+mod signed;
 mod site;
 
 #[path = "../../../rap-image/src/testing.rs"]

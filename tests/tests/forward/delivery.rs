@@ -85,10 +85,10 @@ fn child_forwarder() {
     }
 }
 
-struct Child(std::process::Child);
+pub(super) struct Child(std::process::Child);
 
 impl Child {
-    fn start(rig: &Rig, listen: SocketAddr) -> Self {
+    pub(super) fn start(rig: &Rig, listen: SocketAddr) -> Self {
         let child = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "delivery::child_forwarder", "--nocapture"])
             .env("RAP_TEST_CHILD", rig.path())
@@ -100,7 +100,7 @@ impl Child {
         Self(child)
     }
 
-    fn kill(&mut self) {
+    pub(super) fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }

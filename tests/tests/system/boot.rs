@@ -116,4 +116,15 @@ fn rapctl_status_says_that_all_is_well() {
         table.contains("status=0") && table.contains("2 ports, 2 up") && table.contains("all is well"),
         "{table}"
     );
+    let queue = system.shell("rapctl queue; echo status=$?").unwrap();
+    assert!(
+        queue.contains("status=0") && queue.contains("\ndelivering"),
+        "{queue}"
+    );
+    let figures = system.shell("rapctl metrics").unwrap();
+    assert!(
+        figures.contains("rap_uplink_delivering 1")
+            && figures.contains("rap_service_running{service=\"forward\"} 1"),
+        "{figures}"
+    );
 }

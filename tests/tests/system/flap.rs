@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rap_qemu::lab::BOX;
 use rap_qemu::machine::{Card, Machine};
+use rap_tests::random::Random;
 
-use crate::random::Random;
 use crate::stranger::Strangers;
 use crate::{booted_with, deliver, fixed_uplink};
 
@@ -30,7 +30,7 @@ fn fifty_pulled_cables_lose_no_report_open_no_door_and_lengthen_no_packet() {
     }) else {
         return;
     };
-    let mut random = Random::new();
+    let mut random = Random::of_test();
     let strangers = Strangers::around(&system.lab);
     let uplink = system.lab.hospital.capture("uplink").unwrap();
     system.agents.noise = 1000;

@@ -11,13 +11,15 @@
 mod boot;
 mod ear;
 mod flap;
+mod flash;
+mod full;
 mod isolation;
 mod lease;
 mod network;
 mod path;
 mod power;
 mod proxy;
-mod random;
+mod secure;
 mod site;
 mod stranger;
 mod trust;

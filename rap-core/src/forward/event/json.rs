@@ -8,6 +8,7 @@
 //! Invariants: the output has no byte below 0x20 and is never longer than the input; nesting is counted before anything
 //! is parsed. [`members`], [`elements`], [`text`] and [`find`] find nothing in what is no JSON, and do not panic.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -47,7 +48,8 @@ pub enum JsonError {
 /// The first rule that is broken.
 pub fn compact(bytes: &[u8], depth: usize) -> Result<String, JsonError> {
     let text = std::str::from_utf8(bytes).map_err(|e| JsonError::NotUtf8 { at: e.valid_up_to() })?;
-    if deeper_than(bytes, depth) {
+    let outline = Outline::of(bytes);
+    if outline.depth > depth {
         return Err(JsonError::TooDeep { limit: depth });
     }
     let twice = RefCell::new(None);
@@ -56,7 +58,8 @@ pub fn compact(bytes: &[u8], depth: usize) -> Result<String, JsonError> {
         .deserialize(&mut reader)
         .and_then(|()| reader.end());
     match (read, twice.into_inner()) {
-        (Ok(()), _) => Ok(without_space(text)),
+        (Ok(()), _) if outline.spaced => Ok(without_space(text)),
+        (Ok(()), _) => Ok(text.to_owned()),
         (Err(_), Some(name)) => Err(JsonError::Twice { name }),
         (Err(error), None) => Err(JsonError::Invalid(error.to_string())),
     }
@@ -147,54 +150,128 @@ impl<'de> Visitor<'de> for EachNameOnce<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
-        let mut names = HashSet::new();
-        while let Some(name) = object.next_key::<String>()? {
-            if names.contains(&name) {
-                self.0.replace(Some(super::shortened(&name)));
+        let mut names = Names::default();
+        while let Some(name) = object.next_key_seed(Name)? {
+            if let Err(twice) = names.add(name) {
+                self.0.replace(Some(super::shortened(&twice)));
                 return Err(A::Error::custom("a name twice"));
             }
-            names.insert(name);
             object.next_value_seed(self)?;
         }
         Ok(())
     }
 }
 
-/// Valid JSON without the white space outside its strings.
-fn without_space(text: &str) -> String {
-    let (mut in_string, mut escaped) = (false, false);
-    let stays = |c: &char| {
-        let space = !in_string && matches!(c, ' ' | '\t' | '\n' | '\r');
-        (in_string, escaped) = match c {
-            _ if escaped => (in_string, false),
-            '\\' => (in_string, in_string),
-            '"' => (!in_string, false),
-            _ => (in_string, false),
-        };
-        !space
-    };
-    text.chars().filter(stays).collect()
+/// A name, which is only copied where it has escapes.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
+        reader.deserialize_str(self)
+    }
 }
 
-/// Whether brackets nest deeper than `limit`: counted before parsing, so that depth costs no memory.
-fn deeper_than(body: &[u8], limit: usize) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for &byte in body {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => {
+impl<'de> Visitor<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(name.into())
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(name.to_owned().into())
+    }
+}
+
+/// The names of an object so far. A few are found sooner in a list; of many each must still cost the same.
+#[derive(Default)]
+struct Names<'a> {
+    few: Vec<Cow<'a, str>>,
+    many: HashSet<Cow<'a, str>>,
+}
+
+impl<'a> Names<'a> {
+    const FEW: usize = 16;
+
+    /// Adds a name, or gives it back when it is there.
+    fn add(&mut self, name: Cow<'a, str>) -> Result<(), Cow<'a, str>> {
+        if self.few.contains(&name) || self.many.contains(&name) {
+            return Err(name);
+        }
+        if self.few.len() < Self::FEW {
+            self.few.push(name);
+        } else {
+            self.many.insert(name);
+        }
+        Ok(())
+    }
+}
+
+/// What one look at a text tells that may not be JSON.
+struct Outline {
+    /// How deep brackets nest: counted before parsing, so that depth costs no memory.
+    depth: usize,
+    /// Whether there is white space outside strings.
+    spaced: bool,
+}
+
+impl Outline {
+    fn of(body: &[u8]) -> Self {
+        let (mut depth, mut deepest, mut spaced) = (0_usize, 0, false);
+        outside_strings(body, |_, byte| match byte {
+            b'[' | b'{' => {
                 depth += 1;
-                if depth > limit {
-                    return true;
-                }
+                deepest = deepest.max(depth);
             }
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b' ' | b'\t' | b'\n' | b'\r' => spaced = true,
             _ => {}
+        });
+        Self {
+            depth: deepest,
+            spaced,
         }
     }
-    false
+}
+
+/// Valid JSON without the white space outside its strings.
+fn without_space(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut from = 0;
+    outside_strings(text.as_bytes(), |at, byte| {
+        if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+            kept.push_str(&text[from..at]);
+            from = at + 1;
+        }
+    });
+    kept.push_str(&text[from..]);
+    kept
+}
+
+/// Calls `see` with each byte outside strings, and where it is.
+fn outside_strings(text: &[u8], mut see: impl FnMut(usize, u8)) {
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        if byte != b'"' {
+            see(at, byte);
+            at += 1;
+            continue;
+        }
+        at += 1;
+        // To behind the quote that ends the string; a backslash hides what follows it.
+        while let Some(&byte) = text.get(at) {
+            at += if byte == b'\\' { 2 } else { 1 };
+            if byte == b'"' {
+                break;
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What agents are answered: 202 with the ids, or a problem (RFC 9457).
+//! What agents are answered: 202 with the ids or with what there is of a file, or a problem (RFC 9457).
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use hyper::{Response, StatusCode};
 
 use super::body::BodyError;
 use crate::forward::event::EventError;
+use crate::forward::files::{Holding, State};
 
 /// What a problem's `type` begins with; the kind follows.
 const PROBLEM: &str = "urn:rap:problem:";
@@ -21,6 +22,28 @@ pub(super) fn accepted(ids: &[String]) -> Answer {
     respond(StatusCode::ACCEPTED, "application/json", body)
 }
 
+/// This much of a file is durable, or delivered.
+pub(super) fn holding(holding: &Holding) -> Answer {
+    let (state, detail) = match &holding.state {
+        State::Partial => ("partial", None),
+        State::Checking => ("checking", None),
+        State::Kept => ("kept", None),
+        State::Delivered => ("delivered", None),
+        State::Refused(why) => ("refused", Some(why)),
+    };
+    let mut body = serde_json::json!({ "have": holding.have, "size": holding.size, "state": state });
+    if let Some(why) = detail {
+        body["detail"] = why.as_str().into();
+    }
+    let mut answer = respond(StatusCode::ACCEPTED, "application/json", body.to_string());
+    if holding.state == State::Checking {
+        answer
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    answer
+}
+
 /// A problem to be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -29,6 +52,10 @@ pub(super) struct Refusal {
     detail: String,
     /// Which event of a batch, from 1.
     event: Option<usize>,
+    /// How much of a file is here.
+    have: Option<u64>,
+    /// The method that would be right.
+    allow: &'static str,
     retry: Option<Duration>,
 }
 
@@ -40,12 +67,24 @@ impl Refusal {
             kind,
             detail: detail.into(),
             event: None,
+            have: None,
+            allow: "POST",
             retry,
         }
     }
 
     pub(super) fn of_event(mut self, position: Option<usize>) -> Self {
         self.event = position;
+        self
+    }
+
+    pub(super) fn with_have(mut self, have: u64) -> Self {
+        self.have = Some(have);
+        self
+    }
+
+    pub(super) fn allowing(mut self, method: &'static str) -> Self {
+        self.allow = method;
         self
     }
 
@@ -64,10 +103,13 @@ impl Refusal {
         if let Some(position) = self.event {
             problem["event"] = position.into();
         }
+        if let Some(have) = self.have {
+            problem["have"] = have.into();
+        }
         let mut answer = respond(self.status, "application/problem+json", problem.to_string());
         let headers = answer.headers_mut();
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(ALLOW, HeaderValue::from_static("POST"));
+            headers.insert(ALLOW, HeaderValue::from_static(self.allow));
         }
         if self.kind == "content-encoding" {
             // RFC 9110 §15.5.16: this says that it was the encoding.

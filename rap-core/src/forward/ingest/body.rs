@@ -11,7 +11,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 #[derive(Debug)]
 pub(super) struct Body {
     pub(super) bytes: Vec<u8>,
-    _held: Option<OwnedSemaphorePermit>,
+    held: Option<OwnedSemaphorePermit>,
+}
+
+impl Body {
+    /// The bytes, and the permission to have them in memory, to be held as long.
+    pub(super) fn into_parts(self) -> (Vec<u8>, Option<OwnedSemaphorePermit>) {
+        (self.bytes, self.held)
+    }
 }
 
 /// Why a body was not taken.
@@ -67,5 +74,5 @@ async fn collect(mut body: Incoming, most: usize, memory: &Arc<Semaphore>) -> Re
         }
         bytes.extend_from_slice(&data);
     }
-    Ok(Body { bytes, _held: held })
+    Ok(Body { bytes, held })
 }

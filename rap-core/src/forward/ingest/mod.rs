@@ -1,18 +1,21 @@
-//! The API instruments post to: `POST /v1/status`, HTTP/1.1 over TLS or plain, one listener a port.
+//! The API instruments post to: `POST /v1/status` for reports, `PUT /v1/files/DIGEST` for data files; HTTP/1.1 over TLS
+//! or plain, one listener a port.
 //!
 //! Invariants
 //! - 202 only after the log said durable, for the reports and for the alerts they raised.
 //! - Every connection has a deadline for the handshake, each request's head, each body and each write of an answer. Of
 //!   a port's connections those that do nothing give way to new ones, so a client can only keep itself out (`room`).
 //! - Memory is bounded: connections a port, bytes of a head, bytes of all bodies together (`body`).
-//! - A port's reports are bounded in rate (`rate`), so that no instrument can fill the log for the others at once.
+//! - A port's reports and the bytes of its files are bounded in rate (`rate`), so that no instrument can fill the log for
+//!   the others at once.
 //!
-//! One file a step: `door` accepts, `request` reads, `store` judges and stores, `answer` says what became of it. The
-//! API is described in docs/protocol.md.
+//! One file a step: `door` accepts, `request` reads, `store` judges and stores, `answer` says what became of it; `file` is
+//! what `request` is, for data files. The API is described in docs/protocol.md.
 
 mod answer;
 mod body;
 mod door;
+mod file;
 mod rate;
 mod request;
 mod room;
@@ -31,6 +34,7 @@ use self::rate::Bucket;
 pub use self::rate::Rate;
 use self::store::Keeper;
 use super::event;
+use super::files::Desk;
 use super::writer::Writer;
 use crate::site::{Ingest, Trigger};
 
@@ -44,6 +48,8 @@ pub struct Limits {
     pub event: event::Limits,
     /// Reports a second.
     pub rate: Rate,
+    /// Files' blocks of 4 KiB a second.
+    pub files: Rate,
     /// Open connections per port; above it one that does nothing is closed for a new one.
     pub connections: usize,
     /// Bytes of all requests' bodies of all ports that may be in memory at once, shared out equally among the ports.
@@ -61,6 +67,10 @@ impl Default for Limits {
         Self {
             event: event::Limits::default(),
             rate: Rate::default(),
+            files: Rate {
+                per_second: 2048,
+                burst: 8192,
+            },
             connections: 32,
             memory: 8 * 1024 * 1024,
             head: Duration::from_secs(30),
@@ -90,6 +100,8 @@ pub(super) struct Port {
     tls: Option<TlsAcceptor>,
     limits: Limits,
     bucket: Bucket,
+    file_bucket: Bucket,
+    desk: Desk,
     memory: Arc<Semaphore>,
     keeper: Arc<Keeper>,
 }
@@ -103,6 +115,7 @@ impl Port {
         limits: Limits,
         ports: usize,
         writer: Writer,
+        desk: Desk,
     ) -> Self {
         // A body as large as is allowed always fits.
         let memory = (limits.memory / ports.max(1)).max(limits.event.body);
@@ -111,6 +124,8 @@ impl Port {
             tls,
             limits,
             bucket: Bucket::new(limits.rate, Instant::now()),
+            file_bucket: Bucket::new(limits.files, Instant::now()),
+            desk,
             memory: Arc::new(Semaphore::new(memory.min(Semaphore::MAX_PERMITS))),
             keeper: Arc::new(Keeper::new(source, triggers, writer)),
         }

@@ -8,16 +8,19 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use hyper::{Method, Request, StatusCode};
 
 use super::answer::{Answer, Refusal, accepted};
-use super::{PATH, Port, body};
+use super::{PATH, Port, body, file};
 use crate::forward::event::{self, Event, EventError, Format};
+use crate::forward::files;
 use crate::forward::writer::Stored;
 
 /// Answers `request`; `storing` is called when all of it was read.
 pub(super) async fn answer(request: Request<Incoming>, port: &Port, storing: impl FnOnce()) -> Answer {
-    match take(request, port, storing).await {
-        Ok(ids) => accepted(&ids),
-        Err(refusal) => refusal.into_answer(),
-    }
+    let answer = if request.uri().path().starts_with(files::PATH) {
+        file::take(request, port, storing).await
+    } else {
+        take(request, port, storing).await.map(|ids| accepted(&ids))
+    };
+    answer.unwrap_or_else(Refusal::into_answer)
 }
 
 async fn take(
@@ -25,14 +28,14 @@ async fn take(
     port: &Port,
     storing: impl FnOnce(),
 ) -> Result<Vec<String>, Refusal> {
-    port.bucket.enter(Instant::now()).map_err(|wait| {
-        let rate = port.limits.rate.per_second;
-        let detail = format!("more than {rate} reports a second; nothing was taken, post it again");
-        Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too-many-reports", detail).retry_after(wait)
-    })?;
+    enter(port)?;
     let (head, body) = request.into_parts();
     if head.uri.path() != PATH {
-        let detail = format!("the only resource here is {PATH}");
+        let detail = format!(
+            "found {}, expected {PATH} or {}DIGEST",
+            head.uri.path(),
+            files::PATH
+        );
         return Err(Refusal::new(StatusCode::NOT_FOUND, "not-found", detail));
     }
     if head.method != Method::POST {
@@ -55,6 +58,15 @@ async fn take(
     }
 }
 
+/// Each request counts as a report, whatever it is.
+pub(super) fn enter(port: &Port) -> Result<(), Refusal> {
+    port.bucket.enter(Instant::now()).map_err(|wait| {
+        let rate = port.limits.rate.per_second;
+        let detail = format!("more than {rate} reports a second; nothing was taken, post it again");
+        Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too-many-reports", detail).retry_after(wait)
+    })
+}
+
 /// The three modes of CloudEvents over HTTP.
 enum Mode {
     /// Structured or batched.
@@ -65,13 +77,7 @@ enum Mode {
 impl Mode {
     /// HTTP binding 1.0.2 §3: by the content type; binary only with a `ce-` header.
     fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
-        if let Some(encoding) =
-            text(headers, &CONTENT_ENCODING).filter(|e| !e.eq_ignore_ascii_case("identity"))
-        {
-            let detail = format!("found Content-Encoding {encoding}, expected none");
-            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            return Err(Refusal::new(status, "content-encoding", detail));
-        }
+        plain(headers)?;
         let found = text(headers, &CONTENT_TYPE);
         if let Some(format) = found.and_then(Format::of_content_type) {
             return Ok(Self::Body(format));
@@ -90,6 +96,18 @@ impl Mode {
             "media-type",
             detail,
         ))
+    }
+}
+
+/// Refuses a compressed body.
+pub(super) fn plain(headers: &HeaderMap) -> Result<(), Refusal> {
+    match text(headers, &CONTENT_ENCODING).filter(|e| !e.eq_ignore_ascii_case("identity")) {
+        None => Ok(()),
+        Some(encoding) => {
+            let detail = format!("found Content-Encoding {encoding}, expected none");
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            Err(Refusal::new(status, "content-encoding", detail))
+        }
     }
 }
 

@@ -22,7 +22,7 @@ const MAGIC: [u8; 4] = *b"RPF1";
 const CRC: crc::Crc<u32, crc::Table<16>> = crc::Crc::<u32, crc::Table<16>>::new(&crc::CRC_32_ISCSI);
 
 /// CRC-32C (Castagnoli), as everything in the log is checked with.
-pub(super) fn crc32c(parts: &[&[u8]]) -> u32 {
+pub(in crate::forward) fn crc32c(parts: &[&[u8]]) -> u32 {
     let mut digest = CRC.digest();
     for part in parts {
         digest.update(part);
@@ -167,11 +167,11 @@ pub(super) fn payload_length(bytes: &[u8]) -> Option<usize> {
     (length <= MAX).then_some(length)
 }
 
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+pub(in crate::forward) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
-pub(super) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+pub(in crate::forward) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }
 

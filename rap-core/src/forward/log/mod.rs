@@ -32,7 +32,7 @@ mod segment;
 mod space;
 mod storage;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
@@ -42,6 +42,7 @@ use self::cursor::Cursor;
 pub use self::dead::{DeadLetter, DeadLetters};
 use self::entry::Entry;
 use self::frame::Owner;
+pub(super) use self::frame::{crc32c, u32_at, u64_at};
 use self::payload::FOOTER;
 pub use self::queue::Losses;
 use self::queue::{Position, Queue};
@@ -127,6 +128,30 @@ impl Batch {
         self.records.truncate(count);
         self.behind.truncate(count);
     }
+}
+
+/// What is in a lane, in figures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Undelivered reports.
+    pub waiting: u64,
+    /// Their bytes on the disk.
+    pub bytes: u64,
+    /// Sequence of the last report that was acknowledged: how many were, since the log was made.
+    pub taken: u64,
+    /// Sequence up to which all is delivered or buried.
+    pub passed: u64,
+    /// What was acknowledged and found damaged since start.
+    pub losses: Losses,
+}
+
+/// How much of its room the log uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes of the segments in use.
+    pub used: u64,
+    /// Bytes of all segments there may be at present, by the configuration and by the disk.
+    pub limit: u64,
 }
 
 /// Why the log cannot be opened.
@@ -246,10 +271,34 @@ impl Log {
         self.queues[lane.index()].waiting()
     }
 
-    /// What was acknowledged in a lane and found damaged since start.
+    /// What is in a lane.
     #[must_use]
-    pub fn losses(&self, lane: Lane) -> Losses {
-        self.queues[lane.index()].losses
+    pub fn figures(&self, lane: Lane) -> Figures {
+        let queue = &self.queues[lane.index()];
+        Figures {
+            waiting: queue.waiting(),
+            bytes: queue.bytes(),
+            taken: queue.acknowledged,
+            passed: queue.delivered,
+            losses: queue.losses,
+        }
+    }
+
+    /// How much of its room the log uses.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        let held: usize = self.held().iter().sum();
+        let bytes = |segments: usize| (segments as u64).saturating_mul(self.config.segment);
+        Room {
+            used: bytes(held),
+            limit: bytes(self.space.limit()),
+        }
+    }
+
+    /// Bytes of the partition that nobody else may take, so that the log can grow to its bound.
+    #[must_use]
+    pub fn claim(&self) -> u64 {
+        self.space.claim()
     }
 
     /// The next segment that should be made before it is needed, if one should. Make it without holding the log, and

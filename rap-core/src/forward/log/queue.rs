@@ -62,6 +62,17 @@ impl Queue {
         self.segments.iter().map(|s| s.waiting(self.delivered)).sum()
     }
 
+    /// Bytes of the undelivered records, frames and all; at start, before anything is delivered, also those delivered
+    /// before of the same segment.
+    pub(super) fn bytes(&self) -> u64 {
+        let waiting = self.segments.iter().filter(|s| s.waiting(self.delivered) > 0);
+        let behind = |s: &Segment| {
+            let here = s.generation == self.position.generation;
+            if here { self.position.offset } else { 0 }
+        };
+        waiting.map(|s| s.end.saturating_sub(behind(s))).sum()
+    }
+
     /// Whether `size` bytes go into the segment being written.
     pub(super) fn has_room(&self, size: u64, capacity: u64) -> bool {
         self.segments

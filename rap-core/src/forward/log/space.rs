@@ -72,6 +72,11 @@ impl Space {
         self.free.len()
     }
 
+    /// How many segments there may be at present.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// How many segments only alerts may take: a tenth of what is configured, at most half of what there is room for.
     pub(super) fn reserve(&self) -> usize {
         (self.most / 10).min(self.limit / 2).max(1)
@@ -80,6 +85,14 @@ impl Space {
     /// How many segments dead letters may hold.
     pub(super) fn most_dead(&self) -> usize {
         (self.most / 16).max(2)
+    }
+
+    /// Bytes of the partition that must stay free, so that there is room for all segments there may be.
+    pub(super) fn claim(&self) -> u64 {
+        let all = (self.most as u64).saturating_mul(self.segment);
+        // A tenth stays free: see `look`.
+        let needed = all.saturating_add(all / 9).saturating_add(self.segment);
+        needed.saturating_sub((self.made as u64).saturating_mul(self.segment))
     }
 
     /// Gives one back: it may be overwritten from now on. One of another size, or too many, is removed.

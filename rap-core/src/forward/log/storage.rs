@@ -30,10 +30,20 @@ pub enum Barrier {
     Cursor,
     /// The cursor's file name, before the first position in it counts.
     CursorName,
+    /// Names of files a killed process left in the kernel's memory, before anything is said of a file.
+    FileNames,
+    /// A new file's description and first bytes, before it has its name.
+    FileHead,
+    /// A new file's name, before its first bytes are acknowledged.
+    FileName,
+    /// Bytes of a file and the mark that counts them, before they are acknowledged.
+    FileRange,
+    /// What a killed process left of a file in the page cache, before it is acknowledged again.
+    FileTail,
 }
 
 impl Barrier {
-    /// All of them.
+    /// Those of the log.
     pub const ALL: [Self; 7] = [
         Self::Names,
         Self::SegmentZeros,
@@ -42,6 +52,14 @@ impl Barrier {
         Self::Tail,
         Self::Cursor,
         Self::CursorName,
+    ];
+    /// Those of the files (`forward::files`).
+    pub const OF_FILES: [Self; 5] = [
+        Self::FileNames,
+        Self::FileHead,
+        Self::FileName,
+        Self::FileRange,
+        Self::FileTail,
     ];
 }
 
@@ -71,6 +89,8 @@ pub trait Storage: Send + Sync {
     fn sync(&self, name: &str, why: Barrier) -> io::Result<()>;
     /// Bytes free for new files.
     fn free_space(&self) -> io::Result<u64>;
+    /// Says that a file will not be used soon: whatever is held open for it may go.
+    fn close(&self, _name: &str) {}
 }
 
 /// A real directory.
@@ -176,5 +196,9 @@ impl Storage for Disk {
     fn free_space(&self) -> io::Result<u64> {
         let stat = rustix::fs::statvfs(&self.directory)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn close(&self, name: &str) {
+        self.forget(name);
     }
 }

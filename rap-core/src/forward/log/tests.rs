@@ -5,7 +5,7 @@ mod history;
 mod model;
 mod mutation;
 mod promises;
-mod sim;
+pub(in crate::forward) mod sim;
 mod start;
 
 use std::path::Path;
@@ -236,7 +236,7 @@ fn a_flipped_bit_costs_one_report_is_counted_and_the_log_still_starts() {
     assert_eq!(waiting_ids(&mut log, Lane::Routine), ["0", "1", "3", "4"]);
     assert_eq!(log.waiting(Lane::Routine), 4);
     assert_eq!(
-        log.losses(Lane::Routine),
+        log.figures(Lane::Routine).losses,
         Losses {
             places: 1,
             reports: 1
@@ -271,7 +271,7 @@ fn damage_found_while_delivering_is_skipped_exactly_and_counted_once() {
                 ["0", "2", "4", "5", "7", "8", "9", "10", "11"]
             );
             assert_eq!(
-                log.losses(Lane::Routine),
+                log.figures(Lane::Routine).losses,
                 Losses {
                     places: 3,
                     reports: 3
@@ -298,7 +298,7 @@ fn a_segment_that_vanished_is_said() {
             waiting_ids(&mut log, Lane::Routine).len(),
             left - usize::from(vanished == 1)
         );
-        assert!(log.losses(Lane::Routine).reports >= lost);
+        assert!(log.figures(Lane::Routine).losses.reports >= lost);
     }
 }
 
@@ -314,7 +314,7 @@ fn a_lost_cursor_only_sends_again() {
     disk.flip("cursor-routine", 4096 + 16);
     let mut log = open(&disk);
     assert_eq!(waiting_ids(&mut log, Lane::Routine), ["1", "2"]);
-    assert_eq!(log.losses(Lane::Routine), Losses::default());
+    assert_eq!(log.figures(Lane::Routine).losses, Losses::default());
 }
 
 #[test]

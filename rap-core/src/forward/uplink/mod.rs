@@ -7,7 +7,8 @@
 //! - After each request the lanes are looked at anew, the alerts' first: an alert waits for the post in flight at most,
 //!   while delivery works.
 //!
-//! `client` is the one way to the centre, `deliver` what is done in a lane, this file the loop around them. Decisions
+//! `client` is the one way to the centre, `deliver` what is done in a lane, `upload` what is done with data files when
+//! nothing waits in the lanes, this file the loop around them. Decisions
 //! are pure: `hunt`, `encoding`, `backoff`, `pace`, `retry_after`. The protocol is in docs/protocol.md.
 
 pub(in crate::forward) mod answer;
@@ -23,6 +24,7 @@ mod pace;
 pub(in crate::forward) mod receipt;
 pub(in crate::forward) mod retry_after;
 mod trouble;
+mod upload;
 mod voice;
 mod wire;
 
@@ -38,8 +40,10 @@ use self::encoding::{Codings, Encoding};
 use self::meter::Meter;
 use self::notice::Notices;
 use self::trouble::Trouble;
+use self::upload::Uploads;
 use self::voice::Voice;
 use super::clock;
+use super::files;
 use super::lane::Lane;
 use super::log::{Log, NewRecord, Record};
 use super::signal::Signal;
@@ -129,6 +133,7 @@ impl Progress {
 /// What the delivering thread is given.
 pub(super) struct Parts {
     pub(super) log: Arc<Mutex<Log>>,
+    pub(super) files: files::Shared,
     pub(super) signal: Arc<Signal>,
     pub(super) progress: Arc<Mutex<Progress>>,
     pub(super) meter: Arc<Meter>,
@@ -149,6 +154,7 @@ pub(super) struct Uplink {
     patience: Patience,
     on_trial: bool,
     courses: [Course; 2],
+    uploads: Uploads,
     codings: Codings,
     size: Size,
     notices: Notices,
@@ -176,6 +182,7 @@ impl Uplink {
         Self {
             patience: parts.way.patience,
             size: Size::new(parts.way.rate_limit),
+            uploads: Uploads::new(parts.files, parts.way.rate_limit),
             client: Client::new(parts.way, Arc::clone(&parts.meter)),
             log: parts.log,
             signal: parts.signal,
@@ -223,9 +230,8 @@ impl Uplink {
                 return Ok(Did::Something);
             }
         }
-        // Nothing is to be sent in the lanes: here one range of one file goes, by `self.send` with a PUT. Then the loop
-        // looks at the lanes again.
-        Ok(Did::Nothing)
+        // Then the loop looks at the lanes again.
+        self.upload()
     }
 
     /// Sends one request of any kind.
@@ -257,6 +263,7 @@ impl Uplink {
     fn idle(&mut self) -> bool {
         let now = moment::since_boot();
         let rests = Lane::ALL.iter().filter_map(|lane| self.resting(*lane, now));
+        let rests = rests.chain(self.uploads.resting(now));
         let next = rests.min();
         self.progress().next_try = next.map(ms);
         let limit = next.map_or(LOOK_ROUND, |at| at.saturating_sub(now));

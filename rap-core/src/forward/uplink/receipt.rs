@@ -1,6 +1,8 @@
-//! The receipt of docs/protocol.md §2: the only answer by which a batch is delivered.
+//! The receipts of docs/protocol.md §2 and §2.1: the only answers by which a batch or a file is delivered.
 
 use serde::Deserialize;
+
+use crate::forward::files::Digest;
 
 /// The media type of a receipt.
 pub(super) const MEDIA_TYPE: &str = "application/vnd.rap.receipt+json";
@@ -15,6 +17,18 @@ struct Receipt {
 pub(in crate::forward) fn is_for(body: &[u8], key: &str, count: usize) -> bool {
     let receipt = serde_json::from_slice::<Receipt>(body);
     receipt.is_ok_and(|receipt| receipt.receipt == key && receipt.events == count)
+}
+
+#[derive(Debug, Deserialize)]
+struct FileReceipt {
+    receipt: String,
+    have: u64,
+}
+
+/// How much of the file the centre has, by a receipt for it.
+pub(in crate::forward) fn of_file(body: &[u8], digest: &Digest) -> Option<u64> {
+    let receipt: FileReceipt = serde_json::from_slice(body).ok()?;
+    (receipt.receipt == digest.to_string()).then_some(receipt.have)
 }
 
 #[cfg(test)]
@@ -32,5 +46,18 @@ mod tests {
         ] {
             assert!(!is_for(wrong, "k", 2));
         }
+    }
+
+    #[test]
+    fn a_files_receipt_says_how_much_of_it_is_there() {
+        let digest = Digest::of(b"x");
+        let receipt = |name: &str, have: &str| format!("{{\"receipt\":\"{name}\",\"have\":{have}}}");
+        let of = |text: String| of_file(text.as_bytes(), &digest);
+        assert_eq!(of(receipt(&digest.to_string(), "7")), Some(7));
+        assert_eq!(of(receipt(&Digest::of(b"y").to_string(), "7")), None);
+        for wrong in ["-1", "1.5", "\"7\"", "18446744073709551616"] {
+            assert_eq!(of(receipt(&digest.to_string(), wrong)), None, "{wrong}");
+        }
+        assert_eq!(of("<html>".to_owned()), None);
     }
 }

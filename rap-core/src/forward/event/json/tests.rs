@@ -134,3 +134,26 @@ proptest! {
         let _ = (members(&text).len(), elements(&text).len(), super::text(&text), find(&text, &["a".to_owned()]));
     }
 }
+
+#[test]
+fn many_names_are_told_apart_and_one_twice_is_found_among_them() {
+    let names = |count: usize| (0..count).map(|n| format!("\"n{n}\":{n}")).collect::<Vec<_>>();
+    let object = |names: &[String]| format!("{{{}}}", names.join(","));
+    assert!(compact(object(&names(500)).as_bytes(), 4).is_ok());
+    for count in [1, 16, 17, 400] {
+        for (nth, again) in [(0, "n0".to_owned()), (count - 1, format!("\\u006e{}", count - 1))] {
+            let mut twice = names(count);
+            twice.push(format!("\"{again}\":1"));
+            let message = format!("the name \"n{nth}\" occurs twice in its object");
+            assert_eq!(error(object(&twice).as_bytes()), message);
+        }
+    }
+}
+
+#[test]
+fn what_looks_like_structure_in_a_string_is_none() {
+    for text in [r#"" { [ \" { [ \\""#, r#"{"a\\":"[[[[[[","b":" \"] "}"#] {
+        assert_eq!(compact(text.as_bytes(), 1).unwrap(), text);
+    }
+    assert!(error(br#"["\\",[[[[]]]]]"#).contains("deeper"));
+}

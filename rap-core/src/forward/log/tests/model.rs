@@ -134,14 +134,14 @@ impl Model {
         self.disk.end_after(u64::MAX, End::Kill);
         for lane in Lane::ALL {
             let waiting = self.log().waiting(lane);
-            let lost = self.log().losses(lane).reports;
+            let lost = self.log().figures(lane).losses.reports;
             let (mut drained, mut rounds) = (0, 0);
             while self.log().waiting(lane) > 0 {
                 drained += self.deliver(lane, (7, 5000), 7, true)?;
                 rounds += 1;
                 ensure(rounds < ROUNDS, || format!("{lane:?}: draining does not end"))?;
             }
-            let lost = self.log().losses(lane).reports - lost;
+            let lost = self.log().figures(lane).losses.reports - lost;
             ensure(waiting == drained + lost || self.harm.places > 0, || {
                 format!("{lane:?}: {waiting} waited, {drained} came, {lost} were lost")
             })?;

@@ -18,7 +18,7 @@ impl Model {
             format!("{used} bytes on the disk, {} configured", self.config.total)
         })?;
         for lane in Lane::ALL {
-            let losses = self.log().losses(lane);
+            let losses = self.log().figures(lane).losses;
             ensure(self.harm.places > 0 || losses == Losses::default(), || {
                 format!("{lane:?}: {losses:?} though nothing was damaged")
             })?;

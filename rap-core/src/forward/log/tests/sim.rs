@@ -19,13 +19,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use self::world::{File, Step, World, apply};
 use super::super::storage::{Barrier, Storage};
 
-pub(super) const SECTOR: usize = 512;
+pub(in crate::forward) const SECTOR: usize = 512;
 /// Writes before a late sync is done.
 const LATE: u32 = 48;
 
 /// What is wrong with the log on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mutant {
+pub(in crate::forward) enum Mutant {
     /// The sync is not done.
     Without(Barrier),
     /// The sync is done only after some more writes.
@@ -34,25 +34,25 @@ pub(super) enum Mutant {
 
 /// How the program ends that runs on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(in crate::forward) enum End {
     PowerCut,
     Kill,
 }
 
 /// A segment was written at its beginning: what was in it, and what the cursors on the platter were.
 #[derive(Debug, Clone)]
-pub(super) struct Overwritten {
-    pub(super) before: Vec<u8>,
-    pub(super) after: Vec<u8>,
-    pub(super) cursors: BTreeMap<String, Vec<u8>>,
+pub(in crate::forward) struct Overwritten {
+    pub(in crate::forward) before: Vec<u8>,
+    pub(in crate::forward) after: Vec<u8>,
+    pub(in crate::forward) cursors: BTreeMap<String, Vec<u8>>,
 }
 
 /// The disk; clones are the same disk, as a machine finds it again after a power cut.
 #[derive(Debug, Clone)]
-pub(super) struct SimDisk(Arc<Mutex<World>>);
+pub(in crate::forward) struct SimDisk(Arc<Mutex<World>>);
 
 impl SimDisk {
-    pub(super) fn new(seed: u64, capacity: u64) -> Self {
+    pub(in crate::forward) fn new(seed: u64, capacity: u64) -> Self {
         Self(Arc::new(Mutex::new(World {
             chance: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             capacity,
@@ -64,65 +64,65 @@ impl SimDisk {
         self.0.lock().unwrap()
     }
 
-    pub(super) fn mutate(&self, mutant: Mutant) {
+    pub(in crate::forward) fn mutate(&self, mutant: Mutant) {
         self.world().mutant = Some(mutant);
     }
 
     /// Ends the program at the `operations`th change from now.
-    pub(super) fn end_after(&self, operations: u64, end: End) {
+    pub(in crate::forward) fn end_after(&self, operations: u64, end: End) {
         self.world().fuse = Some((operations, end));
     }
 
     /// How the program ended, if it did.
-    pub(super) fn ended(&self) -> Option<End> {
+    pub(in crate::forward) fn ended(&self) -> Option<End> {
         self.world().end
     }
 
-    pub(super) fn fail_next_syncs(&self, count: u32) {
+    pub(in crate::forward) fn fail_next_syncs(&self, count: u32) {
         self.world().fail_syncs = count;
     }
 
-    pub(super) fn fail_next_writes(&self, count: u32) {
+    pub(in crate::forward) fn fail_next_writes(&self, count: u32) {
         self.world().fail_writes = count;
     }
 
     /// Syncs and writes that failed on purpose so far.
-    pub(super) fn faults(&self) -> u64 {
+    pub(in crate::forward) fn faults(&self) -> u64 {
         self.world().faults
     }
 
     /// Somebody else takes all room but `left` bytes.
-    pub(super) fn fill(&self, left: u64) {
+    pub(in crate::forward) fn fill(&self, left: u64) {
         let world = &mut *self.world();
         world.others = (world.capacity - world.used()).saturating_sub(left);
     }
 
     /// Somebody else gives all room back.
-    pub(super) fn drain(&self) {
+    pub(in crate::forward) fn drain(&self) {
         self.world().others = 0;
     }
 
     /// Bytes of all files.
-    pub(super) fn used(&self) -> u64 {
+    pub(in crate::forward) fn used(&self) -> u64 {
         self.world().used()
     }
 
     /// Bytes read so far.
-    pub(super) fn bytes_read(&self) -> u64 {
+    pub(in crate::forward) fn bytes_read(&self) -> u64 {
         self.world().read
     }
 
     /// Each reason for which the log waited for the disk, as often as it did.
-    pub(super) fn barriers(&self) -> Vec<Barrier> {
+    pub(in crate::forward) fn barriers(&self) -> Vec<Barrier> {
         self.world().barriers.clone()
     }
 
-    pub(super) fn take_overwritten(&self) -> Vec<Overwritten> {
+    pub(in crate::forward) fn take_overwritten(&self) -> Vec<Overwritten> {
         std::mem::take(&mut self.world().overwritten)
     }
 
     /// The kernel has written back everything.
-    pub(super) fn settle_all(&self) {
+    pub(in crate::forward) fn settle_all(&self) {
         let world = &mut *self.world();
         for file in 0..world.files.len() {
             world.sync(Some(file)).expect("no fault is set");
@@ -130,14 +130,14 @@ impl SimDisk {
     }
 
     /// What programs and what power cuts leave of a file.
-    pub(super) fn content(&self, name: &str) -> [Vec<u8>; 2] {
+    pub(in crate::forward) fn content(&self, name: &str) -> [Vec<u8>; 2] {
         let world = self.world();
         let file = &world.files[world.names[name]];
         [file.cache.clone(), file.platter.clone()]
     }
 
     /// The machine, or only the program, starts again: after a power cut what was in flight is decided.
-    pub(super) fn restart(&self, end: End) {
+    pub(in crate::forward) fn restart(&self, end: End) {
         let world = &mut *self.world();
         world.end = None;
         world.fuse = None;
@@ -174,7 +174,7 @@ impl SimDisk {
     }
 
     /// Flips one bit of a file, on the platter too; once flipped it stays so.
-    pub(super) fn flip(&self, name: &str, at: usize) {
+    pub(in crate::forward) fn flip(&self, name: &str, at: usize) {
         let world = &mut *self.world();
         let file = world.names[name];
         let file = &mut world.files[file];
@@ -188,7 +188,7 @@ impl SimDisk {
     }
 
     /// Makes a sector of a file unreadable until it is written; what was in it is gone.
-    pub(super) fn spoil(&self, name: &str, at: usize) {
+    pub(in crate::forward) fn spoil(&self, name: &str, at: usize) {
         let world = &mut *self.world();
         let file = world.names[name];
         let file = &mut world.files[file];

@@ -1,0 +1,199 @@
+//! `rap-image flash`.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use rap_image::flash::device::{Device, Kernel};
+use rap_image::flash::{Phase, Plan, open};
+use rap_image::parcel::Parcel;
+use rap_image::signing::{PROGRAM_KEY, Signer};
+use rap_image::verify;
+
+/// What `flash` takes.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Everything on the device is lost. It is refused when it is mounted, part of something, read-only, too small, the \
+                  disk this computer runs from, or not removable unless --internal says so; --yes does not change that. Before \
+                  the first byte is written the image is verified, device and image are shown, and you are asked.\n\n\
+                  Written is what the image uses, and the beginning of every partition, so that nothing of what was there \
+                  before is taken for ours. It is read back and compared.\n\n\
+                  Examples:\n  \
+                  rap-image flash target/image/generic-x86/disk.img /dev/sdb\n  \
+                  rap-image flash --site ward3.toml --identity keys/ward3 disk.img /dev/disk/by-id/usb-…\n\n\
+                  Exit codes: 0 written and read back; 1 not confirmed, nothing was written; 2 it could not be done."
+)]
+pub(super) struct Args {
+    /// The disk image
+    image: PathBuf,
+    /// The device: the whole disk, not a partition
+    device: PathBuf,
+    /// A site.toml for the box
+    #[arg(long, value_name = "FILE", requires = "identity")]
+    site: Option<PathBuf>,
+    /// The directory with the box's keys and certificates
+    #[arg(long, value_name = "DIR", requires = "site")]
+    identity: Option<PathBuf>,
+    /// Give the keys for Secure Boot in this directory to firmware that is in setup mode, on the first boot
+    #[arg(long, value_name = "DIR")]
+    secure_boot: Option<PathBuf>,
+    /// Also write to a disk that is not removable
+    #[arg(long)]
+    internal: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Do not read back what was written
+    #[arg(long)]
+    no_verify: bool,
+    /// Print one JSON object when it is done
+    #[arg(long)]
+    json: bool,
+}
+
+/// Carries out `flash`.
+pub(super) fn run(args: Args) -> anyhow::Result<()> {
+    let device = Device::look(&args.device, &Kernel::now()?)?;
+    let refusals = device.refusals(args.internal);
+    if !refusals.is_empty() {
+        bail!("nothing was written:\n  {}", refusals.join("\n  "));
+    }
+    let found = verify::read(&args.image)?;
+    let parcel = parcel(&args)?;
+    let plan = Plan::new(&args.image, parcel.as_ref(), device.bytes)?;
+    eprintln!("device  {}", describe(&device));
+    eprintln!(
+        "image   {}, version {}, build {:.12}",
+        args.image.display(),
+        found.uki.info.version,
+        found.uki.info.build_id
+    );
+    if !args.yes && !confirmed(&device)? {
+        return Err(super::No("not confirmed: nothing was written".to_owned()).into());
+    }
+    let file = open(&device.path)?;
+    let start = Instant::now();
+    let bar = Bar::new(plan.bytes(), args.no_verify);
+    plan.write(&file, &|phase, done| bar.tell(phase, done))?;
+    if !args.no_verify {
+        plan.verify(&file, &|phase, done| bar.tell(phase, done))?;
+    }
+    bar.0.finish_and_clear();
+    drop(file);
+    report(&args, &device, &plan, start.elapsed());
+    Ok(())
+}
+
+/// What the box is given, if anything. Keys that would not start this very image are refused.
+fn parcel(args: &Args) -> anyhow::Result<Option<Parcel>> {
+    let mut parcel = None;
+    if let (Some(site), Some(identity)) = (&args.site, &args.identity) {
+        let text =
+            std::fs::read_to_string(site).with_context(|| format!("cannot read {}", site.display()))?;
+        parcel = Some(Parcel::new(&text, identity)?);
+    }
+    if let Some(keys) = &args.secure_boot {
+        verify::check_signatures(&args.image, Signer::load(keys, PROGRAM_KEY)?.certificate()).context(
+            "with these keys the box would never start; build the image with --keys and the same directory",
+        )?;
+        parcel = Some(parcel.unwrap_or_default().with_secure_boot(keys)?);
+    }
+    Ok(parcel)
+}
+
+fn describe(device: &Device) -> String {
+    let or = |text: &str, none: &str| {
+        if text.is_empty() {
+            none.to_owned()
+        } else {
+            text.to_owned()
+        }
+    };
+    format!(
+        "{}: {}, serial {}, {}, {}",
+        device.path.display(),
+        or(&device.model, "model unknown"),
+        or(&device.serial, "unknown"),
+        HumanBytes(device.bytes),
+        if device.removable {
+            "removable"
+        } else {
+            "not removable"
+        }
+    )
+}
+
+/// Whether a person typed the device's name.
+fn confirmed(device: &Device) -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        bail!(
+            "nobody can be asked here; give --yes if {} is really the one",
+            device.path.display()
+        );
+    }
+    eprint!("Everything on it will be lost. Type {} to go on: ", device.name);
+    std::io::stderr().flush()?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    Ok(line.trim() == device.name)
+}
+
+fn report(args: &Args, device: &Device, plan: &Plan, time: Duration) {
+    let verified = !args.no_verify;
+    if args.json {
+        println!(
+            "{}",
+            serde_json::json!({
+                "device": device, "bytes-written": plan.bytes(), "seconds": time.as_secs_f64(),
+                "verified": verified,
+                "provisioned": args.site.is_some(), "secure-boot": args.secure_boot.is_some(),
+            })
+        );
+    } else {
+        let checked = if verified {
+            " and read back"
+        } else {
+            ", not read back"
+        };
+        println!(
+            "{} written{checked} in {:.0?}; {} can be pulled out",
+            HumanBytes(plan.bytes()),
+            time,
+            device.name
+        );
+    }
+}
+
+/// A bar on a terminal, with rate and time left.
+struct Bar(ProgressBar);
+
+impl Bar {
+    /// Writing and reading back count alike.
+    fn new(bytes: u64, write_only: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let bar = if terminal {
+            ProgressBar::new(0)
+        } else {
+            ProgressBar::hidden()
+        };
+        bar.set_length(if write_only { bytes } else { 2 * bytes });
+        let style = "{msg} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta} left";
+        // The template is a constant and right; were it not, indicatif's own style would do.
+        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_message("writing");
+        Self(bar)
+    }
+
+    fn tell(&self, phase: Phase, done: u64) {
+        let before = match phase {
+            Phase::Write => 0,
+            Phase::Verify => {
+                self.0.set_message("reading back");
+                self.0.length().unwrap_or(0) / 2
+            }
+        };
+        self.0.set_position(before + done);
+    }
+}

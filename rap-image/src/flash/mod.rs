@@ -1,0 +1,265 @@
+//! Writing an image to a device: no more than is used, nothing left of what was there before that could be taken for
+//! ours, read back and compared.
+//!
+//! Of each partition, everything up to its last used block is written, zeros too, and at least its first
+//! [`CLEARED_BYTES`]: old file systems begin there. The rest of a slot or of the data partition is never read before the
+//! box has written it.
+//!
+//! Invariant: the device has no partition table from the first write until everything else is on it, so a device that
+//! was pulled out halfway does not boot by half.
+
+pub mod device;
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rap_core::boot::SECTOR;
+use rap_core::boot::disk::{Disk, DiskError, Place, Table};
+use rustix::fs::{Advice, OFlags, fadvise};
+
+use crate::parcel::{Parcel, ParcelError};
+
+/// Bytes at the beginning of each partition that are written in any case.
+pub const CLEARED_BYTES: u64 = 8 << 20;
+/// Bytes at both ends of the device where partition tables live.
+const TABLE_BYTES: usize = 1 << 20;
+/// What is read, written and compared at once.
+const BLOCK: usize = 1 << 20;
+/// Dirty pages that may gather before they are waited for: progress tells what is on the device, not in memory.
+const FLUSH_EVERY: u64 = 16 << 20;
+
+/// Why a device could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum FlashError {
+    /// The image.
+    #[error("cannot read {0}")]
+    Image(PathBuf, #[source] io::Error),
+    /// The image's partitions.
+    #[error("{0} is not one of rap-image's disks")]
+    NotOurs(PathBuf, #[source] DiskError),
+    /// What the box is given.
+    #[error("the box cannot be given this")]
+    Parcel(#[from] ParcelError),
+    /// The device cannot be opened.
+    #[error("cannot open {0} for writing; are you root, and does nothing use it?")]
+    Open(PathBuf, #[source] io::Error),
+    /// The device failed.
+    #[error("the device failed: it has no partition table now, and does not boot")]
+    Device(#[source] DiskError),
+    /// What was read back is not what was written.
+    #[error(
+        "byte {offset} of the device is not what was written there: it is worn out or not as large as it says; take another"
+    )]
+    Differs {
+        /// Where, from the beginning of the device.
+        offset: u64,
+    },
+    /// The partition table that was read back is not the one that was written.
+    #[error("the partition table read back is not the one that was written: take another device")]
+    Table,
+}
+
+/// What is going on, for who watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Writing.
+    Write,
+    /// Reading back.
+    Verify,
+}
+
+/// A part of the device that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Piece {
+    offset: u64,
+    bytes: u64,
+}
+
+/// An image, and what of it goes where on a device.
+#[derive(Debug)]
+pub struct Plan {
+    image: File,
+    path: PathBuf,
+    parcel: Option<Vec<u8>>,
+    provision: u64,
+    pieces: Vec<Piece>,
+    table: Table,
+    device_bytes: u64,
+}
+
+impl Plan {
+    /// Reads the image at `path` for a device of `device_bytes` bytes, which are enough ([`device::Device::refusals`]).
+    ///
+    /// # Errors
+    /// When the image cannot be read or is not one of ours, or the parcel does not fit.
+    pub fn new(path: &Path, parcel: Option<&Parcel>, device_bytes: u64) -> Result<Self, FlashError> {
+        let failed = |source| FlashError::Image(path.to_owned(), source);
+        let image = File::open(path).map_err(failed)?;
+        let bytes = image.metadata().map_err(failed)?.len();
+        let not_ours = |source| FlashError::NotOurs(path.to_owned(), source);
+        let table = Table::read(&image, bytes).map_err(not_ours)?;
+        let pieces = Place::ALL.map(|place| {
+            let partition = table.partition(place);
+            let (start, length) = (partition.offset(), partition.length());
+            let used = last_used(&image, start, length)?.max(CLEARED_BYTES.min(length));
+            Ok(Piece {
+                offset: start,
+                bytes: used,
+            })
+        });
+        let pieces = pieces.into_iter().collect::<io::Result<_>>().map_err(failed)?;
+        Ok(Self {
+            provision: table.partition(Place::Provision).first * SECTOR,
+            parcel: parcel.map(Parcel::partition).transpose()?,
+            image,
+            path: path.to_owned(),
+            pieces,
+            table: table.grown(device_bytes),
+            device_bytes,
+        })
+    }
+
+    /// Bytes that are written.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.pieces.iter().map(|piece| piece.bytes).sum()
+    }
+
+    /// Writes everything to `device`, telling `progress` how many bytes are on it.
+    ///
+    /// # Errors
+    /// Then the device has no partition table.
+    pub fn write(&self, device: &impl Disk, progress: &dyn Fn(Phase, u64)) -> Result<(), FlashError> {
+        let zeros = vec![0; TABLE_BYTES];
+        let failed = FlashError::Device;
+        device.write_at(&zeros, 0).map_err(failed)?;
+        device
+            .write_at(&zeros, self.device_bytes - TABLE_BYTES as u64)
+            .map_err(failed)?;
+        device.flush().map_err(failed)?;
+        let (mut done, mut dirty) = (0, 0);
+        self.each_block(|offset, content| {
+            device.write_at(content, offset).map_err(failed)?;
+            done += content.len() as u64;
+            dirty += content.len() as u64;
+            if dirty >= FLUSH_EVERY {
+                device.flush().map_err(failed)?;
+                dirty = 0;
+                progress(Phase::Write, done);
+            }
+            Ok(())
+        })?;
+        device.flush().map_err(failed)?;
+        progress(Phase::Write, done);
+        self.table.write(device, self.device_bytes).map_err(failed)
+    }
+
+    /// Reads everything back from `device` itself, not from memory, and compares.
+    ///
+    /// # Errors
+    /// With the first byte that differs.
+    pub fn verify(
+        &self,
+        device: &(impl Disk + AsFd),
+        progress: &dyn Fn(Phase, u64),
+    ) -> Result<(), FlashError> {
+        // Clean pages are dropped: what is read afterwards comes from the device.
+        fadvise(device, 0, None, Advice::DontNeed).map_err(|error| {
+            FlashError::Device(DiskError::Io {
+                action: "read",
+                offset: 0,
+                bytes: 0,
+                source: error.into(),
+            })
+        })?;
+        let mut found = vec![0; BLOCK];
+        let mut done = 0;
+        self.each_block(|offset, content| {
+            let found = &mut found[..content.len()];
+            device.read_at(found, offset).map_err(FlashError::Device)?;
+            if found != content {
+                let same = found
+                    .iter()
+                    .zip(content)
+                    .take_while(|(found, wanted)| found == wanted);
+                return Err(FlashError::Differs {
+                    offset: offset + same.count() as u64,
+                });
+            }
+            done += content.len() as u64;
+            progress(Phase::Verify, done);
+            Ok(())
+        })?;
+        let table = Table::read(device, self.device_bytes).map_err(FlashError::Device)?;
+        if table == self.table {
+            Ok(())
+        } else {
+            Err(FlashError::Table)
+        }
+    }
+
+    /// Calls `take` with each block that is to be on the device, in order.
+    fn each_block(
+        &self,
+        mut take: impl FnMut(u64, &[u8]) -> Result<(), FlashError>,
+    ) -> Result<(), FlashError> {
+        let mut buffer = vec![0; BLOCK];
+        for piece in &self.pieces {
+            if let Some(parcel) = self.parcel.as_ref().filter(|_| piece.offset == self.provision) {
+                parcel
+                    .chunks(BLOCK)
+                    .zip((piece.offset..).step_by(BLOCK))
+                    .try_for_each(|(block, offset)| take(offset, block))?;
+                continue;
+            }
+            let end = piece.offset + piece.bytes;
+            let mut at = piece.offset;
+            while at < end {
+                let length = usize::try_from(end - at).unwrap_or(BLOCK).min(BLOCK);
+                let failed = |source| FlashError::Image(self.path.clone(), source);
+                self.image
+                    .read_exact_at(&mut buffer[..length], at)
+                    .map_err(failed)?;
+                take(at, &buffer[..length])?;
+                at += length as u64;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Opens a device that nobody else uses: the kernel refuses one that is mounted (open(2), `O_EXCL`).
+///
+/// # Errors
+/// When it cannot be opened, or somebody uses it.
+pub fn open(path: &Path) -> Result<File, FlashError> {
+    let exclusive = i32::try_from(OFlags::EXCL.bits()).unwrap_or(0);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).custom_flags(exclusive);
+    options
+        .open(path)
+        .map_err(|source| FlashError::Open(path.to_owned(), source))
+}
+
+/// Bytes from `start` to behind the last block that holds anything but zeros, among `length` bytes.
+fn last_used(image: &File, start: u64, length: u64) -> io::Result<u64> {
+    const STEP: usize = 64 << 10;
+    let zeros = vec![0; STEP];
+    let mut buffer = vec![0; STEP];
+    let (mut at, mut used) = (0, 0);
+    while at < length {
+        let count = usize::try_from(length - at).unwrap_or(STEP).min(STEP);
+        image.read_exact_at(&mut buffer[..count], start + at)?;
+        at += count as u64;
+        if buffer[..count] != zeros[..count] {
+            used = at;
+        }
+    }
+    Ok(used)
+}
+
+#[cfg(test)]
+mod tests;

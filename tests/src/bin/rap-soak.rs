@@ -1,0 +1,72 @@
+//! `rap-soak`: long searches, as `scripts/soak` starts them. Exit codes: 0 every promise was kept, 1 one was broken, 2 it
+//! could not be tried.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use rap_tests::cuts::{self, Setup};
+use rap_tests::system;
+
+/// Looks for what a test is too short to find.
+#[derive(Debug, Parser)]
+#[command(name = "rap-soak", version)]
+enum Arguments {
+    /// One round of power cuts of the forwarder on a disk that forgets
+    Cuts(Campaign),
+    /// Power cuts of the whole box in QEMU
+    GuestCuts(Guest),
+}
+
+#[derive(Debug, clap::Args)]
+struct Campaign {
+    /// Decides everything but the threads' turns
+    #[arg(long)]
+    seed: u64,
+    /// How many power cuts
+    #[arg(long)]
+    cuts: u64,
+}
+
+#[derive(Debug, clap::Args)]
+struct Guest {
+    #[command(flatten)]
+    campaign: Campaign,
+    /// The directory `rap-image build` writes
+    #[arg(long, value_name = "DIR", default_value = rap_image::staging::IMAGE)]
+    image: PathBuf,
+    /// The development keys
+    #[arg(long, value_name = "DIR", default_value = system::KEYS)]
+    keys: PathBuf,
+}
+
+fn main() -> ExitCode {
+    rap_core::console::start("soak");
+    let done = match Arguments::parse() {
+        Arguments::Cuts(Campaign { seed, cuts }) => forwarder(seed, cuts),
+        Arguments::GuestCuts(arguments) => guest(&arguments),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(2)
+    })
+}
+
+fn forwarder(seed: u64, cuts: u64) -> anyhow::Result<ExitCode> {
+    let round = cuts::round(Setup::default(), seed, cuts)?;
+    println!("{round}");
+    Ok(ExitCode::from(u8::from(!round.verdict.is_good())))
+}
+
+fn guest(arguments: &Guest) -> anyhow::Result<ExitCode> {
+    rap_qemu::lab::enter_user_namespace()?;
+    let setup = system::Setup {
+        image: arguments.image.clone(),
+        identity: arguments.keys.clone(),
+        keys: arguments.keys.clone(),
+        ..system::Setup::below(Path::new("."))
+    };
+    let Campaign { seed, cuts } = arguments.campaign;
+    println!("{}", cuts::guest(&setup, seed, cuts)?);
+    Ok(ExitCode::SUCCESS)
+}
