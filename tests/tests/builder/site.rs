@@ -120,7 +120,7 @@ fn a_box_is_not_started_with_a_bad_site() {
     let outcome = check(BAD, &["run", "--site", "site.toml", "--identity", "."]);
     outcome.expect_refused(&[
         "the site's description cannot be used",
-        "site.toml:25:",
+        "site.toml:24:",
         "fix: give",
     ]);
 }

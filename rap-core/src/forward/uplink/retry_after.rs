@@ -66,4 +66,15 @@ mod tests {
             assert_eq!(seconds(value), None, "{value:?}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_sent_gives_at_most_an_hour(value in ".{0,40}", place in 0..29_usize, with in ".") {
+            let other = |(at, c)| if at == place { with.clone() } else { String::from(c) };
+            for text in [value, THERE.chars().enumerate().map(other).collect()] {
+                let _ = date(&text);
+                proptest::prop_assert!(seconds(&text).is_none_or(|asked| asked <= 3600));
+            }
+        }
+    }
 }
