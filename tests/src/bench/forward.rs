@@ -52,6 +52,8 @@ const GIVEN: usize = 20_000;
 const LINK: u64 = 128_000;
 /// Reports over it.
 const OVER_LINK: usize = 6000;
+/// What a run's directory is called, before what makes it one of its own.
+const RUN: &str = "run-";
 /// Goals of the project.
 const OF_RAW: f64 = 0.8;
 const OF_RSYSLOG: f64 = 50.0;
@@ -78,8 +80,9 @@ pub struct Setup {
 /// When something does not start, or refuses what it should take.
 pub fn measure(setup: &Setup) -> anyhow::Result<Findings> {
     std::fs::create_dir_all(&setup.directory).with_context(|| setup.directory.display().to_string())?;
+    sweep(&setup.directory)?;
     let place = tempfile::Builder::new()
-        .prefix("run-")
+        .prefix(RUN)
         .tempdir_in(&setup.directory)?;
     let bench = Bench {
         setup,
@@ -97,6 +100,17 @@ pub fn measure(setup: &Setup) -> anyhow::Result<Findings> {
     bench.on_slow_disk(&log, &mut findings)?;
     bench.over_slow_link(&mut findings)?;
     Ok(findings)
+}
+
+/// Takes away what a run left that was killed.
+fn sweep(directory: &Path) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(RUN) {
+            std::fs::remove_dir_all(entry.path()).with_context(|| entry.path().display().to_string())?;
+        }
+    }
+    Ok(())
 }
 
 /// What is the same for all of a run.
