@@ -252,3 +252,20 @@ fn the_top_level_is_what_the_design_says() {
         .collect();
     complain(&broken, "the top level is fixed");
 }
+
+#[test]
+fn no_merge_is_left_half_done() {
+    let marks = ["<", ">"].map(|mark| format!("{} ", mark.repeat(7)));
+    let is_left = |text: &String| {
+        text.lines()
+            .any(|line| marks.iter().any(|mark| line.starts_with(mark)))
+    };
+    let texts = files()
+        .into_iter()
+        .filter_map(|path| Some((std::fs::read_to_string(root().join(&path)).ok()?, path)));
+    let broken: Vec<_> = texts
+        .filter(|(text, _)| is_left(text))
+        .map(|(_, path)| path.display().to_string())
+        .collect();
+    complain(&broken, "a merge's marks are resolved before they are committed");
+}
