@@ -348,7 +348,7 @@ mod tests {
     fn a_report_is_about_a_kibibyte_and_none_is_like_another() {
         let mut instrument = Instrument::new();
         let (first, second) = (instrument.report().to_string(), instrument.report().to_string());
-        assert!((980..1070).contains(&first.len()), "{}", first.len());
+        assert!((980..1100).contains(&first.len()), "{}", first.len());
         assert_ne!(first, second);
     }
 }
