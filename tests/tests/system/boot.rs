@@ -118,7 +118,7 @@ fn rapctl_status_says_that_all_is_well() {
     );
     let queue = system.shell("rapctl queue; echo status=$?").unwrap();
     assert!(
-        queue.contains("status=0") && queue.contains("\ndelivering"),
+        queue.contains("status=0") && queue.contains("delivering"),
         "{queue}"
     );
     let figures = system.shell("rapctl metrics").unwrap();
