@@ -4,12 +4,14 @@
 //! ustar archive: site.toml, identity/NAME …, secure-boot/NAME …     zeros to the end of the partition
 //! ```
 //!
-//! Invariants: [`unpack`] takes nothing but regular files with the names in [`IDENTITY_FILES`] and [`SECURE_BOOT_FILES`],
+//! Invariants: [`unpack`] takes nothing but regular files with the names in [`IDENTITY_FILES`], those of [`Variable::file`],
 //! passwords of proxies ([`is_proxy_password`]) and `site.toml`, each once and at most [`FILE_LIMIT`] bytes; what
 //! [`Parcel::pack`] writes depends on the parcel alone.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
+
+use crate::boot::variable::Variable;
 
 /// The name of the site's description in the archive.
 pub const SITE_FILE: &str = "site.toml";
@@ -22,9 +24,11 @@ pub const IDENTITY_FILES: [&str; 5] = [
     "ingest.key",
 ];
 
-/// What firmware in setup mode is given, below `secure-boot/` in the archive, in the order it is written: the content of
-/// key variables as UEFI's `SetVariable` takes it. After the last one firmware starts only what is signed.
-pub const SECURE_BOOT_FILES: [&str; 3] = ["db.auth", "KEK.auth", "PK.auth"];
+/// What firmware in setup mode is given, below `secure-boot/` in the archive: the content of its key variables as UEFI's
+/// `SetVariable` takes it.
+fn secure_boot_files() -> [&'static str; 3] {
+    Variable::ALL.map(Variable::file)
+}
 
 /// Whether `name` is that of a file with a proxy's password, `proxy-NAME.password`, and NAME one that `site.toml` could
 /// give a proxy.
@@ -65,7 +69,7 @@ pub enum ProvisionError {
         "the provision partition holds \"{name}\"; expected the files site.toml, identity/{{{},proxy-NAME.password}} and \
          secure-boot/{{{}}}, each once",
         IDENTITY_FILES.join(","),
-        SECURE_BOOT_FILES.join(",")
+        secure_boot_files().join(",")
     )]
     Unexpected {
         /// Its path, or what stood there.
@@ -166,7 +170,7 @@ fn take(parcel: &mut Parcel, name: String, content: Vec<u8>) -> Result<(), Provi
         Some(("identity", file)) if IDENTITY_FILES.contains(&file) || is_proxy_password(file) => {
             Some((&mut parcel.identity, file))
         }
-        Some(("secure-boot", file)) if SECURE_BOOT_FILES.contains(&file) => {
+        Some(("secure-boot", file)) if secure_boot_files().contains(&file) => {
             Some((&mut parcel.secure_boot, file))
         }
         _ => None,

@@ -8,10 +8,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rap_core::boot::disk::PROVISION_BYTES;
+use rap_core::boot::variable::Variable;
 use rap_core::provision::{self, IDENTITY_FILES, is_proxy_password};
 use rap_core::site::{Mistakes, Proxy, Site};
 
-use crate::signing::variable::{Variable, signed};
+use crate::signing::variable::signed;
 use crate::signing::{PROGRAM_KEY, Signer, SigningError};
 
 /// The platform key and the key exchange key, among a directory's keys.
@@ -94,7 +95,7 @@ impl Parcel {
         let mut files = BTreeMap::new();
         for (variable, holder, signer) in each {
             let content = signed(variable, holder, signer, FIRST_YEAR)?;
-            files.insert(format!("{}.auth", variable.name()), content);
+            files.insert(variable.file().to_owned(), content);
         }
         self.content.secure_boot = files;
         Ok(self)
@@ -117,12 +118,11 @@ impl Parcel {
 }
 
 #[cfg(test)]
-mod tests {
-    use rap_core::provision::SECURE_BOOT_FILES;
-
+pub(crate) mod tests {
     use super::*;
 
-    fn identity(place: &Path) -> PathBuf {
+    /// An identity as far as its files' names go.
+    pub(crate) fn identity(place: &Path) -> PathBuf {
         for name in IDENTITY_FILES {
             std::fs::write(place.join(name), name).unwrap();
         }
@@ -159,17 +159,14 @@ mod tests {
     #[test]
     fn firmware_is_given_three_keys_each_signed_by_the_one_above() {
         let place = tempfile::tempdir().unwrap();
-        for file in crate::keys::development(&[]).unwrap() {
-            std::fs::write(place.path().join(file.name), file.content).unwrap();
-        }
-        let parcel = Parcel::default().with_secure_boot(place.path()).unwrap();
+        let keys = place.path().join("keys");
+        crate::keys::write_development(&keys, false, &[]).unwrap();
+        let parcel = Parcel::default().with_secure_boot(&keys).unwrap();
         let found = provision::unpack(&parcel.partition().unwrap()).unwrap().unwrap();
         let names: Vec<_> = found.secure_boot.keys().map(String::as_str).collect();
-        let mut wanted = SECURE_BOOT_FILES;
-        wanted.sort_unstable();
-        assert_eq!(names, wanted);
-        std::fs::remove_file(place.path().join("secure-boot-KEK.key")).unwrap();
-        let error = Parcel::default().with_secure_boot(place.path()).unwrap_err();
+        assert_eq!(names, ["KEK.auth", "PK.auth", "db.auth"]);
+        std::fs::remove_file(keys.join("secure-boot-KEK.key")).unwrap();
+        let error = Parcel::default().with_secure_boot(&keys).unwrap_err();
         assert!(
             matches!(error, ParcelError::Keys(SigningError::Read(..))),
             "{error}"

@@ -8,7 +8,6 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rap_core::boot::SECTOR;
 use rap_core::boot::disk::{Place, Table};
 use rap_qemu::accelerator::Accelerator;
 use rap_qemu::disk::{Disk, copy_sparse};
@@ -115,25 +114,17 @@ fn provide(path: &Path, parcel: &Parcel) -> Result<(), StagingError> {
         path: path.to_owned(),
         source,
     })?;
-    let offset = table.partition(Place::Provision).first * SECTOR;
+    let offset = table.partition(Place::Provision).offset();
     file.write_all_at(&parcel.partition()?, offset).map_err(failed)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use rap_core::boot::disk::{PROVISION_BYTES, write_fresh};
     use rap_core::provision::{self, IDENTITY_FILES};
 
     use super::*;
-
-    fn identity(place: &Path) -> PathBuf {
-        for name in IDENTITY_FILES {
-            std::fs::write(place.join(name), name).unwrap();
-        }
-        place.to_owned()
-    }
+    use crate::parcel::tests::identity;
 
     #[test]
     fn the_parcel_lands_in_the_provision_partition_of_the_copy() {
@@ -153,8 +144,7 @@ mod tests {
         let offset = Table::read(&file, GROWN_BYTES)
             .unwrap()
             .partition(Place::Provision)
-            .first
-            * SECTOR;
+            .offset();
         let mut partition = vec![0; usize::try_from(PROVISION_BYTES).unwrap()];
         file.read_exact_at(&mut partition, offset).unwrap();
         let found = provision::unpack(&partition).unwrap().expect("a parcel");

@@ -13,17 +13,11 @@ use std::path::Path;
 
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 
-use crate::provision::SECURE_BOOT_FILES;
+use crate::boot::variable::{ATTRIBUTES, GLOBAL, Variable};
 use crate::status::SecureBoot;
 
 /// Where the kernel shows firmware's variables.
 pub(super) const VARIABLES: &str = "/sys/firmware/efi/efivars";
-/// `EFI_GLOBAL_VARIABLE`.
-const GLOBAL: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
-/// `EFI_IMAGE_SECURITY_DATABASE_GUID`.
-const DATABASE: &str = "d719b2cb-3d3a-4596-a3bc-dad00e67656f";
-/// Non-volatile, for boot services and at run time, authenticated by time.
-const ATTRIBUTES: u32 = 0x27;
 
 /// What firmware says; `None` where there is none, or none that knows Secure Boot.
 pub(super) fn state(variables: &Path) -> Option<SecureBoot> {
@@ -47,22 +41,21 @@ pub(super) fn enrol(variables: &Path, files: &BTreeMap<String, Vec<u8>>) -> io::
     if files.is_empty() || state(variables) != Some(SecureBoot::Setup) {
         return Ok(false);
     }
-    for name in SECURE_BOOT_FILES {
-        let Some(content) = files.get(name) else {
+    for variable in Variable::ALL {
+        let file = variable.file();
+        let Some(content) = files.get(file) else {
             return Err(io::Error::other(format!(
-                "secure-boot/{name} is missing beside the others"
+                "secure-boot/{file} is missing beside the others"
             )));
         };
-        set(variables, name, content)
-            .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
+        set(variables, variable, content)
+            .map_err(|error| io::Error::new(error.kind(), format!("{file}: {error}")))?;
     }
     Ok(true)
 }
 
-fn set(variables: &Path, file: &str, content: &[u8]) -> io::Result<()> {
-    let name = file.trim_end_matches(".auth");
-    let guid = if name == "db" { DATABASE } else { GLOBAL };
-    let path = variables.join(format!("{name}-{guid}"));
+fn set(variables: &Path, variable: Variable, content: &[u8]) -> io::Result<()> {
+    let path = variables.join(format!("{}-{}", variable.name(), variable.vendor()));
     // One that is there is protected against being removed by accident.
     if let Ok(present) = File::open(&path)
         && let Ok(flags) = ioctl_getflags(&present)
@@ -71,13 +64,13 @@ fn set(variables: &Path, file: &str, content: &[u8]) -> io::Result<()> {
         ioctl_setflags(&present, flags.difference(IFlags::IMMUTABLE))?;
     }
     let whole = [&ATTRIBUTES.to_le_bytes()[..], content].concat();
-    let mut variable = OpenOptions::new()
+    let mut file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(false)
         .open(path)?;
     // Each write(2) is one call of SetVariable: half of one would be another value.
-    match variable.write(&whole)? {
+    match file.write(&whole)? {
         written if written == whole.len() => Ok(()),
         written => Err(io::Error::other(format!(
             "only {written} of {} bytes were taken",
@@ -100,10 +93,10 @@ mod tests {
     }
 
     fn keys() -> BTreeMap<String, Vec<u8>> {
-        SECURE_BOOT_FILES
-            .iter()
-            .map(|name| ((*name).to_owned(), name.as_bytes().to_vec()))
-            .collect()
+        let files = Variable::ALL.map(Variable::file);
+        files
+            .map(|name| (name.to_owned(), name.as_bytes().to_vec()))
+            .into()
     }
 
     #[test]
@@ -122,12 +115,22 @@ mod tests {
     fn keys_are_given_to_firmware_that_waits_for_them_and_to_no_other() {
         let waiting = firmware(1, 0);
         assert!(enrol(waiting.path(), &keys()).unwrap());
-        let pk = std::fs::read(waiting.path().join(format!("PK-{GLOBAL}"))).unwrap();
+        let pk = std::fs::read(waiting.path().join("PK-8be4df61-93ca-11d2-aa0d-00e098032b8c")).unwrap();
         assert_eq!(pk, b"\x27\0\0\0PK.auth");
-        assert!(waiting.path().join(format!("db-{DATABASE}")).exists());
+        assert!(
+            waiting
+                .path()
+                .join("db-d719b2cb-3d3a-4596-a3bc-dad00e67656f")
+                .exists()
+        );
         for other in [firmware(0, 0), firmware(0, 1)] {
             assert!(!enrol(other.path(), &keys()).unwrap());
-            assert!(!other.path().join(format!("PK-{GLOBAL}")).exists());
+            assert!(
+                !other
+                    .path()
+                    .join("PK-8be4df61-93ca-11d2-aa0d-00e098032b8c")
+                    .exists()
+            );
         }
         assert!(!enrol(waiting.path(), &BTreeMap::new()).unwrap());
     }
@@ -143,6 +146,11 @@ mod tests {
                 .to_string()
                 .contains("KEK.auth is missing")
         );
-        assert!(!waiting.path().join(format!("PK-{GLOBAL}")).exists());
+        assert!(
+            !waiting
+                .path()
+                .join("PK-8be4df61-93ca-11d2-aa0d-00e098032b8c")
+                .exists()
+        );
     }
 }

@@ -3,6 +3,7 @@
 use rap_core::boot::disk::PROVISION_BYTES;
 
 use super::*;
+use crate::parcel::tests::identity;
 
 const DEVICE: u64 = 1 << 30;
 
@@ -131,10 +132,7 @@ fn a_device_pulled_out_halfway_has_no_table() {
 fn the_parcel_fills_the_provision_partition() {
     let place = tempfile::tempdir().unwrap();
     let device = device(place.path());
-    for name in rap_core::provision::IDENTITY_FILES {
-        std::fs::write(place.path().join(name), name).unwrap();
-    }
-    let parcel = Parcel::new(rap_core::site::EXAMPLE, place.path()).unwrap();
+    let parcel = Parcel::new(rap_core::site::EXAMPLE, &identity(place.path())).unwrap();
     let plan = Plan::new(&image(place.path()), Some(&parcel), DEVICE).unwrap();
     plan.write(&device, &|_, _| {}).unwrap();
     plan.verify(&device, &|_, _| {}).unwrap();

@@ -1,6 +1,8 @@
 //! What signatures are, by our own reading; that firmware and `sbverify` take them is tested on the whole image.
 
-use super::variable::{Variable, signed};
+use rap_core::boot::variable::Variable;
+
+use super::variable::signed;
 use super::*;
 use crate::keys;
 use crate::uki::tests::stub;
@@ -8,10 +10,9 @@ use crate::uki::tests::stub;
 /// The development keys `names` of a set.
 fn signers<const N: usize>(names: [&str; N]) -> [Signer; N] {
     let place = tempfile::tempdir().unwrap();
-    for file in keys::development(&[]).unwrap() {
-        std::fs::write(place.path().join(file.name), file.content).unwrap();
-    }
-    names.map(|name| Signer::load(place.path(), name).unwrap_or_else(|e| panic!("{e}")))
+    let keys = place.path().join("keys");
+    keys::write_development(&keys, false, &[]).unwrap();
+    names.map(|name| Signer::load(&keys, name).unwrap_or_else(|e| panic!("{e}")))
 }
 
 #[test]
@@ -34,10 +35,9 @@ fn a_signature_changes_nothing_of_what_it_covers_and_is_the_same_every_time() {
 #[test]
 fn keys_that_cannot_sign_are_refused_by_name() {
     let place = tempfile::tempdir().unwrap();
-    for file in keys::development(&[]).unwrap() {
-        std::fs::write(place.path().join(file.name), file.content).unwrap();
-    }
-    let load = |name| Signer::load(place.path(), name).unwrap_err().to_string();
+    let keys = place.path().join("keys");
+    keys::write_development(&keys, false, &[]).unwrap();
+    let load = |name| Signer::load(&keys, name).unwrap_err().to_string();
     assert!(
         load("nobody").contains("nobody.crt; rap-image keys dev"),
         "{}",
@@ -48,10 +48,10 @@ fn keys_that_cannot_sign_are_refused_by_name() {
         "{}",
         load("device")
     );
-    let copy = |from: &str, to: &str| std::fs::copy(place.path().join(from), place.path().join(to)).unwrap();
+    let copy = |from: &str, to: &str| std::fs::copy(keys.join(from), keys.join(to)).unwrap();
     copy("secure-boot-PK.key", "secure-boot-db.key");
     assert!(load("secure-boot-db").contains("is not the key of the certificate beside it"));
-    std::fs::write(place.path().join("secure-boot-db.crt"), "x").unwrap();
+    std::fs::write(keys.join("secure-boot-db.crt"), "x").unwrap();
     assert!(load("secure-boot-db").contains("holds no certificate"));
 }
 

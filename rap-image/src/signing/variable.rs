@@ -1,15 +1,12 @@
 //! Firmware's key variables: PK, KEK and db with one certificate each, signed so that firmware takes them
 //! (UEFI 2.10 §8.2.2, `EFI_VARIABLE_AUTHENTICATION_2`; §32.4.1, `EFI_SIGNATURE_LIST`).
 
+use rap_core::boot::variable::{ATTRIBUTES, Variable};
 use uuid::{Uuid, uuid};
 
 use super::pkcs7::{Content, Signer, SigningError};
 use super::{REVISION, number};
 
-/// `EFI_GLOBAL_VARIABLE`: PK and KEK.
-const GLOBAL: Uuid = uuid!("8be4df61-93ca-11d2-aa0d-00e098032b8c");
-/// `EFI_IMAGE_SECURITY_DATABASE_GUID`: db.
-const DATABASE: Uuid = uuid!("d719b2cb-3d3a-4596-a3bc-dad00e67656f");
 /// `EFI_CERT_X509_GUID`.
 const X509: Uuid = uuid!("a5c059a1-94e4-4aa7-87b5-ab155c2bf072");
 /// `EFI_CERT_TYPE_PKCS7_GUID`.
@@ -18,41 +15,6 @@ const PKCS7: Uuid = uuid!("4aafd29d-68df-49ee-8aa9-347d375665a7");
 const OWNER: Uuid = uuid!("8d0f5f1e-6c3b-4d6a-9a2e-524150000100");
 /// `WIN_CERT_TYPE_EFI_GUID`.
 const EFI_GUID: u16 = 0x0ef1;
-/// Non-volatile, for boot services and at run time, authenticated by time.
-const ATTRIBUTES: u32 = 0x27;
-
-/// A key variable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Variable {
-    /// The platform key: who may change KEK. Setting it ends setup mode.
-    Pk,
-    /// The key exchange key: who may change db.
-    Kek,
-    /// Who may sign programs.
-    Db,
-}
-
-impl Variable {
-    /// In the order in which they are set: the platform key last.
-    pub const ALL: [Self; 3] = [Self::Db, Self::Kek, Self::Pk];
-
-    /// Its name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pk => "PK",
-            Self::Kek => "KEK",
-            Self::Db => "db",
-        }
-    }
-
-    fn guid(self) -> Uuid {
-        match self {
-            Self::Pk | Self::Kek => GLOBAL,
-            Self::Db => DATABASE,
-        }
-    }
-}
 
 /// What is written to a variable so that it holds the certificate of `holder`: signed by `signer`, which is the platform
 /// key for PK and KEK and the key exchange key for db. `year` must not be less than in what it replaces.
@@ -72,7 +34,7 @@ pub fn signed(
         .encode_utf16()
         .flat_map(u16::to_le_bytes)
         .collect();
-    covered.extend(variable.guid().to_bytes_le());
+    covered.extend(variable.vendor().to_bytes_le());
     covered.extend(ATTRIBUTES.to_le_bytes());
     covered.extend(time);
     covered.extend(&list);
