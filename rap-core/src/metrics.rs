@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::build_info::BuildInfo;
 use crate::forward::files::FilesStatus;
-use crate::forward::status::Status as Forward;
+use crate::forward::status::{LaneStatus, Status as Forward};
 use crate::status::{self, InitStatus, SecureBoot};
 
 /// The media type of what [`render`] gives.
@@ -83,49 +83,47 @@ fn of_init(init: &InitStatus, page: &mut Page) {
 
 fn of_lanes(forward: &Forward, page: &mut Page) {
     let lanes = forward.lanes();
-    let mut each = |name, help, kind, value: fn(&crate::forward::status::LaneStatus) -> Option<f64>| {
+    let mut each = |name, help, kind, value: fn(&LaneStatus) -> f64| {
         let mut family = page.family(name, help, kind);
         for (lane, of) in lanes {
-            if let Some(value) = value(of) {
-                family.sample(&[("lane", lane)], value);
-            }
+            family.sample(&[("lane", lane)], value(of));
         }
     };
     each(
         "rap_queue_reports",
         "Reports that wait to be delivered.",
         Kind::Gauge,
-        |l| Some(l.waiting as f64),
+        |l| l.waiting as f64,
     );
     each(
         "rap_queue_bytes",
         "Bytes of those reports on the disk.",
         Kind::Gauge,
-        |l| Some(l.waiting_bytes as f64),
+        |l| l.waiting_bytes as f64,
     );
     each(
         "rap_queue_oldest_seconds",
         "How long the oldest of those reports has waited, by the box's clock.",
         Kind::Gauge,
-        |l| Some(l.oldest_seconds.map_or(0.0, |seconds| seconds as f64)),
+        |l| l.oldest_seconds.map_or(0.0, |seconds| seconds as f64),
     );
     each(
         "rap_reports_taken_total",
         "Reports acknowledged to the instruments since the log was made.",
         Kind::Counter,
-        |l| Some(l.taken as f64),
+        |l| l.taken as f64,
     );
     each(
         "rap_reports_passed_total",
         "Reports delivered or refused for good since the log was made.",
         Kind::Counter,
-        |l| Some(l.passed as f64),
+        |l| l.passed as f64,
     );
     each(
         "rap_reports_lost_total",
         "Reports acknowledged and lost with a damaged place on the disk, found since the forwarder started.",
         Kind::Counter,
-        |l| Some(l.lost as f64),
+        |l| l.lost as f64,
     );
 }
 

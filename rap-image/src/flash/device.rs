@@ -129,6 +129,16 @@ impl Kernel {
         let swaps = swaps.filter(|line| line.split_whitespace().next() == Some(&path));
         mounts.chain(swaps.map(|_| "swap".to_owned())).collect()
     }
+
+    fn holders(&self, all: &[String]) -> Vec<String> {
+        let mut holders: Vec<String> = all
+            .iter()
+            .flat_map(|name| self.entries(name, "holders"))
+            .collect();
+        holders.sort();
+        holders.dedup();
+        holders
+    }
 }
 
 impl Device {
@@ -225,18 +235,6 @@ impl Device {
             ));
         }
         why
-    }
-}
-
-impl Kernel {
-    fn holders(&self, all: &[String]) -> Vec<String> {
-        let mut holders: Vec<String> = all
-            .iter()
-            .flat_map(|name| self.entries(name, "holders"))
-            .collect();
-        holders.sort();
-        holders.dedup();
-        holders
     }
 }
 

@@ -16,7 +16,6 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rap_core::boot::SECTOR;
 use rap_core::boot::disk::{Disk, DiskError, Place, Table};
 use rustix::fs::{Advice, OFlags, fadvise};
 
@@ -84,7 +83,6 @@ pub struct Plan {
     image: File,
     path: PathBuf,
     parcel: Option<Vec<u8>>,
-    provision: u64,
     pieces: Vec<Piece>,
     table: Table,
     device_bytes: u64,
@@ -112,7 +110,6 @@ impl Plan {
         });
         let pieces = pieces.into_iter().collect::<io::Result<_>>().map_err(failed)?;
         Ok(Self {
-            provision: table.partition(Place::Provision).first * SECTOR,
             parcel: parcel.map(Parcel::partition).transpose()?,
             image,
             path: path.to_owned(),
@@ -206,9 +203,10 @@ impl Plan {
         &self,
         mut take: impl FnMut(u64, &[u8]) -> Result<(), FlashError>,
     ) -> Result<(), FlashError> {
+        let provision = self.table.partition(Place::Provision).offset();
         let mut buffer = vec![0; BLOCK];
         for piece in &self.pieces {
-            if let Some(parcel) = self.parcel.as_ref().filter(|_| piece.offset == self.provision) {
+            if let Some(parcel) = self.parcel.as_ref().filter(|_| piece.offset == provision) {
                 parcel
                     .chunks(BLOCK)
                     .zip((piece.offset..).step_by(BLOCK))
