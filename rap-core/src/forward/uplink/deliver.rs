@@ -69,14 +69,15 @@ impl Uplink {
 
     /// The lane's next portion; nothing when the lane is empty.
     fn next(&mut self, lane: Lane) -> Result<Option<Batch>, Trouble> {
-        let oldest = self.log().peek(lane, 1, 0).map_err(unreadable)?;
-        let Some(record) = oldest.records.first() else {
+        let bytes = self.size.to_read();
+        let mut batch = self.log().peek(lane, MOST_REPORTS, bytes).map_err(unreadable)?;
+        let Some(oldest) = batch.records.first() else {
             return Ok(None);
         };
-        self.hunt(lane).look(record.seq);
-        let count = self.hunt(lane).portion(MOST_REPORTS);
-        let bytes = self.size.to_read();
-        self.log().peek(lane, count, bytes).map(Some).map_err(unreadable)
+        let hunt = self.hunt(lane);
+        hunt.look(oldest.seq);
+        batch.truncate(hunt.portion(MOST_REPORTS));
+        Ok(Some(batch))
     }
 
     fn post(&self, lane: Lane, parcel: &Parcel) -> Result<(), Failure> {
