@@ -1,12 +1,14 @@
 //! The appliance's one program, and the contracts it shares with the builder.
 //!
 //! What the builder writes and the box reads is one module here, used by both: [`site`] (site.toml), [`boot`] (disk,
-//! slots, the loader's environment), [`provision`], [`build_info`], [`paths`], [`notify`] and [`status`].
-//! The services are [`init`], [`netd`], [`relay`], [`forward`]; [`rapctl`] is how a person asks them.
+//! slots, the loader's environment), [`release`], [`provision`], [`build_info`], [`digest`], [`paths`], [`notify`] and
+//! [`status`].
+//! The services are [`init`], [`netd`], [`relay`], [`forward`], [`update`]; [`rapctl`] is how a person asks them.
 
 pub mod boot;
 pub mod build_info;
 pub mod console;
+pub mod digest;
 pub mod forward;
 pub mod identity;
 pub mod init;
@@ -18,6 +20,8 @@ pub mod paths;
 pub mod provision;
 pub mod rapctl;
 pub mod relay;
+pub mod release;
 pub mod site;
 pub mod status;
 pub mod sys;
+pub mod update;

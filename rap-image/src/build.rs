@@ -12,7 +12,6 @@ use rap_core::boot::fat::Volume;
 use rap_core::build_info::BuildInfo;
 
 use crate::deb::{self, unpack_all};
-use crate::digest::Sha256;
 use crate::fetch::Fetcher;
 use crate::hermetic::{self, HermeticError};
 use crate::image::{self, CORE, Image, ImageError, Ingredients, Package};
@@ -24,6 +23,7 @@ use crate::pick::{self, Firmware, Picked, firmware, pick};
 use crate::report::{Report, grouped};
 use crate::signing::{PROGRAM_KEY, Signer, SigningError, sign};
 use crate::uki::UkiError;
+use rap_core::digest::Sha256;
 
 /// The bottom of every stack.
 const BASE: &str = "base";

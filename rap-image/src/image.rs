@@ -10,8 +10,8 @@ use rap_core::boot::fat::Volume;
 use rap_core::boot::slot::{self, Label, SlotError};
 use rap_core::build_info::BuildInfo;
 
-use crate::digest::Hasher;
 use crate::hermetic::Core;
+use rap_core::digest::Hasher;
 use serde::{Deserialize, Serialize};
 
 use crate::cpio::{self, CpioError};

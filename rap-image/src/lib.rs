@@ -13,7 +13,6 @@ pub mod archive;
 pub mod build;
 pub mod cpio;
 pub mod deb;
-pub mod digest;
 pub mod elf;
 pub mod fetch;
 pub mod flash;

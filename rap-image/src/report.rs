@@ -5,10 +5,10 @@ use std::fmt::{self, Display};
 use rap_core::build_info::BuildInfo;
 use serde::Serialize;
 
-use crate::digest::Sha256;
 use crate::image::{Image, Package, Share};
 use crate::signing::signed_by;
 use crate::uki::{Program, UkiError};
+use rap_core::digest::Sha256;
 
 /// The report of one build.
 #[derive(Debug, Serialize)]

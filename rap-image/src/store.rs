@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use crate::digest::Sha256;
+use rap_core::digest::Sha256;
 
 /// Why the store could not give or take a file.
 #[derive(Debug, thiserror::Error)]

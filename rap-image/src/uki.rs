@@ -9,7 +9,7 @@
 
 use std::ops::Range;
 
-use crate::digest::{Hasher, Sha256};
+use rap_core::digest::{Hasher, Sha256};
 
 const ALIGNMENT: usize = 4096;
 const SECTION_HEADER: usize = 40;

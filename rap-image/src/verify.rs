@@ -17,12 +17,12 @@ use rap_core::build_info::BuildInfo;
 use serde::Serialize;
 
 use crate::cpio::{self, CpioError};
-use crate::digest::Sha256;
 use crate::image::{CONTENTS, Contents, Package};
 use crate::payload::{Entry, Kind};
 use crate::report::grouped;
 use crate::signing::{CheckError, check, signed_by};
 use crate::uki::{Program, UkiError};
+use rap_core::digest::Sha256;
 
 mod volume;
 

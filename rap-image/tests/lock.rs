@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use pgp::composed::{ArmorOptions, CleartextSignedMessage, KeyType, SecretKeyParamsBuilder, SignedSecretKey};
 use pgp::types::Password;
-use rap_image::digest::Sha256;
+use rap_core::digest::Sha256;
 use rap_image::fetch::Fetcher;
 use rap_image::lock::{self, Group, Lock};
 use rap_image::mirror::Mirrors;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::stanza::{Stanza, stanzas};
 use super::version::compare;
 use super::{Archive, Suite};
-use crate::digest::Sha256;
+use rap_core::digest::Sha256;
 
 /// One package of one suite.
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::Suite;
 use super::stanza::stanzas;
-use crate::digest::Sha256;
+use rap_core::digest::Sha256;
 
 /// What we read of a Release file.
 #[derive(Debug, Clone, PartialEq, Eq)]

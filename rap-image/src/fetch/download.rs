@@ -10,8 +10,8 @@ use rustix::fs::FlockOperation;
 
 use super::progress::Progress;
 use super::{Error, Fetcher};
-use crate::digest::Sha256;
 use crate::store::failed;
+use rap_core::digest::Sha256;
 
 /// Tries of one address before the next.
 const TRIES: u32 = 3;

@@ -14,10 +14,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::archive::Archive;
-use crate::digest::Sha256;
 use crate::lock::Package;
 use crate::mirror::Mirrors;
 use crate::store::Store;
+use rap_core::digest::Sha256;
 
 use progress::Progress;
 

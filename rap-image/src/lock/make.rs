@@ -12,9 +12,9 @@ use crate::archive::release::Release;
 use crate::archive::resolve::{Wish, resolve};
 use crate::archive::signature::Keyring;
 use crate::archive::{self, SUITES};
-use crate::digest::Sha256;
 use crate::fetch::Fetcher;
 use crate::overlay::Stack;
+use rap_core::digest::Sha256;
 
 /// What the mirrors have: every suite's Release and the text of its index.
 #[derive(Debug)]

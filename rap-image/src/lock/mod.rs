@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::archive::Archive;
 use crate::archive::index::is_plain_path;
-use crate::digest::Sha256;
+use rap_core::digest::Sha256;
 
 pub use make::{Catalogue, make};
 pub use refresh::{Change, Refused, changes, refresh};

@@ -6,10 +6,10 @@ use std::io::Write as _;
 use super::*;
 use crate::archive::Archive;
 use crate::deb::tests::{Piece, deb_of};
-use crate::digest::Sha256;
 use crate::lock::Package;
 use crate::overlay::{Boot, Lab, Overlay, Wanted};
 use crate::testing::{elf, kernel_module};
+use rap_core::digest::Sha256;
 
 struct Case {
     store: Store,

@@ -5,8 +5,8 @@ use rustls::SignatureScheme;
 
 use super::der::{BIT_STRING, INTEGER, OCTET_STRING, OID, Reader, SEQUENCE, SET, context, value};
 use super::pkcs7::{self, Parts, digest_info};
-use crate::digest::Sha256;
 use crate::uki::Program;
+use rap_core::digest::Sha256;
 
 /// What is wrong with a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -16,8 +16,8 @@ pub use self::check::{CheckError, check};
 use self::der::{BIT_STRING, OID, SEQUENCE, context, nested, value};
 use self::pkcs7::{Content, digest_info, wrapped};
 pub use self::pkcs7::{Signer, SigningError};
-use crate::digest::Sha256;
 use crate::uki::Program;
+use rap_core::digest::Sha256;
 
 /// The key that signs programs, among a directory's keys.
 pub const PROGRAM_KEY: &str = "secure-boot-db";

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rcgen::SigningKey as _;
 
 use super::der::{INTEGER, NULL, OCTET_STRING, OID, Reader, SEQUENCE, SET, context, nested, value};
-use crate::digest::Sha256;
+use rap_core::digest::Sha256;
 
 /// 1.2.840.113549.1.7.1, data.
 pub(super) const DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01];

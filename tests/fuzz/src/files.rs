@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rap_core::forward::files::{Config, Digest, FileName, Key, MediaType, Range, Shelf, State, Upload};
+use rap_core::digest::Sha256;
+use rap_core::forward::files::{Config, FileName, Key, MediaType, Range, Shelf, State, Upload};
 use rap_core::forward::log::Storage;
 
 use super::forward::Memory;
@@ -29,7 +30,7 @@ pub(crate) fn range(bytes: &[u8]) {
         assert!(range.length() <= range.total() && range.total() > 0);
         assert_eq!(range.to_string().parse(), Ok(range));
     }
-    if let Ok(digest) = lines.next().unwrap_or_default().parse::<Digest>() {
+    if let Ok(digest) = lines.next().unwrap_or_default().parse::<Sha256>() {
         assert!(text.contains(&digest.to_string()));
     }
     if let Ok(media) = lines.next().unwrap_or_default().parse::<MediaType>() {
@@ -92,7 +93,7 @@ fn fresh(shelf: &mut Shelf) {
     let bytes = b"fresh";
     let key = Key {
         source: "/fuzz/fresh".to_owned(),
-        digest: Digest::of(bytes),
+        digest: Sha256::of(bytes),
     };
     let upload = Upload {
         key: &key,

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{HeaderMap, Method, Request, StatusCode};
-use rap_core::forward::files::{Digest, FileName, NAME, Range};
+use rap_core::digest::Sha256;
+use rap_core::forward::files::{FileName, NAME, Range};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
@@ -76,7 +77,7 @@ struct State {
 
 /// The request's head, read.
 struct Put {
-    digest: Digest,
+    digest: Sha256,
     range: Range,
     meta: Delivered,
 }
@@ -262,7 +263,7 @@ impl Files {
 
 impl Put {
     fn of(path: &str, headers: &HeaderMap, device: &str) -> anyhow::Result<Self> {
-        let digest: Digest = path.strip_prefix(PATH).unwrap_or_default().parse()?;
+        let digest: Sha256 = path.strip_prefix(PATH).unwrap_or_default().parse()?;
         let text = |name: &str| {
             let value = headers.get(name).and_then(|v| v.to_str().ok());
             value.map(str::to_owned).with_context(|| format!("no {name}"))
@@ -290,11 +291,11 @@ impl Put {
 
     fn key(&self) -> String {
         let text = format!("{}\0{}\0{}", self.meta.device, self.meta.source, self.meta.digest);
-        Digest::of(text.as_bytes()).to_string()
+        Sha256::of(text.as_bytes()).to_string()
     }
 }
 
-fn digest_of(path: &Path) -> anyhow::Result<Digest> {
+fn digest_of(path: &Path) -> anyhow::Result<Sha256> {
     let mut file = std::fs::File::open(path)?;
     let mut hash = sha2::Sha256::new();
     let mut buffer = vec![0; 64 * 1024];

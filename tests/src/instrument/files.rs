@@ -7,7 +7,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use rap_core::forward::files::{Digest, FileName, NAME, PATH, Range};
+use rap_core::digest::Sha256;
+use rap_core::forward::files::{FileName, NAME, PATH, Range};
 use serde::Deserialize;
 use sha2::Digest as _;
 
@@ -133,7 +134,7 @@ impl Agent {
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn digest_of(path: &Path) -> anyhow::Result<Digest> {
+pub fn digest_of(path: &Path) -> anyhow::Result<Sha256> {
     let mut file = File::open(path).with_context(|| path.display().to_string())?;
     let mut hash = sha2::Sha256::new();
     let mut buffer = vec![0; 64 * 1024];

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rap_image::digest::Sha256;
+use rap_core::digest::Sha256;
 use rap_image::lock::{Lock, Package};
 use rap_image::store::Store;
 use rap_tests::system::program;

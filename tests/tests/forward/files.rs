@@ -5,7 +5,8 @@ mod wrong;
 
 use std::path::{Path, PathBuf};
 
-use rap_core::forward::files::{Digest, FilesStatus};
+use rap_core::digest::Sha256;
+use rap_core::forward::files::FilesStatus;
 use rap_tests::centre::{Delivered, Fault};
 use rap_tests::instrument::files::{Holding, Put, RANGE};
 use rap_tests::instrument::{Agent, Answer, Target};
@@ -61,7 +62,7 @@ fn holding(answer: &Answer) -> Holding {
 /// One request about a file of these bytes.
 fn put(agent: &Agent, bytes: &[u8], range: Option<&str>, body: &[u8]) -> Answer {
     let put = Put {
-        digest: Digest::of(bytes).to_string(),
+        digest: Sha256::of(bytes).to_string(),
         range: range.map(str::to_owned),
         name: Some("run%207.csv"),
         body,

@@ -1,15 +1,13 @@
 //! The digest of a file as far as it came: of the bytes as they came, or read again after a restart.
 
-use sha2::{Digest as _, Sha256};
-
-use super::digest::Digest;
 use super::put::PutError;
 use super::record::{Description, Phase};
+use crate::digest::Hasher;
 
 /// The digest of a file's first bytes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Hash {
-    state: Sha256,
+    state: Hasher,
     /// How many bytes.
     pub(super) at: u64,
 }
@@ -31,7 +29,7 @@ impl Hash {
         if self.at < file.size {
             return Ok(Phase::Part);
         }
-        match Digest::end(self.state.clone()) == file.digest {
+        match self.state.clone().finish() == file.digest {
             true => Ok(Phase::Whole),
             false => Err(PutError::WrongDigest),
         }

@@ -2,7 +2,7 @@
 //!
 //! `desk` (one thread) takes ranges from the ingest API and gives them to the [`Shelf`], which keeps each file in one file of
 //! its own directory (`record` sketches the bytes); `outbox` says what the uplink sends next; `room` bounds it all; `found`
-//! is about what a start finds, and `work` is done in between. Both protocols call a file by its [`Digest`].
+//! is about what a start finds, and `work` is done in between. Both protocols call a file by its [`Sha256`].
 //!
 //! Invariants
 //! - What [`Holding::have`] says is on the disk: the answer comes after `fdatasync` of these bytes and of the mark that
@@ -16,7 +16,6 @@
 //! - Each wait for the disk is needed: `tests::mutation` leaves out each in turn and sees one of these broken.
 
 mod desk;
-mod digest;
 mod entry;
 mod found;
 mod hash;
@@ -37,7 +36,6 @@ mod work;
 use std::time::Duration;
 
 pub(super) use self::desk::{Desk, Request, Shared, hold, status, try_hold};
-pub use self::digest::{Digest, NoDigest};
 pub use self::label::{FileName, MediaType, NoMediaType, NoName};
 pub use self::outbox::{Contradiction, Errand};
 pub use self::pace::Pace;

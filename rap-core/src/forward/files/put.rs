@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::digest::Digest;
 use super::label::{FileName, MediaType};
+use crate::digest::Sha256;
 
 /// What a file is known by: the same bytes from two ports are two files, so that no instrument learns what another has.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -11,7 +11,7 @@ pub struct Key {
     /// Where it came from, `/SITE/PORT`.
     pub source: String,
     /// SHA-256 of all its bytes.
-    pub digest: Digest,
+    pub digest: Sha256,
 }
 
 /// Some bytes of a file, as an agent sent them.

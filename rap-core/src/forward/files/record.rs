@@ -11,8 +11,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::digest::Digest;
 use super::label::{FileName, MediaType};
+use crate::digest::Sha256;
 use crate::forward::log::{crc32c, u32_at, u64_at};
 
 /// Bytes before the file's own.
@@ -30,7 +30,7 @@ pub struct Description {
     /// Where it came from, `/SITE/PORT`.
     pub source: String,
     /// SHA-256 of all its bytes.
-    pub digest: Digest,
+    pub digest: Sha256,
     /// How many bytes it has, at least 1.
     pub size: u64,
     /// Its name, for people.
@@ -218,7 +218,7 @@ mod tests {
     fn description() -> Description {
         Description {
             source: "/lab/port1".to_owned(),
-            digest: Digest::of(b"x"),
+            digest: Sha256::of(b"x"),
             size: 7,
             name: FileName::new("\"\u{e9}".repeat(85)).unwrap(),
             media: MediaType::default(),

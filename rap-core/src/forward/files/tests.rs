@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::entry::Entry;
 use super::*;
+use crate::digest::Sha256;
 use crate::forward::log::Storage as _;
 use crate::forward::log::tests::sim::{End, SimDisk};
 
@@ -50,7 +51,7 @@ impl Sample {
         Self {
             key: Key {
                 source: format!("/lab/port{port}"),
-                digest: Digest::of(&bytes),
+                digest: Sha256::of(&bytes),
             },
             name: FileName::new(name.to_owned()).unwrap(),
             bytes,

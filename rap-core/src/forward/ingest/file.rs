@@ -9,7 +9,8 @@ use hyper::{Method, Request, StatusCode};
 use super::answer::{Answer, Refusal, holding};
 use super::request::{enter, plain};
 use super::{Port, body};
-use crate::forward::files::{self, Digest, FileName, Key, MediaType, PutError, Range};
+use crate::digest::Sha256;
+use crate::forward::files::{self, FileName, Key, MediaType, PutError, Range};
 
 /// What one token of the files' rate stands for.
 const BLOCK: usize = 4096;
@@ -32,7 +33,7 @@ pub(super) async fn take(
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method", detail).allowing("PUT"));
     }
     let digest = head.uri.path().strip_prefix(files::PATH).unwrap_or_default();
-    let digest: Digest = digest
+    let digest: Sha256 = digest
         .parse()
         .map_err(|e| wrong("digest", format!("the path: {e}")))?;
     plain(&head.headers)?;

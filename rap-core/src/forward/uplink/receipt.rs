@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::forward::files::Digest;
+use crate::digest::Sha256;
 
 /// The media type of a receipt.
 pub(super) const MEDIA_TYPE: &str = "application/vnd.rap.receipt+json";
@@ -26,7 +26,7 @@ struct FileReceipt {
 }
 
 /// How much of the file the centre has, by a receipt for it.
-pub(in crate::forward) fn of_file(body: &[u8], digest: &Digest) -> Option<u64> {
+pub(in crate::forward) fn of_file(body: &[u8], digest: &Sha256) -> Option<u64> {
     let receipt: FileReceipt = serde_json::from_slice(body).ok()?;
     (receipt.receipt == digest.to_string()).then_some(receipt.have)
 }
@@ -50,11 +50,11 @@ mod tests {
 
     #[test]
     fn a_files_receipt_says_how_much_of_it_is_there() {
-        let digest = Digest::of(b"x");
+        let digest = Sha256::of(b"x");
         let receipt = |name: &str, have: &str| format!("{{\"receipt\":\"{name}\",\"have\":{have}}}");
         let of = |text: String| of_file(text.as_bytes(), &digest);
         assert_eq!(of(receipt(&digest.to_string(), "7")), Some(7));
-        assert_eq!(of(receipt(&Digest::of(b"y").to_string(), "7")), None);
+        assert_eq!(of(receipt(&Sha256::of(b"y").to_string(), "7")), None);
         for wrong in ["-1", "1.5", "\"7\"", "18446744073709551616"] {
             assert_eq!(of(receipt(&digest.to_string(), wrong)), None, "{wrong}");
         }

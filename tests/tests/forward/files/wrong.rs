@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use rap_core::forward::files::{Config, Digest};
+use rap_core::digest::Sha256;
+use rap_core::forward::files::Config;
 use rap_core::forward::ingest::Rate;
 use rap_tests::centre::Fault;
 use rap_tests::instrument::files::{Holding, Put, RANGE};
@@ -33,7 +34,7 @@ fn what_is_wrong_is_said() {
     let rig = Rig::started();
     let agent = plain(&rig);
     let bytes = b"0123456789";
-    let digest = Digest::of(bytes).to_string();
+    let digest = Sha256::of(bytes).to_string();
     let name = Some("a.csv");
     let cases: [(Put<'_>, u16, &str, &str); 14] = [
         (

@@ -1,20 +1,22 @@
-//! SHA-256 as a type: what names a file in the lock and in the store. Always 64 lower-case hex digits in text.
+//! SHA-256 as a type: what names a file in the lock, in a release, in the store and in both protocols.
+//!
+//! Invariant: one spelling, 64 lower-case hexadecimal digits; another would make two names of one file.
 
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Digest as _;
 
 /// A SHA-256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256([u8; 32]);
 
-/// Not 64 hex digits.
-#[derive(Debug, thiserror::Error)]
-#[error("not a SHA-256 (64 hex digits): {0:?}")]
-pub struct NotSha256(String);
+/// A text that is no digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected a SHA-256: 64 of 0-9 and a-f")]
+pub struct NotSha256;
 
 impl Sha256 {
     /// Of bytes in memory.
@@ -41,7 +43,7 @@ impl Sha256 {
 }
 
 /// A digest in the making; what is written to it is hashed.
-#[derive(Default, Clone)]
+#[derive(Debug, Default, Clone)]
 pub struct Hasher(sha2::Sha256);
 
 impl Hasher {
@@ -90,16 +92,25 @@ impl FromStr for Sha256 {
     type Err = NotSha256;
 
     fn from_str(text: &str) -> Result<Self, NotSha256> {
-        let wrong = || NotSha256(text.to_owned());
-        if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return Err(wrong());
-        }
+        let digit = |byte: u8| match byte {
+            b'0'..=b'9' => Ok(byte - b'0'),
+            b'a'..=b'f' => Ok(byte - b'a' + 10),
+            _ => Err(NotSha256),
+        };
         let mut bytes = [0; 32];
-        for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            let digits = std::str::from_utf8(digits).map_err(|_| wrong())?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
+        if text.len() != 2 * bytes.len() {
+            return Err(NotSha256);
+        }
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
         }
         Ok(Self(bytes))
+    }
+}
+
+impl Serialize for Sha256 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -127,8 +138,17 @@ mod tests {
 
     #[test]
     fn refuses_what_is_none() {
-        for text in ["", "ba78", &"g".repeat(64), &"é".repeat(32), &"+1".repeat(32)] {
-            assert!(text.parse::<Sha256>().is_err(), "{text}");
+        let upper = Sha256::of(b"abc").to_string().to_uppercase();
+        for text in [
+            "",
+            "ba78",
+            "../x",
+            &upper,
+            &"g".repeat(64),
+            &"é".repeat(32),
+            &"+1".repeat(32),
+        ] {
+            assert_eq!(text.parse::<Sha256>(), Err(NotSha256), "{text}");
         }
     }
 }

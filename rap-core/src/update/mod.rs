@@ -1,0 +1,13 @@
+//! The updater: brings a release, writes it into the slot that does not run, tries it, and keeps it or goes back.
+//!
+//! * [`source`]: where the files of a repository come from: a web server through the relay, or a bundle.
+//! * [`trust`]: TUF: from a source to a [`Manifest`](crate::release::Manifest) that was signed for this box's profile.
+//! * [`pieces`]: the pieces of a release on their way to being complete, kept over power cuts.
+//! * [`apply`]: from pieces, and what runs, to the new UKI as a stream.
+//! * [`slots`]: what is in the slots, and writing, arming, confirming, mending them.
+
+pub mod apply;
+pub mod pieces;
+pub mod slots;
+pub mod source;
+pub mod trust;

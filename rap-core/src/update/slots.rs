@@ -1,0 +1,1 @@
+//! What is in the slots, and writing, arming, confirming and mending them.
