@@ -2,7 +2,7 @@
 //!
 //! `desk` (one thread) takes ranges from the ingest API and gives them to the [`Shelf`], which keeps each file in one file of
 //! its own directory (`record` sketches the bytes); `outbox` says what the uplink sends next; `room` bounds it all; `found`
-//! is about what a start finds, and `work` is done in between. Both protocols call a file by its [`Sha256`].
+//! is about what a start finds, and `work` is done in between. Both protocols call a file by its SHA-256.
 //!
 //! Invariants
 //! - What [`Holding::have`] says is on the disk: the answer comes after `fdatasync` of these bytes and of the mark that
