@@ -11,7 +11,7 @@ use toml::de::DeTable;
 
 use super::mistake::{Fault, Mistake};
 use super::read::{At, Reader, Section};
-use super::{BitRate, Centre, Site, Target, Uplink, egress, files};
+use super::{BitRate, Centre, Site, Target, Uplink, egress, files, updates};
 use port::PlacedPort;
 
 /// Decodes `text`.
@@ -48,6 +48,7 @@ fn site<'a>(reader: &mut Reader<'a>, root: Section<'a>) -> Option<Site> {
     version(reader, root);
     let known = [
         "version", "name", "uplink", "centre", "sessions", "port", "proxy", "egress", "trigger", "files",
+        "update",
     ];
     reader.refuse_unknown(root, "", &known);
     let name = reader.required(root, "", "name", "\"rap-ward-3\"");
@@ -65,6 +66,7 @@ fn site<'a>(reader: &mut Reader<'a>, root: Section<'a>) -> Option<Site> {
     relations(reader, uplink.as_ref(), &ports);
     let triggers = super::triggers::decode(reader, root);
     let files = files::decode(reader, root, ports.len());
+    let updates = updates::decode(reader, root);
     let (uplink, _) = uplink?;
     Some(Site {
         name: name?,
@@ -75,6 +77,7 @@ fn site<'a>(reader: &mut Reader<'a>, root: Section<'a>) -> Option<Site> {
         egress,
         triggers,
         files,
+        updates,
     })
 }
 

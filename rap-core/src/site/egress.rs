@@ -99,11 +99,19 @@ impl Site {
     /// Everything the box may talk to. The one table of it: firewall and relay are made from this.
     #[must_use]
     pub fn destinations(&self) -> Vec<Destination> {
-        vec![Destination {
+        let centre = Destination {
             name: "centre",
             title: "the service centre",
             target: Centre::target(&self.centre),
-        }]
+        };
+        let updates = self.updates.as_ref().map(|updates| Destination {
+            name: "update",
+            title: "the update repository",
+            target: updates.repository.target.clone(),
+        });
+        // The centre may keep the repository itself.
+        let updates = updates.filter(|updates| updates.target != centre.target);
+        std::iter::once(centre).chain(updates).collect()
     }
 
     /// Where packets may go, each place once: a destination that is reached through a proxy is not among them.

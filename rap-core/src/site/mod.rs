@@ -13,6 +13,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 pub mod triggers;
+pub mod updates;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -27,6 +28,7 @@ pub use files::Files;
 pub use mistake::{Fault, Mistake, Mistakes};
 pub use target::Target;
 pub use triggers::Trigger;
+pub use updates::Updates;
 
 /// A complete `site.toml` with a comment on every field; valid, and used by the documentation and the tests.
 pub const EXAMPLE: &str = include_str!("example.toml");
@@ -54,6 +56,8 @@ pub struct Site {
     pub triggers: Vec<Trigger>,
     /// The room for instruments' data files.
     pub files: Files,
+    /// Where updates come from and when they are installed; `None`: only a file updates the box.
+    pub updates: Option<Updates>,
 }
 
 impl Site {

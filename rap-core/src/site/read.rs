@@ -1,8 +1,9 @@
 //! Walks a TOML document and remembers every mistake, where serde would stop at the first.
 
 use std::fmt::Display;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -187,6 +188,32 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// The time of a field that may be there: a whole number and a unit, such as `"90s"`, `"10m"`, `"2h"`, `"1d"`.
+    pub(super) fn duration(
+        &mut self,
+        section: Section<'_>,
+        path: &str,
+        key: &str,
+        example: &str,
+        range: RangeInclusive<Duration>,
+    ) -> Option<Duration> {
+        let text = self.optional(section, path, key, example)?;
+        let seconds = UNITS.into_iter().find_map(|(unit, seconds)| {
+            let digits = text.value.strip_suffix(unit)?;
+            let digits = digits.bytes().all(|b| b.is_ascii_digit()).then_some(digits)?;
+            digits.parse::<u64>().ok()?.checked_mul(seconds)
+        });
+        let found = seconds
+            .map(Duration::from_secs)
+            .filter(|time| range.contains(time));
+        if found.is_none() {
+            let expected = format!("a time from {} to {}", unit(range.start()), unit(range.end()));
+            let fix = format!("write a whole number and s, m, h or d, such as {example}");
+            self.invalid(&text, &expected, &fix);
+        }
+        found
+    }
+
     /// Notes that a number is not one of its field's.
     pub(super) fn out_of_range(&mut self, number: &At<i64>, expected: &str, fix: &str) {
         let (at, found) = (number.span.start, number.value);
@@ -287,6 +314,16 @@ impl<T> At<T> {
             field: self.field.clone(),
         }
     }
+}
+
+/// The units of times, and how many seconds each is.
+const UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
+
+/// A time in the largest unit of which it is a whole number.
+fn unit(time: &Duration) -> String {
+    let seconds = time.as_secs();
+    let fits = UNITS.iter().rev().find(|(_, unit)| seconds.is_multiple_of(*unit));
+    fits.map_or_else(String::new, |(name, unit)| format!("{}{name}", seconds / unit))
 }
 
 /// `path.key`, or `key` at the top.

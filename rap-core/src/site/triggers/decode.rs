@@ -24,6 +24,8 @@ const FIELDS: [&str; 11] = [
     "for",
     "per",
 ];
+/// Anything shorter is nothing.
+const SHORTEST: Duration = Duration::from_secs(1);
 const COMPARISONS: [&str; 4] = ["above", "below", "equals", "differs"];
 
 /// Decodes the tables `[[trigger]]`, which may be absent.
@@ -93,8 +95,8 @@ fn trigger(
     let comparison = comparison(reader, table, path);
     let ordered = !matches!(comparison, Some(Comparison::Equals(_) | Comparison::Differs(_)));
     let hysteresis = hysteresis(reader, table, path, ordered);
-    let hold = duration(reader, table, path, "for", "\"10m\"", LONGEST_FOR);
-    let per = duration(reader, table, path, "per", "\"1h\"", LONGEST_PER);
+    let hold = reader.duration(table, path, "for", "\"10m\"", SHORTEST..=LONGEST_FOR);
+    let per = reader.duration(table, path, "per", "\"1h\"", SHORTEST..=LONGEST_PER);
     if let (Some(_), Some(value), false) = (&per, table.table.get("per"), ordered) {
         unordered(reader, value.span(), path, "per");
     }
@@ -282,32 +284,4 @@ fn unordered(reader: &mut Reader<'_>, at: Range<usize>, path: &str, key: &str) {
     let expected = format!("{key} beside above or below only");
     let fix = format!("remove {key}, or compare with above or below");
     reader.note(Fault::Conflict, at.start, &join(path, key), found, expected, fix);
-}
-
-/// A whole number and a unit, such as `"90s"`, `"10m"`, `"2h"`, `"1d"`.
-fn duration(
-    reader: &mut Reader<'_>,
-    table: Section<'_>,
-    path: &str,
-    key: &str,
-    example: &str,
-    longest: Duration,
-) -> Option<Duration> {
-    let text = reader.optional(table, path, key, example)?;
-    let seconds = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)]
-        .into_iter()
-        .find_map(|(unit, seconds)| {
-            let digits = text.value.strip_suffix(unit)?;
-            let digits = digits.bytes().all(|b| b.is_ascii_digit()).then_some(digits)?;
-            digits.parse::<u64>().ok()?.checked_mul(seconds)
-        });
-    let found = seconds
-        .map(Duration::from_secs)
-        .filter(|d| !d.is_zero() && *d <= longest);
-    if found.is_none() {
-        let expected = format!("a time from 1s to {}d", longest.as_secs() / 86_400);
-        let fix = format!("write a whole number and s, m, h or d, such as {example}");
-        reader.invalid(&text, &expected, &fix);
-    }
-    found
 }
