@@ -8,7 +8,9 @@
 pub mod boot;
 pub mod build_info;
 pub mod console;
+pub(crate) mod control;
 pub mod digest;
+mod durable;
 pub mod forward;
 pub mod identity;
 pub mod init;

@@ -18,9 +18,10 @@ use rustix::ioctl::{Getter, Ioctl, IoctlOutput, NoArg, Opcode, Setter, Updater, 
 /// Descriptors that [`inherited_socket`] has given away.
 static TAKEN: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
 
-/// Takes ownership of a socket that the parent process left open under `number`, and closes it on exec from now on.
+/// Takes ownership of a socket or block device that the parent process left open under `number`, and closes it on exec
+/// from now on.
 ///
-/// `None` when the number is no open socket or was taken before.
+/// `None` when the number is neither, or was taken before.
 #[must_use]
 pub(crate) fn inherited_socket(number: RawFd) -> Option<OwnedFd> {
     let mut taken = TAKEN.lock().ok()?;
@@ -36,7 +37,10 @@ pub(crate) fn inherited_socket(number: RawFd) -> Option<OwnedFd> {
     // hands each number out once.
     let fd = unsafe { BorrowedFd::borrow_raw(number) };
     let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(fd).ok()?.st_mode);
-    if kind != rustix::fs::FileType::Socket {
+    if !matches!(
+        kind,
+        rustix::fs::FileType::Socket | rustix::fs::FileType::BlockDevice
+    ) {
         return None;
     }
     rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC).ok()?;

@@ -19,6 +19,7 @@ mod secure_boot;
 mod services;
 mod stages;
 pub mod supervisor;
+mod trial;
 mod users;
 mod watchdog;
 
@@ -166,6 +167,7 @@ struct Below {
     site: PathBuf,
     identity: PathBuf,
     forward: PathBuf,
+    update: PathBuf,
 }
 
 fn paths_below(data: &Path) -> Below {
@@ -182,6 +184,7 @@ fn paths_below(data: &Path) -> Below {
         site,
         identity: below(paths::IDENTITY),
         forward: below(paths::FORWARD),
+        update: below(paths::UPDATE),
     }
 }
 

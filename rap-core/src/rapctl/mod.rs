@@ -17,6 +17,7 @@ use crate::{metrics, paths};
 mod net;
 mod queue;
 mod table;
+mod update;
 
 /// Asks the box how it is.
 #[derive(Debug, Parser)]
@@ -25,7 +26,7 @@ mod table;
     version,
     after_help = "Exit codes: 0 all is well; 1 something is wrong and is named; 2 it cannot be told.\n\n\
                   Examples:\n  rapctl status\n  rapctl status --json\n  rapctl queue\n  rapctl net status\n  \
-                  rapctl net try new.toml"
+                  rapctl net try new.toml\n  rapctl update status"
 )]
 pub struct Command {
     /// What to ask.
@@ -70,6 +71,8 @@ enum Verb {
     },
     /// Show the network, try a new site, keep or undo it
     Net(net::Net),
+    /// Show updates, look for one, install it, keep it or go back
+    Update(update::Update),
     /// Print the completions for a shell
     Completions {
         /// Which shell
@@ -112,6 +115,7 @@ pub fn run(args: Args) -> ExitCode {
             Err(error) => unreadable(&from, &error),
         },
         Verb::Net(net) => net::run(net),
+        Verb::Update(update) => update::run(update),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Command::command(), "rapctl", &mut std::io::stdout());
             ExitCode::SUCCESS

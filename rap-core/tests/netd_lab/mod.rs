@@ -242,7 +242,7 @@ impl Lab {
                 }
                 Message::Store { name, socket } => drop(self.sockets.insert(name, socket)),
                 Message::Forget { name } => drop(self.sockets.remove(&name)),
-                Message::Alive | Message::Status(_) => {}
+                Message::Alive | Message::Status(_) | Message::Restart(_) => {}
             }
         }
         let all = rap_core::status::read_all(&self.path("status")).unwrap_or_default();
