@@ -10,12 +10,12 @@
 //! Invariants: a file is replaced by temporary file, fsync, rename, fsync of the folder. The floor is the higher of both
 //! files: damage to either does not lower it, and damage to both is told as a problem. The history is bounded.
 
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::durable;
+use crate::folder::Folder;
 use crate::release::{File, Manifest};
 
 use super::health::Before;
@@ -24,8 +24,6 @@ use super::health::Before;
 const FORMAT: u32 = 1;
 /// How many events are remembered.
 const REMEMBERED: usize = 64;
-/// The most that is read of a file, in bytes.
-const LIMIT: u64 = 1 << 20;
 const STATE: &str = "state.json";
 const DAMAGED: &str = "state.damaged";
 const FLOOR: &str = "floor";
@@ -221,21 +219,20 @@ impl Floor {
 
 /// The folder of the updater's files.
 #[derive(Debug, Clone)]
-pub struct Store(pub PathBuf);
+pub struct Store<F>(pub F);
 
-impl Store {
+impl<F: Folder> Store<F> {
     /// What is remembered, and what was wrong with the files; `seed` is for a box that has none yet.
     ///
     /// A state that cannot be read is set aside and a fresh one begun: the slots themselves say what runs.
-    pub fn load(&self, seed: u32) -> (State, Vec<String>) {
+    pub fn load(&mut self, seed: u32) -> (State, Vec<String>) {
         let mut problems = Vec::new();
         let fresh = State {
             format: FORMAT,
             seed,
             ..State::default()
         };
-        let state = match self
-            .read(STATE)
+        let state = match self.0.read(STATE)
             .map(|content| content.map(|content| parse(&content)))
         {
             Ok(None) => None,
@@ -244,7 +241,7 @@ impl Store {
                 problems.push(format!(
                     "{STATE} was damaged and is set aside as {DAMAGED}: {why}"
                 ));
-                let _ = std::fs::rename(self.0.join(STATE), self.0.join(DAMAGED));
+                let _ = self.0.rename(STATE, DAMAGED);
                 None
             }
             Err(error) => {
@@ -253,7 +250,7 @@ impl Store {
             }
         };
         let damaged = !problems.is_empty();
-        let floor = match self.read(FLOOR) {
+        let floor = match self.0.read(FLOOR) {
             Ok(None) => None,
             Ok(Some(content)) => {
                 let floor = std::str::from_utf8(&content).ok().and_then(Floor::parse);
@@ -282,38 +279,20 @@ impl Store {
     ///
     /// # Errors
     /// When a file cannot be replaced; what was there is there still.
-    pub fn save(&self, state: &State) -> io::Result<()> {
+    pub fn save(&mut self, state: &State) -> io::Result<()> {
         let line = state.floor.line();
-        if self.read(FLOOR)?.as_deref() != Some(line.as_bytes()) {
-            self.replace(FLOOR, line.as_bytes())?;
+        if self.0.read(FLOOR)?.as_deref() != Some(line.as_bytes()) {
+            self.0.replace(FLOOR, line.as_bytes())?;
         }
-        self.replace(STATE, &serde_json::to_vec_pretty(state)?)?;
+        self.0.replace(STATE, &serde_json::to_vec_pretty(state)?)?;
         match &state.trial {
-            Some(trial) => self.replace(TRIAL, marker(trial).as_bytes()),
-            None => self.remove(TRIAL),
+            Some(trial) => self.0.replace(TRIAL, marker(trial).as_bytes()),
+            None if self.0.read(TRIAL)?.is_none() => Ok(()),
+            None => {
+                self.0.remove(TRIAL)?;
+                self.0.sync()
+            }
         }
-    }
-
-    fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        durable::write(&self.0.join(name), content, 0o644, None)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        match std::fs::remove_file(self.0.join(name)) {
-            Ok(()) => std::fs::File::open(&self.0)?.sync_all(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        let file = match std::fs::File::open(self.0.join(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file?,
-        };
-        let mut content = Vec::new();
-        file.take(LIMIT).read_to_end(&mut content)?;
-        Ok(Some(content))
     }
 }
 
@@ -345,6 +324,8 @@ pub fn marker_for(folder: &Path, build_id: &str) -> Option<String> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::folder::Directory;
+    use crate::folder::sim::Sim;
 
     pub(in crate::update) fn named(number: u64) -> Named {
         Named {
@@ -368,14 +349,12 @@ pub(super) mod tests {
         }
     }
 
-    fn store() -> (tempfile::TempDir, Store) {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store(folder.path().to_owned());
-        (folder, store)
+    fn fresh() -> Store<Sim> {
+        Store(Sim::empty())
     }
 
     fn with_floor(number: u64) -> State {
-        let (mut state, _) = Store("/nonexistent".into()).load(7);
+        let (mut state, _) = fresh().load(7);
         state.floor = Floor {
             number,
             build_id: named(number).build_id,
@@ -387,7 +366,8 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_written_reads_back_with_its_marker() {
-        let (folder, store) = store();
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store(Directory(folder.path().to_owned()));
         assert_eq!(store.load(7).1, Vec::<String>::new());
         let mut state = with_floor(3);
         store.save(&state).unwrap();
@@ -402,43 +382,51 @@ pub(super) mod tests {
 
     #[test]
     fn damage_to_one_file_does_not_lower_the_floor() {
-        let (folder, store) = store();
+        let mut store = fresh();
         let state = with_floor(5);
-        for (name, content) in [
-            (STATE, "{\"format\":1"),
-            (STATE, "\0\0"),
-            (FLOOR, "\0"),
-            (FLOOR, "5 x"),
-        ] {
+        for (name, content) in [(STATE, "{\"format\":1"), (STATE, "\0\0"), (FLOOR, "\0"), (FLOOR, "5 x")] {
             store.save(&state).unwrap();
-            std::fs::write(folder.path().join(name), content).unwrap();
+            store.0.replace(name, content.as_bytes()).unwrap();
             let (loaded, problems) = store.load(9);
             assert_eq!(loaded.floor, state.floor, "{name}");
             assert_eq!(problems.len(), 1, "{problems:?}");
         }
-        assert!(folder.path().join(DAMAGED).is_file());
+        assert!(store.0.read(DAMAGED).unwrap().is_some());
     }
 
     #[test]
     fn damage_to_both_is_told() {
-        let (folder, store) = store();
+        let mut store = fresh();
         store.save(&with_floor(5)).unwrap();
-        std::fs::write(folder.path().join(STATE), "").unwrap();
-        std::fs::write(folder.path().join(FLOOR), "").unwrap();
+        store.0.replace(STATE, b"").unwrap();
+        store.0.replace(FLOOR, b"").unwrap();
         let (state, problems) = store.load(9);
         assert_eq!((state.floor.number, state.seed), (0, 9));
-        assert!(
-            problems
-                .iter()
-                .any(|problem| problem.contains("no copy of the floor")),
-            "{problems:?}"
-        );
+        assert!(problems.iter().any(|problem| problem.contains("no copy of the floor")), "{problems:?}");
+    }
+
+    /// Whenever the power fails, the floor is the old or the new one, and never lower.
+    #[test]
+    fn no_cut_lowers_the_floor() {
+        for power in 0..16 {
+            for names in 0..4 {
+                let disk = Sim::empty();
+                let mut store = Store(disk.clone());
+                store.save(&with_floor(3)).unwrap();
+                disk.0.borrow_mut().power = Some(power);
+                let saved = store.save(&with_floor(4)).is_ok();
+                disk.restart(names, 50);
+                let (state, problems) = store.load(9);
+                assert_eq!(problems, Vec::<String>::new());
+                assert!(state.floor.number == 4 || !saved && state.floor.number == 3, "{power}");
+            }
+        }
     }
 
     #[test]
     fn another_format_is_set_aside() {
-        let (folder, store) = store();
-        std::fs::write(folder.path().join(STATE), "{\"format\":2,\"seed\":1}").unwrap();
+        let mut store = fresh();
+        store.0.replace(STATE, b"{\"format\":2,\"seed\":1}").unwrap();
         let (_, problems) = store.load(9);
         assert!(problems[0].contains("format 2"), "{problems:?}");
     }

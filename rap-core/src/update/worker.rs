@@ -34,6 +34,7 @@ use super::knowledge::Knowledge;
 use super::needs::{Bays, Found, Offer, Repository, View, other};
 use super::policy::{self, Decision, Facts};
 use super::state::{Consent, GivenUp, Named, State, Store};
+use crate::folder::Folder;
 use super::status::{IDLE, OfferStatus, Progress, Status, slots};
 
 /// How often a trial is looked at.
@@ -82,7 +83,7 @@ pub(super) type OpenBundle = Box<dyn Fn(OwnedFd) -> anyhow::Result<Box<dyn Repos
 /// What the worker works with.
 pub(super) struct Parts {
     pub(super) setup: Setup,
-    pub(super) store: Store,
+    pub(super) store: Store<Box<dyn Folder + Send>>,
     pub(super) bays: Box<dyn Bays>,
     pub(super) repository: Option<Box<dyn Repository>>,
     pub(super) bundle: OpenBundle,
@@ -291,7 +292,7 @@ impl Worker {
         self.state.consent = None;
     }
 
-    fn save(&self) -> anyhow::Result<()> {
+    fn save(&mut self) -> anyhow::Result<()> {
         use anyhow::Context as _;
         self.parts
             .store
