@@ -4,17 +4,24 @@
 //! written whole (into a directory beside it, then renamed) and never over another one unless forced. Certificates
 //! are valid from 2024 to 2054, so that no clock matters in the lab.
 
+mod private;
+
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+pub use private::{PrivateKey, PrivateKeyError};
 use rap_qemu::lab::{CENTRE, CENTRE_NAME};
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, RsaKeySize, SanType, SerialNumber, SignatureAlgorithm,
 };
+use tough::schema::RoleType;
+
+use crate::trust::{self, ROOT_FILE, RootError, Signatory, Terms};
 
 /// The name under which agents know a box.
 pub const BOX_NAME: &str = "rap.local";
@@ -29,7 +36,15 @@ ingest.crt, .key           a box, as a TLS server for its instruments' agents
 secure-boot-PK, -KEK, -db  UEFI Secure Boot, self-signed RSA-2048 (.crt, .key)
 update-root-1, -2, -3      TUF root keys, ed25519, PKCS#8 (.key) and public (.pub)
 update-online              TUF targets, snapshot and timestamp key, ed25519
+root.json                  TUF root, signed by two of its three keys: what a box trusts whose image was built with --keys
 ";
+
+/// Seconds since 1970 of 2054-01-01: when everything here ends.
+const END: i64 = 2_650_838_400;
+/// The root keys; two of them have to sign.
+const ROOTS: [&str; 3] = ["update-root-1", "update-root-2", "update-root-3"];
+const ONLINE: &str = "update-online";
+const TWO: NonZeroU64 = NonZeroU64::MIN.saturating_add(1);
 
 /// Why no keys were made.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +70,9 @@ pub enum KeysError {
         #[source]
         source: rcgen::Error,
     },
+    /// The root of updates.
+    #[error("cannot make the root of updates")]
+    Root(#[from] RootError),
     /// A file could not be written.
     #[error("cannot write {}", path.display())]
     Write {
@@ -103,12 +121,38 @@ pub fn development(ingest: &[IpAddr]) -> Result<Vec<KeyFile>, KeysError> {
         let (certificate, key) = secure_boot(name)?;
         push_pair(&mut files, name, &certificate, &key);
     }
-    for name in ["update-root-1", "update-root-2", "update-root-3", "update-online"] {
+    let mut update = Vec::new();
+    for name in ROOTS.into_iter().chain([ONLINE]) {
         let key = generate(name, &rcgen::PKCS_ED25519)?;
         push(&mut files, &format!("{name}.key"), &key.serialize_pem());
         push(&mut files, &format!("{name}.pub"), &key.public_key_pem());
+        update.push(Signatory::new(name, PrivateKey::of(key)).map_err(RootError::from)?);
     }
+    files.push(KeyFile {
+        name: ROOT_FILE.to_owned(),
+        content: update_root(&update)?,
+    });
     Ok(files)
+}
+
+/// The root of updates: the last of `keys` signs releases, two of the others sign roots.
+fn update_root(keys: &[Signatory]) -> Result<Vec<u8>, RootError> {
+    let (roots, online) = keys.split_at(ROOTS.len());
+    let public = |keys: &[Signatory]| keys.iter().map(|key| key.key().clone()).collect::<Vec<_>>();
+    let terms = Terms {
+        version: NonZeroU64::MIN,
+        expires: jiff::Timestamp::from_second(END).unwrap_or(jiff::Timestamp::MAX),
+        development: true,
+    };
+    let online = |role| (role, public(online), NonZeroU64::MIN);
+    let roles = [
+        (RoleType::Root, public(roots), TWO),
+        online(RoleType::Targets),
+        online(RoleType::Snapshot),
+        online(RoleType::Timestamp),
+    ];
+    let signed = trust::sign(trust::make(terms, &roles)?, roots.iter().take(2))?;
+    Ok(trust::Root::new(signed)?.bytes().to_vec())
 }
 
 /// Makes a set of development keys in the directory `out`.
