@@ -22,8 +22,6 @@ pub const NETD_SOCKET: &str = "/run/rap/netd.sock";
 pub const IDENTITY: &str = "/data/config/identity";
 /// The forwarder's log.
 pub const FORWARD: &str = "/data/forward";
-/// The TUF root an image trusts, as it was when the image was built; an image without it cannot update itself.
-pub const UPDATE_ROOT: &str = "/etc/rap/update-root.json";
 /// The updater's files.
 pub const UPDATE: &str = "/data/update";
 /// How far an update's trial came, in init's words: `BUILD-ID ATTEMPT WORDS`.

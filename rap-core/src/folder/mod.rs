@@ -38,6 +38,32 @@ pub trait Folder {
     }
 }
 
+impl<T: Folder + ?Sized> Folder for Box<T> {
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        (**self).read(name)
+    }
+
+    fn write(&mut self, name: &str, content: &[u8]) -> io::Result<()> {
+        (**self).write(name, content)
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        (**self).rename(from, to)
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        (**self).remove(name)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        (**self).sync()
+    }
+
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        (**self).list()
+    }
+}
+
 /// A real directory.
 #[derive(Debug, Clone)]
 pub struct Directory(pub PathBuf);

@@ -17,6 +17,7 @@ mod knowledge;
 pub mod needs;
 pub mod pieces;
 pub mod policy;
+mod repository;
 pub mod service;
 pub mod slots;
 pub mod source;

@@ -4,7 +4,7 @@
 //! thread ([`super::worker`]). When that thread ends, the service ends, and init starts it again.
 
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,13 +14,17 @@ use anyhow::Context as _;
 use super::control::{self, Answer, Asked, Request};
 use super::health;
 use super::needs::{Bays, Repository};
+use super::repository::{Files, Trust};
+use super::source::{self, Bundle, Https, Source};
 use super::state::Store;
 use super::status::Status;
 use super::worker::{OpenBundle, Order, Parts, Setup, Worker};
 use crate::build_info::BuildInfo;
+use crate::folder::Directory;
+use crate::identity::Identity;
 use crate::notify::{Notifier, inherited_sockets};
-use crate::paths;
-use crate::site::Site;
+use crate::site::{Site, Updates};
+use crate::{paths, relay};
 
 const BEAT: Duration = Duration::from_secs(1);
 /// How long somebody who confirms or rolls back waits for the thread of work.
@@ -108,8 +112,7 @@ fn parts(place: &Place, notifier: &Arc<Notifier>, told: &Arc<Mutex<Status>>) -> 
     // Without a site a bundle updates the box still.
     let site = Site::load(&place.site).ok();
     let updates = site.and_then(|site| site.updates);
-    let slots = inherited_sockets();
-    let (bays, repository, bundle) = means(place, &build, updates.as_ref(), slots)?;
+    let (bays, repository, bundle) = means(place, &build, updates.as_ref())?;
     Ok(Parts {
         setup: Setup {
             build_id: build.build_id,
@@ -121,7 +124,7 @@ fn parts(place: &Place, notifier: &Arc<Notifier>, told: &Arc<Mutex<Status>>) -> 
             steady: health::STEADY,
             patience: health::PATIENCE,
         },
-        store: Store(place.folder.clone()),
+        store: Store(Box::new(Directory(place.folder.clone()))),
         bays,
         repository,
         bundle,
@@ -132,13 +135,51 @@ fn parts(place: &Place, notifier: &Arc<Notifier>, told: &Arc<Mutex<Status>>) -> 
 
 type Means = (Box<dyn Bays>, Option<Box<dyn Repository>>, OpenBundle);
 
-fn means(
-    place: &Place,
-    build: &BuildInfo,
-    updates: Option<&crate::site::Updates>,
-    slots: Vec<(String, OwnedFd)>,
-) -> anyhow::Result<Means> {
-    let _ = (place, build, updates, slots);
+/// The slots that init handed down, the site's repository, and how a bundle is opened.
+fn means(place: &Place, build: &BuildInfo, updates: Option<&Updates>) -> anyhow::Result<Means> {
+    let root = std::fs::read(&place.root).with_context(|| {
+        format!(
+            "this image has no {}: it was built without the keys of updates, and cannot be updated",
+            place.root.display()
+        )
+    })?;
+    // After the base comes the hardware.
+    let profile = build
+        .overlays
+        .get(1)
+        .context("the image does not say for which hardware it is")?;
+    let trust = Trust {
+        root: root.into(),
+        profile: profile.clone(),
+    };
+    let repository = updates
+        .map(|updates| server(place, updates, &trust))
+        .transpose()?;
+    let folder = place.folder.clone();
+    let bundle: OpenBundle = Box::new(move |file: OwnedFd| {
+        let bundle = Bundle::of(file.into(), Path::new("the bundle"))?;
+        let source: Arc<dyn Source> = Arc::new(bundle);
+        Ok(Box::new(Files::new(source, trust.clone(), &folder)) as Box<dyn Repository>)
+    });
+    let bays = slots(inherited_sockets())?;
+    Ok((bays, repository, bundle))
+}
+
+fn server(place: &Place, updates: &Updates, trust: &Trust) -> anyhow::Result<Box<dyn Repository>> {
+    let identity = Identity::load(&place.identity)?;
+    let source: Arc<dyn Source> = Arc::new(Https::new(source::Way {
+        url: updates.repository.to_string(),
+        tls: identity.centre_tls(),
+        device: identity.device_validity(),
+        patience: source::Patience::default(),
+        relay: Some(relay::ADDRESS.into()),
+        rate_limit: updates.rate_limit,
+    }));
+    Ok(Box::new(Files::new(source, trust.clone(), &place.folder)))
+}
+
+fn slots(handed: Vec<(String, OwnedFd)>) -> anyhow::Result<Box<dyn Bays>> {
+    let _ = handed;
     anyhow::bail!("not yet")
 }
 

@@ -232,7 +232,9 @@ impl<F: Folder> Store<F> {
             seed,
             ..State::default()
         };
-        let state = match self.0.read(STATE)
+        let state = match self
+            .0
+            .read(STATE)
             .map(|content| content.map(|content| parse(&content)))
         {
             Ok(None) => None,
@@ -384,7 +386,12 @@ pub(super) mod tests {
     fn damage_to_one_file_does_not_lower_the_floor() {
         let mut store = fresh();
         let state = with_floor(5);
-        for (name, content) in [(STATE, "{\"format\":1"), (STATE, "\0\0"), (FLOOR, "\0"), (FLOOR, "5 x")] {
+        for (name, content) in [
+            (STATE, "{\"format\":1"),
+            (STATE, "\0\0"),
+            (FLOOR, "\0"),
+            (FLOOR, "5 x"),
+        ] {
             store.save(&state).unwrap();
             store.0.replace(name, content.as_bytes()).unwrap();
             let (loaded, problems) = store.load(9);
@@ -402,7 +409,12 @@ pub(super) mod tests {
         store.0.replace(FLOOR, b"").unwrap();
         let (state, problems) = store.load(9);
         assert_eq!((state.floor.number, state.seed), (0, 9));
-        assert!(problems.iter().any(|problem| problem.contains("no copy of the floor")), "{problems:?}");
+        assert!(
+            problems
+                .iter()
+                .any(|problem| problem.contains("no copy of the floor")),
+            "{problems:?}"
+        );
     }
 
     /// Whenever the power fails, the floor is the old or the new one, and never lower.
@@ -418,7 +430,10 @@ pub(super) mod tests {
                 disk.restart(names, 50);
                 let (state, problems) = store.load(9);
                 assert_eq!(problems, Vec::<String>::new());
-                assert!(state.floor.number == 4 || !saved && state.floor.number == 3, "{power}");
+                assert!(
+                    state.floor.number == 4 || !saved && state.floor.number == 3,
+                    "{power}"
+                );
             }
         }
     }

@@ -34,8 +34,8 @@ use super::knowledge::Knowledge;
 use super::needs::{Bays, Found, Offer, Repository, View, other};
 use super::policy::{self, Decision, Facts};
 use super::state::{Consent, GivenUp, Named, State, Store};
-use crate::folder::Folder;
 use super::status::{IDLE, OfferStatus, Progress, Status, slots};
+use crate::folder::Folder;
 
 /// How often a trial is looked at.
 const LOOK: Duration = Duration::from_secs(2);
