@@ -27,6 +27,7 @@ pub mod overlay;
 pub mod parcel;
 pub mod payload;
 pub mod pick;
+pub mod publish;
 pub mod report;
 pub mod signing;
 pub mod staging;

@@ -10,7 +10,7 @@ mod sign;
 
 pub use key::{KeyError, public_key};
 pub use root::{Chain, DEVELOPMENT, Root, RootError, Terms, make};
-pub use sign::{Document, SignError, Signatory, sign};
+pub use sign::{Document, SignError, Signatory, sign, signatures};
 
 /// The newest root, in a directory of keys.
 pub const ROOT_FILE: &str = "root.json";

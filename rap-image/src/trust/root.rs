@@ -70,6 +70,13 @@ pub enum RootError {
     Sign(#[from] SignError),
 }
 
+impl RootError {
+    /// A key whose id cannot be reckoned.
+    pub(crate) fn key(error: tough::schema::Error) -> Self {
+        Self::Sign(form(error))
+    }
+}
+
 /// What is the same for a root however its keys are.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms {
@@ -230,13 +237,19 @@ impl Root {
 
 /// Roots from the first one to the newest, each taken by whoever trusts the one before.
 #[derive(Debug, Clone)]
-pub struct Chain(Vec<Root>);
+pub struct Chain {
+    earlier: Vec<Root>,
+    newest: Root,
+}
 
 impl Chain {
     /// A chain of one.
     #[must_use]
     pub fn of(first: Root) -> Self {
-        Self(vec![first])
+        Self {
+            earlier: Vec::new(),
+            newest: first,
+        }
     }
 
     /// Adds the next root.
@@ -244,17 +257,20 @@ impl Chain {
     /// # Errors
     /// When a box that trusts the last one would not take it.
     pub fn push(&mut self, next: Root) -> Result<(), RootError> {
-        if let Some(last) = self.0.last() {
-            last.check_next(&next)?;
-        }
-        self.0.push(next);
+        self.newest.check_next(&next)?;
+        self.earlier.push(std::mem::replace(&mut self.newest, next));
         Ok(())
     }
 
-    /// The roots, oldest first.
+    /// The newest root.
     #[must_use]
-    pub fn roots(&self) -> &[Root] {
-        &self.0
+    pub fn newest(&self) -> &Root {
+        &self.newest
+    }
+
+    /// The roots, oldest first.
+    pub fn roots(&self) -> impl DoubleEndedIterator<Item = &Root> {
+        self.earlier.iter().chain([&self.newest])
     }
 }
 

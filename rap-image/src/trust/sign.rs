@@ -167,7 +167,8 @@ pub fn sign<'a, T: Role>(
 }
 
 /// How many keys that `root` names for the role of `signed` have signed it.
-pub(super) fn signatures<T: Role>(root: &Root, signed: &Signed<T>) -> usize {
+#[must_use]
+pub fn signatures<T: Role>(root: &Root, signed: &Signed<T>) -> usize {
     let Some(role) = root.roles.get(&T::TYPE) else {
         return 0;
     };

@@ -127,7 +127,7 @@ fn a_set_is_closed_to_others_and_not_replaced_by_accident() {
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
-    assert_eq!(names.len(), 1 + 2 * 7 + 2 * 4 + 1);
+    assert_eq!(names.len(), 1 + 2 * 7 + 2 * 5 + 1);
     assert!(names.iter().all(|path| mode(path) == 0o600));
     let before = std::fs::read(out.join("device.key")).unwrap();
     let error = write_development(&out, false, &[]).unwrap_err();
