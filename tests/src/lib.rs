@@ -11,5 +11,6 @@ pub mod keys;
 pub mod nginx;
 pub mod proxy;
 pub mod random;
+pub mod releases;
 pub mod system;
 pub mod volatile;

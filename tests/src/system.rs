@@ -5,6 +5,7 @@
 
 mod agent;
 mod centre;
+mod repository;
 mod seat;
 mod shell;
 
@@ -19,6 +20,7 @@ use rap_qemu::machine::Machine;
 
 pub use agent::Agents;
 pub use centre::Centre;
+pub use repository::{PORT as REPOSITORY_PORT, Repository, Served};
 use seat::Seat;
 
 /// Where the development keys are, from the workspace's root.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::paths;
+use crate::update::aftermath::GAVE_UP;
 use crate::update::state::marker_for;
 
 use super::durable;
@@ -63,7 +64,7 @@ impl Trial {
             let list = services.list.iter().enumerate();
             let looping = list.filter(|(id, _)| services.supervisor.loops(*id));
             let names: Vec<&str> = looping.map(|(_, service)| service.spec.name).collect();
-            self.came_to(&format!("{} ended again and again", names.join(", ")));
+            self.came_to(&format!("{GAVE_UP}{} ended again and again", names.join(", ")));
         }
     }
 
@@ -79,7 +80,7 @@ impl Trial {
         log::error!(
             "nobody confirmed this image within {minutes} minutes: the box restarts with the other one"
         );
-        self.came_to(&format!("nobody confirmed it within {minutes} minutes"));
+        self.came_to(&format!("{GAVE_UP}nobody confirmed it within {minutes} minutes"));
         Some(Goal::Reboot)
     }
 }

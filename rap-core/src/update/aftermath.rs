@@ -8,6 +8,8 @@ use crate::boot::environment;
 
 use super::state::{State, Trial};
 
+/// What init's words begin with when it ended the trial itself: that is a verdict.
+pub const GAVE_UP: &str = "given up by init: ";
 /// How often a trial that was cut short is begun anew.
 pub const RETRIES: u32 = 3;
 
@@ -64,8 +66,9 @@ pub fn of(state: &State, running: &Slot, other: &Slot, stage: Option<&str>) -> A
     if other.state == Some(Env::Installed) && trial.verdict.is_none() {
         return Aftermath::Armed;
     }
-    match &trial.verdict {
-        Some(why) => Aftermath::GiveUp(why.clone()),
+    let verdict = stage.and_then(|stage| stage.strip_prefix(GAVE_UP));
+    match trial.verdict.as_deref().or(verdict) {
+        Some(why) => Aftermath::GiveUp(why.to_owned()),
         None if trial.attempt <= RETRIES => Aftermath::Again,
         None => Aftermath::GiveUp(format!(
             "{} trials ended without a verdict; in the last one {}",
@@ -143,6 +146,16 @@ mod tests {
         let (running, other) = (slot(1, Env::Ok), slot(2, Env::Failed));
         let over = of(&with(1, Some("no lease")), &running, &other, None);
         assert_eq!(over, Aftermath::GiveUp("no lease".to_owned()));
+        let by_init = of(
+            &with(1, None),
+            &running,
+            &other,
+            Some("given up by init: netd ended again and again"),
+        );
+        assert_eq!(
+            by_init,
+            Aftermath::GiveUp("netd ended again and again".to_owned())
+        );
     }
 
     #[test]

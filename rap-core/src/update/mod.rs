@@ -11,6 +11,7 @@
 
 pub mod aftermath;
 pub mod apply;
+mod bays;
 pub(crate) mod control;
 pub mod health;
 mod knowledge;

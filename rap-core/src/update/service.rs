@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use super::bays::Disk;
 use super::control::{self, Answer, Asked, Request};
 use super::health;
 use super::needs::{Bays, Repository};
@@ -179,8 +180,18 @@ fn server(place: &Place, updates: &Updates, trust: &Trust) -> anyhow::Result<Box
 }
 
 fn slots(handed: Vec<(String, OwnedFd)>) -> anyhow::Result<Box<dyn Bays>> {
-    let _ = handed;
-    anyhow::bail!("not yet")
+    let (mut a, mut b) = (None, None);
+    for (name, slot) in handed {
+        match name.as_str() {
+            "slot@a" => a = Some(slot),
+            "slot@b" => b = Some(slot),
+            _ => {}
+        }
+    }
+    let both = a
+        .zip(b)
+        .context("init handed down no slots: the disk has none, or they cannot be opened")?;
+    Ok(Box::new(Disk::new(both.0.into(), both.1.into())))
 }
 
 fn snapshot(told: &Mutex<Status>) -> Status {

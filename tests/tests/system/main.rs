@@ -23,6 +23,7 @@ mod secure;
 mod site;
 mod stranger;
 mod trust;
+mod update;
 
 use std::path::{Path, PathBuf};
 
