@@ -5,6 +5,7 @@
 
 mod agent;
 mod centre;
+mod line;
 mod seat;
 mod shell;
 
