@@ -41,6 +41,11 @@ pub(crate) fn memory(bytes: &[u8]) {
 /// A repository: the next root, timestamp, snapshot, targets and manifest, with a byte 255 between. What is of the right
 /// shape is signed, and named by who has to name it, so that what is behind signatures and hashes is reached too.
 pub(crate) fn tuf(bytes: &[u8]) {
+    let _ = is_taken(bytes);
+}
+
+/// Whether a box believes such a repository.
+fn is_taken(bytes: &[u8]) -> bool {
     let mut parts = bytes.split(|byte| *byte == SEPARATOR);
     let mut part = || parts.next().unwrap_or_default();
     let key = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).expect("a seed");
@@ -94,11 +99,11 @@ pub(crate) fn tuf(bytes: &[u8]) {
         );
     }
     put(format!("targets/{hash}.release-qemu.json"), manifest.to_vec());
-    ask(files, &key);
+    ask(files, &key)
 }
 
 /// A box asks such a repository, twice: what was taken once is taken again.
-fn ask(files: BTreeMap<String, Vec<u8>>, key: &Ed25519KeyPair) {
+fn ask(files: BTreeMap<String, Vec<u8>>, key: &Ed25519KeyPair) -> bool {
     let place = tempfile::tempdir().expect("a folder");
     let (mut folder, scratch) = (Directory(place.path().join("tuf")), place.path().join("scratch"));
     let source: Arc<dyn Source> = Arc::new(Memory(files));
@@ -108,11 +113,13 @@ fn ask(files: BTreeMap<String, Vec<u8>>, key: &Ed25519KeyPair) {
         floor: 0,
         scratch: &scratch,
     };
-    if let Ok(trusted) = check(&source, question, &mut folder) {
-        assert_eq!(trusted.manifest.profile, "qemu");
-        let again = check(&source, question, &mut folder);
-        assert_eq!(again.expect("the same again").manifest, trusted.manifest);
-    }
+    let Ok(trusted) = check(&source, question, &mut folder) else {
+        return false;
+    };
+    assert_eq!(trusted.manifest.profile, "qemu");
+    let again = check(&source, question, &mut folder);
+    assert_eq!(again.expect("the same again").manifest, trusted.manifest);
+    true
 }
 
 fn first_root(key: &Ed25519KeyPair) -> Vec<u8> {
@@ -178,5 +185,14 @@ impl Source for Memory {
             return Err(SourceError::TooLong { name: name(), limit });
         }
         Ok(content.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_is_behind_signatures_and_hashes_is_reached() {
+        assert!(super::is_taken(include_bytes!("../corpus/tuf/release")));
+        assert!(!super::is_taken(include_bytes!("../corpus/tuf/path")));
     }
 }
