@@ -17,6 +17,7 @@ mod builder;
 mod files;
 mod forward;
 mod network;
+mod update;
 
 /// A parser under test.
 pub type Target = fn(&[u8]);
@@ -26,6 +27,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("accept-encoding", forward::accept_encoding),
     ("batch", forward::batch),
     ("binary-event", forward::binary_event),
+    ("bundle", update::bundle),
     ("content-type", forward::content_type),
     ("deb", builder::deb),
     ("debian-version", builder::debian_version),
@@ -53,6 +55,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("retry-after", forward::retry_after),
     ("signature", builder::signature),
     ("site", boot::site),
+    ("tuf", update::tuf),
+    ("tuf-memory", update::memory),
     ("uki", builder::uki),
 ];
 
