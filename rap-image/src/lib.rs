@@ -10,6 +10,7 @@
 //! [`parcel`].
 
 pub mod archive;
+pub mod auditable;
 pub mod build;
 pub mod cpio;
 pub mod deb;
