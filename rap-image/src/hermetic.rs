@@ -310,7 +310,9 @@ fn start(
         .map_err(|source| HermeticError::Start { program, fix, source })
 }
 
-fn cargo_home() -> PathBuf {
+/// Where cargo keeps what it fetched: `CARGO_HOME`, else `~/.cargo`.
+#[must_use]
+pub fn cargo_home() -> PathBuf {
     let named = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     named.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"))
 }
