@@ -36,7 +36,7 @@ pub fn attach(program: &[u8], content: &[u8]) -> Result<Vec<u8>, AuditableError>
     let names = usize_at(program, E_SHSTRNDX, 2).ok_or(AuditableError::Sections)?;
     let end = at.saturating_add(count * ENTRY);
     let table = program.get(at..end).ok_or(AuditableError::Sections)?;
-    if count + 1 >= TOO_MANY || names >= count {
+    if at < size_of::<Header>() || count + 1 >= TOO_MANY || names >= count {
         return Err(AuditableError::Sections);
     }
     let mut table = table.to_vec();

@@ -222,6 +222,6 @@ fn native_component(
     let mut component = Component::new(Kind::Library, &bom_ref, native.name, &version);
     component.description = Some(format!("C code in the crate {}", native.krate));
     component.expression(native.licence);
-    component.purl = Some(format!("{}{version}", native.purl));
+    component.purl = Some(format!("{}{version}", native.purl)).filter(|purl| !purl.is_empty());
     Ok(component)
 }

@@ -46,7 +46,8 @@ const EXCEPTIONS: [(&str, &str); 3] = [
 ];
 
 /// The licences in a `copyright` file as one expression; `None` when it is not machine-readable.
-pub(super) fn of_copyright(text: &str) -> Option<String> {
+#[must_use]
+pub fn of_copyright(text: &str) -> Option<String> {
     let format = stanzas(text).next()?.field("Format")?;
     if !(format.contains("copyright-format") || format.to_ascii_lowercase().contains("dep5")) {
         return None;

@@ -33,6 +33,8 @@ use cyclonedx::{Aggregate, Composition, Dependency, Metadata, Tools, property};
 pub use cyclonedx::{Bom, Component, Kind};
 pub use debian::PackageError;
 pub use licence::NOASSERTION;
+#[doc(hidden)]
+pub use licence::of_copyright;
 pub use native::{NATIVE, Native, WITHOUT};
 
 /// Bytes of a bill of materials that is read, at most: ours has 0.3 MB.

@@ -13,7 +13,7 @@ pub struct Native {
     pub krate: &'static str,
     /// What the code is called.
     pub name: &'static str,
-    /// What begins a package URL of it; its version follows.
+    /// What begins a package URL of it, its version follows; nothing where its version is not known.
     pub purl: &'static str,
     /// Its licence, as its own files say.
     pub licence: &'static str,
@@ -30,7 +30,9 @@ pub struct Version {
     pub macros: &'static [&'static str],
 }
 
-const AWS_LC_LICENCE: &str = "(Apache-2.0 OR ISC) AND ISC AND OpenSSL";
+/// AWS-LC 4 still has OpenSSL's old licence; since AWS-LC 5 what came from OpenSSL and BoringSSL is under Apache-2.0 and ISC.
+const AWS_LC_4_LICENCE: &str = "(Apache-2.0 OR ISC) AND ISC AND OpenSSL";
+const AWS_LC_5_LICENCE: &str = "(Apache-2.0 OR ISC) AND Apache-2.0 AND ISC";
 const AWS_LC_VERSION: Option<Version> = Some(Version {
     header: "aws-lc/include/openssl/base.h",
     macros: &["AWSLC_VERSION_NUMBER_STRING"],
@@ -41,15 +43,17 @@ const JITTER_VERSION: Option<Version> = Some(Version {
 });
 
 /// The C code, by crate.
-pub const NATIVE: [Native; 9] = [
-    aws_lc("aws-lc-fips-sys"),
-    fiat("aws-lc-fips-sys"),
+pub const NATIVE: [Native; 11] = [
+    aws_lc("aws-lc-fips-sys", AWS_LC_4_LICENCE),
+    part("aws-lc-fips-sys", "fiat-crypto", "MIT"),
     jitter("aws-lc-fips-sys"),
-    bignum("aws-lc-fips-sys"),
-    aws_lc("aws-lc-sys"),
-    fiat("aws-lc-sys"),
+    part("aws-lc-fips-sys", "mlkem-native", "Apache-2.0 OR ISC OR MIT"),
+    part("aws-lc-fips-sys", "s2n-bignum", "Apache-2.0 OR ISC OR MIT-0"),
+    aws_lc("aws-lc-sys", AWS_LC_5_LICENCE),
+    part("aws-lc-sys", "fiat-crypto", "MIT"),
     jitter("aws-lc-sys"),
-    bignum("aws-lc-sys"),
+    part("aws-lc-sys", "mlkem-native", "Apache-2.0 OR ISC OR MIT"),
+    part("aws-lc-sys", "s2n-bignum", "Apache-2.0 OR ISC OR MIT-0"),
     Native {
         krate: "zstd-sys",
         name: "zstd",
@@ -68,22 +72,23 @@ pub const WITHOUT: [(&str, &str); 2] = [
     ("walkdir", "a program to compare itself with"),
 ];
 
-const fn aws_lc(krate: &'static str) -> Native {
+const fn aws_lc(krate: &'static str, licence: &'static str) -> Native {
     Native {
         krate,
         name: "aws-lc",
         purl: "pkg:generic/aws-lc@",
-        licence: AWS_LC_LICENCE,
+        licence,
         version: AWS_LC_VERSION,
     }
 }
 
-const fn fiat(krate: &'static str) -> Native {
+/// What AWS-LC took in from elsewhere, without saying which version.
+const fn part(krate: &'static str, name: &'static str, licence: &'static str) -> Native {
     Native {
         krate,
-        name: "fiat-crypto",
-        purl: "pkg:generic/fiat-crypto",
-        licence: "MIT",
+        name,
+        purl: "",
+        licence,
         version: None,
     }
 }
@@ -95,16 +100,6 @@ const fn jitter(krate: &'static str) -> Native {
         purl: "pkg:github/smuellerdd/jitterentropy-library@v",
         licence: "BSD-3-Clause",
         version: JITTER_VERSION,
-    }
-}
-
-const fn bignum(krate: &'static str) -> Native {
-    Native {
-        krate,
-        name: "s2n-bignum",
-        purl: "pkg:generic/s2n-bignum",
-        licence: "Apache-2.0 OR ISC OR MIT-0",
-        version: None,
     }
 }
 

@@ -11,6 +11,9 @@ use crate::image::Package;
 use crate::lock::Lock;
 use crate::report::grouped;
 
+/// What the names of development keys begin with.
+const DEVELOPMENT: &str = "DEVELOPMENT ";
+
 /// What was found in an image.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -153,6 +156,20 @@ pub struct RoleFacts {
 }
 
 impl FoundUki {
+    /// Whether it is for use or for development only, and why.
+    fn purpose(&self) -> &'static str {
+        let signer = self.signed_by.as_deref().unwrap_or_default();
+        if self.info.development {
+            "for development only: with the host's tools or a debug overlay"
+        } else if signer.starts_with(DEVELOPMENT) {
+            "for development only: signed with a development key"
+        } else if self.info.fips {
+            "for use, with the FIPS module"
+        } else {
+            "for use, without the FIPS module"
+        }
+    }
+
     /// What the image has of packages that `lock` does not name in this version, each in words.
     #[must_use]
     pub fn not_locked(&self, lock: &Lock) -> Vec<String> {
@@ -253,17 +270,7 @@ impl Display for Found {
                 "updates    none: no root of trust is in it, so it cannot update itself"
             )?,
         }
-        let is_development = uki.info.development;
-        let purpose = if is_development {
-            "for development only"
-        } else {
-            "for use"
-        };
-        writeln!(
-            f,
-            "made       {purpose}, {} the FIPS module",
-            if uki.info.fips { "with" } else { "without" }
-        )?;
+        writeln!(f, "made       {}", uki.purpose())?;
         writeln!(f, "signed by  {}", uki.signed_by.as_deref().unwrap_or("nobody"))?;
         writeln!(f, "build id         {}", uki.info.build_id)?;
         writeln!(f, "sha-256          {}", uki.sha256)?;
