@@ -5,7 +5,7 @@
 //! held against the function that makes them.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use rap_core::boot::disk::{self, DiskError, Partition, Table};
@@ -17,6 +17,7 @@ use rap_core::build_info::BuildInfo;
 use crate::auditable::{AuditableError, Inventory, compilers};
 use crate::cpio::{self, CpioError};
 use crate::elf;
+use crate::flash::mark;
 use crate::image::{CONTENTS, CORE, Contents};
 use crate::payload::{Entry, Kind};
 use crate::signing::{CheckError, check, signed_by};
@@ -52,6 +53,9 @@ pub enum VerifyError {
     /// Neither of the two.
     #[error("{0} is neither a disk image nor a unified kernel image")]
     Neither(PathBuf),
+    /// A device that was not flashed to the end.
+    #[error("the flash of {0} was interrupted: nothing on it boots; flash it again")]
+    Interrupted(PathBuf),
     /// It was cut off.
     #[error("the disk image has {found} bytes, its partitions reach to {expected}: it was cut off")]
     Truncated {
@@ -135,7 +139,7 @@ pub fn read(path: &Path) -> Result<Found, VerifyError> {
     let failed = |error| VerifyError::Read(path.to_owned(), error);
     let mut file = File::open(path).map_err(failed)?;
     let mut head = [0; 520];
-    let length = file.metadata().map_err(failed)?.len();
+    let length = length_of(&file).map_err(failed)?;
     let has_head = length >= 520 && file.read_exact(&mut head).is_ok();
     if has_head && head.starts_with(b"MZ") {
         let bytes = std::fs::read(path).map_err(failed)?;
@@ -149,6 +153,9 @@ pub fn read(path: &Path) -> Result<Found, VerifyError> {
     if has_head && head[510..512] == [0x55, 0xaa] {
         return read_disk(&file, length);
     }
+    if length >= 1024 && mark::find(&file).ok().flatten().is_some() {
+        return Err(VerifyError::Interrupted(path.to_owned()));
+    }
     Err(VerifyError::Neither(path.to_owned()))
 }
 
@@ -160,7 +167,7 @@ pub fn read(path: &Path) -> Result<Found, VerifyError> {
 pub fn check_signatures(path: &Path, certificate: &[u8]) -> Result<(), VerifyError> {
     let failed = |error| VerifyError::Read(path.to_owned(), error);
     let file = File::open(path).map_err(failed)?;
-    let length = file.metadata().map_err(failed)?.len();
+    let length = length_of(&file).map_err(failed)?;
     let programs = match Table::read(&file, length) {
         Ok(table) => {
             let of = |place: disk::Place, name| {
@@ -180,6 +187,13 @@ pub fn check_signatures(path: &Path, certificate: &[u8]) -> Result<(), VerifyErr
         check(&parsed, certificate).map_err(|source| VerifyError::Signature { program, source })?;
     }
     Ok(())
+}
+
+/// Of a device too, whose metadata says nothing.
+fn length_of(mut file: &File) -> std::io::Result<u64> {
+    let length = file.seek(SeekFrom::End(0))?;
+    file.rewind()?;
+    Ok(length)
 }
 
 fn read_disk(file: &File, length: u64) -> Result<Found, VerifyError> {

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod disk;
+mod flash;
 mod packages;
 mod reproducible;
 mod rig;
