@@ -6,10 +6,11 @@
 //!
 //! [`hermetic`] compiles the core in a root of locked packages; [`image`] composes everything into [`cpio`] archives, the
 //! [`uki`] and the disk; [`signing`] signs it for Secure Boot; [`output`] writes it; [`build`] is all of that in order;
-//! [`verify`] reads it again. [`staging`] makes an image ready for the lab, [`flash`] writes it to a device; both give it a
+//! [`verify`] reads it again, and [`sbom`] lists what it is made of, down to the crates that [`auditable`] keeps in each program. [`staging`] makes an image ready for the lab, [`flash`] writes it to a device; both give it a
 //! [`parcel`].
 
 pub mod archive;
+pub mod auditable;
 pub mod build;
 pub mod cpio;
 pub mod deb;
@@ -28,6 +29,7 @@ pub mod parcel;
 pub mod payload;
 pub mod pick;
 pub mod report;
+pub mod sbom;
 pub mod signing;
 pub mod staging;
 pub mod store;

@@ -8,6 +8,7 @@ pub mod demo;
 pub mod fault;
 pub mod instrument;
 pub mod keys;
+pub mod loop_device;
 pub mod nginx;
 pub mod proxy;
 pub mod random;
