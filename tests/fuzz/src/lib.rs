@@ -24,9 +24,11 @@ pub type Target = fn(&[u8]);
 /// All targets by name, sorted.
 pub const TARGETS: &[(&str, Target)] = &[
     ("accept-encoding", forward::accept_encoding),
+    ("auditable", builder::auditable),
     ("batch", forward::batch),
     ("binary-event", forward::binary_event),
     ("content-type", forward::content_type),
+    ("copyright", builder::copyright),
     ("deb", builder::deb),
     ("debian-version", builder::debian_version),
     ("dhcp", network::dhcp),

@@ -12,6 +12,7 @@ mod reproducible;
 mod rig;
 mod rights;
 mod rules;
+mod sbom;
 mod signed;
 mod site;
 
