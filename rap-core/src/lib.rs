@@ -7,9 +7,11 @@
 
 pub mod boot;
 pub mod build_info;
+pub mod confine;
 pub mod console;
 pub mod digest;
 pub mod forward;
+mod hardening;
 pub mod identity;
 pub mod init;
 pub mod metrics;
