@@ -8,10 +8,12 @@
 pub mod boot;
 pub mod build_info;
 mod client;
+pub mod confine;
 pub mod console;
 pub mod digest;
 pub mod folder;
 pub mod forward;
+mod hardening;
 pub mod identity;
 pub mod init;
 pub mod metrics;
