@@ -9,6 +9,7 @@ pub mod boot;
 pub mod build_info;
 pub mod console;
 pub mod digest;
+mod door;
 pub mod forward;
 pub mod identity;
 pub mod init;

@@ -1,43 +1,83 @@
-//! Accepting connections and serving HTTP on them.
+//! Accepting connections at a port and serving HTTP on them: the one server of the box, behind the agents' API and the
+//! local page.
+//!
+//! Invariant: every connection has a deadline for the handshake, each request's head and each write of an answer; of a
+//! socket's connections those that do nothing give way to new ones ([`room`]), so a client can only keep itself out.
+
+mod room;
+mod timed;
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
 
-use super::room::{Phase, Room, Verdict};
-use super::timed::Timed;
-use super::{Port, request};
+use self::room::{Phase, Room, Verdict};
+use self::timed::Timed;
 
 /// Bytes of a request's head, answered with 431 above that.
 const HEAD_BYTES: usize = 16 * 1024;
 /// Header fields of a request, answered with 431 above that.
 const HEAD_FIELDS: usize = 64;
 
+/// What is answered.
+pub(crate) type Answer = Response<Full<Bytes>>;
+
+/// What a door is like.
+#[derive(Clone)]
+pub(crate) struct Door {
+    /// What the log calls it.
+    pub(crate) name: Arc<str>,
+    /// `None` for plain HTTP.
+    pub(crate) tls: Option<TlsAcceptor>,
+    /// Open connections; above it one that does nothing is closed for a new one.
+    pub(crate) connections: usize,
+    /// For the TLS handshake, and for a request's head counted from the last answer.
+    pub(crate) head: Duration,
+    /// For the client to take what was written to it.
+    pub(crate) answer: Duration,
+}
+
+/// Who answers.
+pub(crate) trait Handler: Clone + Send + Sync + 'static {
+    /// Answers one request; `working` is to be called when all of it was read.
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        working: impl FnOnce() + Send,
+    ) -> impl Future<Output = Answer> + Send;
+}
+
 /// Accepts until the task is dropped.
-pub(in crate::forward) async fn serve(socket: TcpListener, port: Port) {
+pub(crate) async fn serve(socket: TcpListener, door: Door, handler: impl Handler) {
     let lobby = Arc::new(Lobby {
-        room: Mutex::new(Room::new(port.limits.connections)),
+        room: Mutex::new(Room::new(door.connections)),
         left: Notify::new(),
     });
     loop {
         match socket.accept().await {
             Ok((stream, _)) => {
                 let (place, close) = Lobby::enter(&lobby).await;
-                let port = port.clone();
+                let (door, handler) = (door.clone(), handler.clone());
                 tokio::spawn(async move {
                     tokio::select! {
-                        () = connection(stream, port, &place) => {}
+                        () = connection(stream, &door, &handler, &place) => {}
                         () = close.notified() => log::debug!("a connection gave way to a new one"),
                     }
                 });
             }
             Err(error) => {
-                log::warn!("{}: a connection could not be accepted: {error}", port.source);
+                log::warn!("{}: a connection could not be accepted: {error}", door.name);
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
@@ -93,32 +133,35 @@ impl Drop for Place {
     }
 }
 
-async fn connection(stream: TcpStream, port: Port, place: &Place) {
+async fn connection(stream: TcpStream, door: &Door, handler: &impl Handler, place: &Place) {
     // Answers are small and waited for.
     let _ = stream.set_nodelay(true);
-    let stream = Timed::new(stream, port.limits.answer);
-    match port.tls.clone() {
-        None => http(stream, port, place).await,
-        Some(tls) => match tokio::time::timeout(port.limits.head, tls.accept(stream)).await {
-            Ok(Ok(stream)) => http(stream, port, place).await,
-            Ok(Err(error)) => log::debug!("{}: TLS handshake failed: {error}", port.source),
-            Err(_) => log::debug!("{}: TLS handshake took too long", port.source),
+    let stream = Timed::new(stream, door.answer);
+    match &door.tls {
+        None => http(stream, door, handler, place).await,
+        Some(tls) => match tokio::time::timeout(door.head, tls.accept(stream)).await {
+            Ok(Ok(stream)) => http(stream, door, handler, place).await,
+            Ok(Err(error)) => log::debug!("{}: TLS handshake failed: {error}", door.name),
+            Err(_) => log::debug!("{}: TLS handshake took too long", door.name),
         },
     }
 }
 
-async fn http(stream: impl AsyncRead + AsyncWrite + Unpin, port: Port, place: &Place) {
-    let head = port.limits.head;
-    let port = &port;
+async fn http(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    door: &Door,
+    handler: &impl Handler,
+    place: &Place,
+) {
     let service = hyper::service::service_fn(move |request| async move {
         place.note(Phase::Body);
-        let answer = request::answer(request, port, || place.note(Phase::Working)).await;
+        let answer = handler.answer(request, || place.note(Phase::Working)).await;
         place.note(Phase::Idle);
         Ok::<_, Infallible>(answer)
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(head)
+        .header_read_timeout(door.head)
         .max_buf_size(HEAD_BYTES)
         .max_headers(HEAD_FIELDS)
         .serve_connection(TokioIo::new(stream), service)
