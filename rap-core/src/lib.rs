@@ -3,7 +3,7 @@
 //! What the builder writes and the box reads is one module here, used by both: [`site`] (site.toml), [`boot`] (disk,
 //! slots, the loader's environment), [`release`], [`provision`], [`build_info`], [`digest`], [`paths`], [`notify`] and
 //! [`status`].
-//! The services are [`init`], [`netd`], [`relay`], [`forward`], [`update`]; [`rapctl`] is how a person asks them.
+//! The services are [`init`], [`netd`], [`relay`], [`forward`], [`update`], [`web`]; [`rapctl`] is how a person asks them.
 
 pub mod boot;
 pub mod build_info;
@@ -26,3 +26,4 @@ pub mod site;
 pub mod status;
 pub mod sys;
 pub mod update;
+pub mod web;

@@ -4,6 +4,8 @@
 pub const SENTINEL: &str = "/.complete";
 /// [`crate::build_info::BuildInfo`] as JSON.
 pub const BUILD_INFO: &str = "/etc/rap/build.json";
+/// The image's parts and packages, as JSON.
+pub const PACKAGES: &str = "/etc/rap/packages.json";
 /// Kernel modules: one absolute path a line, in load order.
 pub const MODULES: &str = "/etc/rap/modules";
 /// Mount point of the data partition.

@@ -9,6 +9,7 @@ mod timed;
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,10 @@ const HEAD_FIELDS: usize = 64;
 
 /// What is answered.
 pub(crate) type Answer = Response<Full<Bytes>>;
+
+/// Who sent a request: among its extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// What a door is like.
 #[derive(Clone)]
@@ -66,12 +71,12 @@ pub(crate) async fn serve(socket: TcpListener, door: Door, handler: impl Handler
     });
     loop {
         match socket.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let (place, close) = Lobby::enter(&lobby).await;
                 let (door, handler) = (door.clone(), handler.clone());
                 tokio::spawn(async move {
                     tokio::select! {
-                        () = connection(stream, &door, &handler, &place) => {}
+                        () = connection(stream, Peer(peer), &door, &handler, &place) => {}
                         () = close.notified() => log::debug!("a connection gave way to a new one"),
                     }
                 });
@@ -133,14 +138,14 @@ impl Drop for Place {
     }
 }
 
-async fn connection(stream: TcpStream, door: &Door, handler: &impl Handler, place: &Place) {
+async fn connection(stream: TcpStream, peer: Peer, door: &Door, handler: &impl Handler, place: &Place) {
     // Answers are small and waited for.
     let _ = stream.set_nodelay(true);
     let stream = Timed::new(stream, door.answer);
     match &door.tls {
-        None => http(stream, door, handler, place).await,
+        None => http(stream, peer, door, handler, place).await,
         Some(tls) => match tokio::time::timeout(door.head, tls.accept(stream)).await {
-            Ok(Ok(stream)) => http(stream, door, handler, place).await,
+            Ok(Ok(stream)) => http(stream, peer, door, handler, place).await,
             Ok(Err(error)) => log::debug!("{}: TLS handshake failed: {error}", door.name),
             Err(_) => log::debug!("{}: TLS handshake took too long", door.name),
         },
@@ -149,11 +154,13 @@ async fn connection(stream: TcpStream, door: &Door, handler: &impl Handler, plac
 
 async fn http(
     stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: Peer,
     door: &Door,
     handler: &impl Handler,
     place: &Place,
 ) {
-    let service = hyper::service::service_fn(move |request| async move {
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| async move {
+        request.extensions_mut().insert(peer);
         place.note(Phase::Body);
         let answer = handler.answer(request, || place.note(Phase::Working)).await;
         place.note(Phase::Idle);
