@@ -7,10 +7,12 @@
 
 pub mod boot;
 pub mod build_info;
+pub mod confine;
 pub mod console;
 pub mod digest;
 mod door;
 pub mod forward;
+mod hardening;
 pub mod identity;
 pub mod init;
 pub mod metrics;

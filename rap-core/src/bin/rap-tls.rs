@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use rap_core::console::service;
 use rap_core::forward::ingest::{Limits, Rate};
 use rap_core::forward::uplink::Patience;
-use rap_core::{forward, paths};
+use rap_core::{confine, forward, paths};
 
 /// The appliance's services that speak TLS. The box starts them itself; people use rapctl.
 #[derive(Debug, Parser)]
@@ -89,6 +89,9 @@ impl ForwardArgs {
 
 fn main() -> ExitCode {
     match Command::parse().service {
-        Service::Forward(args) => service("forward", || forward::run(&args.place())),
+        Service::Forward(args) => service("forward", || {
+            confine::enter("forward")?;
+            forward::run(&args.place())
+        }),
     }
 }

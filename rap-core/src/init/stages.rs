@@ -8,6 +8,7 @@ use rustix::mount::{MountFlags, UnmountFlags, mount_remount, unmount};
 use rustix::system::{RebootCommand, reboot};
 
 use crate::build_info::BuildInfo;
+use crate::confine::{self, Needs};
 use crate::site::Site;
 use crate::{paths, sys};
 
@@ -18,16 +19,12 @@ use super::report::{DataState, Keeper};
 use super::services::{Service, Services};
 use super::supervisor::{Goal, Spec};
 use super::watchdog::Watchdog;
-use super::{InitError, consume, durable, modules, mounts, paths_below, secure_boot, users};
+use super::{InitError, consume, durable, harden, modules, mounts, paths_below, secure_boot, users};
 
 /// The program every service is.
 const PROGRAM: &str = "/usr/bin/rap";
 /// The program of the services that speak TLS.
 const TLS_PROGRAM: &str = "/usr/bin/rap-tls";
-/// The user of the forwarder.
-const FORWARD_USER: &str = "rap-forward";
-/// The user of the relay.
-const RELAY_USER: &str = "rap-relay";
 /// Where the `debug` overlay says which program gets the second serial line.
 const DEBUG_SHELL: &str = "/etc/rap/debug-shell";
 
@@ -71,6 +68,10 @@ pub(super) fn bring_up() -> Result<Goal, InitError> {
     if let Err(error) = sys::loopback_up() {
         found.problems.push(format!("the loopback link is down: {error}"));
     }
+    if let Err(error) = hand_over(&found.data) {
+        found.complain(format!("{:#}", anyhow::Error::from(error)));
+    }
+    harden::lock_kernel();
     mounts::seal_root();
     stage("services");
     let mut services = Services::new(services(&found.data)?, Some(super::signals()?));
@@ -202,8 +203,8 @@ impl Found {
 }
 
 fn provision(disk: &BootDisk, found: &mut Found) -> Result<(), InitError> {
-    let forward = users::lookup(FORWARD_USER)?;
-    let relay = users::lookup(RELAY_USER)?;
+    let forward = user_of("forward")?.1;
+    let relay = user_of("relay")?.1;
     let data = Path::new(paths::DATA);
     let (mut partition, length) = disk.provision()?;
     // The forwarder's own directory; the keys for its group and the passwords for the relay's: nobody else's.
@@ -226,6 +227,18 @@ fn raise_floor(floor: Floor) -> Floor {
     floor
 }
 
+/// What a service needs, and the user it runs as.
+fn user_of(service: &str) -> Result<(&'static Needs, Owner), InitError> {
+    let needs = confine::of(service).ok_or_else(|| InitError::Unconfined {
+        name: service.to_owned(),
+    })?;
+    Ok((needs, users::lookup(needs.user)?))
+}
+
+fn hand_over(data: &DataState) -> Result<(), InitError> {
+    harden::hand_over(user_of("netd")?.1, matches!(data, DataState::Mounted))
+}
+
 /// The site's name, or `rap` for a box that has none yet.
 fn name_host() {
     let site = Site::load(Path::new(paths::SITE));
@@ -245,12 +258,14 @@ fn services(data: &DataState) -> Result<Vec<Service>, InitError> {
         takes: Some("ingest@"),
         speaks: true,
     };
-    let service = |program: &str, spec: Spec, user| Service {
-        program: program.into(),
-        arguments: vec![spec.name.to_owned()],
-        user,
-        terminal: None,
-        spec,
+    let service = |program: &str, spec: Spec| {
+        Ok::<_, InitError>(Service {
+            program: program.into(),
+            arguments: vec![spec.name.to_owned()],
+            confined: Some(user_of(spec.name)?),
+            terminal: None,
+            spec,
+        })
     };
     let mut list = vec![service(
         PROGRAM,
@@ -258,21 +273,20 @@ fn services(data: &DataState) -> Result<Vec<Service>, InitError> {
             stores: true,
             ..spec("netd")
         },
-        None,
-    )];
+    )?];
     if matches!(data, DataState::Mounted) {
         let relay = Spec {
             after: Some("netd"),
             takes: None,
             ..spec("relay")
         };
-        list.push(service(PROGRAM, relay, Some(users::lookup(RELAY_USER)?)));
+        list.push(service(PROGRAM, relay)?);
         // Not after the relay: reports are taken and kept though nothing gets out.
         let forward = Spec {
             after: Some("netd"),
             ..spec("forward")
         };
-        list.push(service(TLS_PROGRAM, forward, Some(users::lookup(FORWARD_USER)?)));
+        list.push(service(TLS_PROGRAM, forward)?);
     }
     list.extend(debug_shell());
     Ok(list)
@@ -295,7 +309,7 @@ fn debug_shell() -> Option<Service> {
         },
         program: program.into(),
         arguments: words.collect(),
-        user: None,
+        confined: None,
         terminal: Some("/dev/ttyS1".into()),
     })
 }

@@ -14,6 +14,7 @@ use crate::build_info::BuildInfo;
 use crate::status::{self, InitStatus};
 use crate::{metrics, paths};
 
+mod hardening;
 mod net;
 mod queue;
 mod table;
@@ -70,6 +71,8 @@ enum Verb {
     },
     /// Show the network, try a new site, keep or undo it
     Net(net::Net),
+    /// Say of each measure that keeps the box tight whether it holds now
+    Hardening(hardening::Hardening),
     /// Print the completions for a shell
     Completions {
         /// Which shell
@@ -112,6 +115,7 @@ pub fn run(args: Args) -> ExitCode {
             Err(error) => unreadable(&from, &error),
         },
         Verb::Net(net) => net::run(net),
+        Verb::Hardening(args) => hardening::run(&args),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Command::command(), "rapctl", &mut std::io::stdout());
             ExitCode::SUCCESS
