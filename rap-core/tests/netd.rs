@@ -104,9 +104,10 @@ fn an_instrument_gets_its_lease_and_reaches_its_ingest_socket() {
         );
     }
     let names: Vec<_> = lab.sockets.keys().map(String::as_str).collect();
-    assert_eq!(names, ["ingest@port1", "ingest@port2"]);
+    assert_eq!(names, ["ingest@port1", "ingest@port2", "web@port1", "web@port2"]);
     assert!(reaches(&lab, "i1", 8443) && !reaches(&lab, "i1", 8080));
     assert!(reaches(&lab, "i2", 8080) && !reaches(&lab, "i2", 8443));
+    assert!(reaches(&lab, "i1", 443) && reaches(&lab, "i2", 443));
 
     // What was connected is accepted from the socket that init keeps, though this process is outside.
     let socket = lab.sockets.remove("ingest@port1").unwrap();

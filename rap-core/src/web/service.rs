@@ -10,6 +10,7 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT_LANGUAGE, ALLOW, HeaderValue};
 use hyper::{Method, Request, StatusCode};
+use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
 
 use super::access::Access;
@@ -19,7 +20,7 @@ use super::policy::{self, Kind};
 use super::route::{Nowhere, Route};
 use super::view::Sources;
 use crate::door::{self, Answer, Door, Handler, Peer};
-use crate::identity::{self, Identity};
+use crate::identity;
 use crate::notify::{Notifier, inherited_sockets};
 use crate::paths;
 use crate::site::Site;
@@ -102,7 +103,7 @@ impl Server {
     ///
     /// # Errors
     /// When a socket or the runtime cannot be used.
-    pub fn start(config: Config, identity: &Identity) -> Result<Self, StartError> {
+    pub fn start(config: Config, tls: Arc<ServerConfig>) -> Result<Self, StartError> {
         let failed = |part| move |source| StartError { part, source };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -110,7 +111,7 @@ impl Server {
             .enable_all()
             .build()
             .map_err(failed("runtime"))?;
-        let tls = TlsAcceptor::from(identity.ingest_tls());
+        let tls = TlsAcceptor::from(tls);
         let sources = Arc::new(Sources {
             status: config.place.status,
             build: config.place.build,
@@ -253,10 +254,9 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
     let notifier = Notifier::from_environment();
     let configured = || -> anyhow::Result<_> {
         let site = Site::load(&place.site).context("netd has published no site")?;
-        let _ = identity::provider();
-        Ok((site, Identity::load(&place.identity)?))
+        Ok((site, identity::ingest_tls(&place.identity)?))
     };
-    let (site, identity) = match configured() {
+    let (site, tls) = match configured() {
         Ok(configured) => configured,
         Err(error) => crate::status::stay("web", &notifier, &error),
     };
@@ -265,7 +265,7 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
         name: site.name,
         place: place.clone(),
     };
-    let server = Server::start(config, &identity)?;
+    let server = Server::start(config, tls)?;
     notifier.ready();
     let text = format!("at {} port(s)", server.addresses().len());
     log::info!("{text}");

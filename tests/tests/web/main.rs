@@ -11,7 +11,7 @@ mod seen;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
-use rap_core::identity::Identity;
+use rap_core::identity;
 use rap_core::web::{Config, Listener, Place, Server};
 use rap_tests::keys;
 use serde_json::json;
@@ -35,8 +35,8 @@ impl Rig {
                 socket: TcpListener::bind("127.0.0.1:0").unwrap(),
             }],
         };
-        let identity = Identity::load(directory.path()).unwrap();
-        let server = Server::start(config, &identity).unwrap();
+        let tls = identity::ingest_tls(directory.path()).unwrap();
+        let server = Server::start(config, tls).unwrap();
         Self { directory, server }
     }
 
