@@ -179,7 +179,7 @@ fn a_port_without_its_card_has_its_socket_and_works_once_the_card_is_there() {
     let status = lab.wait("applied", |status| status["ports"][0]["link"] == "up");
     assert_eq!(status["ports"][1]["link"], "error");
     assert_eq!(status["problems"].as_array().unwrap().len(), 1, "{status:#}");
-    assert_eq!(lab.sockets.len(), 2);
+    assert_eq!(lab.sockets.len(), 4);
 
     ip(&format!("-n {} link del eth2", lab.full("root")));
     lab.cable("eth7", "02:00:00:00:00:77", "i2");
