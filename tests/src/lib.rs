@@ -1,7 +1,9 @@
-//! What the whole-system tests are made of: the service centre, an update repository's server, instruments, keys for them, proxies, a network that
-//! fails, a disk that forgets; the demonstration, the measurements and the long searches.
+//! What the whole-system tests are made of: the service centre, an update repository's server, instruments, keys for them,
+//! proxies, a network that fails, a disk that forgets, a real browser; the demonstration, the measurements and the long
+//! searches.
 
 pub mod bench;
+pub mod browser;
 pub mod centre;
 pub mod cuts;
 pub mod demo;

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use rap_core::console::service;
 use rap_core::forward::ingest::{Limits, Rate};
 use rap_core::forward::uplink::Patience;
-use rap_core::{confine, forward, paths};
+use rap_core::{confine, forward, paths, web};
 
 /// The appliance's services that speak TLS. The box starts them itself; people use rapctl.
 #[derive(Debug, Parser)]
@@ -26,6 +26,8 @@ struct Command {
 enum Service {
     /// Reports: taken at the ports, kept, delivered to the service centre
     Forward(ForwardArgs),
+    /// The local page: what the box is and does, told at each port
+    Web,
 }
 
 /// Where the forwarder finds things; the box starts it without any of these.
@@ -89,6 +91,10 @@ impl ForwardArgs {
 
 fn main() -> ExitCode {
     match Command::parse().service {
+        Service::Web => service("web", || {
+            confine::enter("web")?;
+            web::run(&web::Place::default())
+        }),
         Service::Forward(args) => service("forward", || {
             confine::enter("forward")?;
             forward::run(&args.place())

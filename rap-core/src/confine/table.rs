@@ -110,7 +110,7 @@ const PUBLISHED: Reach = read("/run/rap");
 const STATUS: Reach = write("/run/rap/status");
 
 /// Every service.
-pub const NEEDS: [Needs; 3] = [
+pub const NEEDS: [Needs; 4] = [
     Needs {
         service: "netd",
         user: "rap-netd",
@@ -178,6 +178,29 @@ pub const NEEDS: [Needs; 3] = [
             memory: 256 * MIB,
             processes: 64,
             descriptors: 4096,
+        },
+    },
+    Needs {
+        service: "web",
+        user: "rap-web",
+        capabilities: CapabilitySet::empty(),
+        files: Some(&[
+            execute("/usr/bin/rap-tls"),
+            LOADER,
+            LIBRARIES,
+            SETTINGS,
+            PUBLISHED,
+            STATUS,
+            read("/data/config/identity"), // its certificate and key; the box's own is other users'
+        ]),
+        // Its sockets come from netd, and it asks nobody.
+        binds: Port::Only(&[]),
+        connects: Port::Only(&[]),
+        calls: &[Calls::Files, Calls::Sockets],
+        limits: Limits {
+            memory: 64 * MIB,
+            processes: 16,
+            descriptors: 512,
         },
     },
 ];

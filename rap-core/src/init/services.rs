@@ -160,11 +160,10 @@ impl Services {
         let service = &self.list[id];
         let (channel, theirs) = Channel::pair()?;
         let inherited = inheritable(theirs.as_fd())?;
-        let prefix = service.spec.takes;
         let wanted = self
             .store
             .iter()
-            .filter(|(name, _)| prefix.is_some_and(|prefix| name.starts_with(prefix)));
+            .filter(|(name, _)| service.spec.takes.iter().any(|kind| name.starts_with(kind)));
         let mut sockets = Vec::new();
         for (name, socket) in wanted {
             sockets.push((name.as_str(), inheritable(socket.as_fd())?));
@@ -303,14 +302,25 @@ impl Services {
             }
             Message::Store { name, socket } => {
                 let same = self.store.get(&name).is_some_and(|old| is_same(old, &socket));
-                self.store.insert(name, socket);
-                if same { Event::Heard(id) } else { Event::Stored(id) }
+                self.store.insert(name.clone(), socket);
+                if same {
+                    Event::Heard(id)
+                } else {
+                    self.stored(id, &name)
+                }
             }
             Message::Forget { name } if spec.stores && self.store.remove(&name).is_some() => {
-                Event::Stored(id)
+                self.stored(id, &name)
             }
             Message::Forget { .. } => Event::Heard(id),
         }
+    }
+
+    /// What is to be made of a change under `name`: it concerns those who take what is called so.
+    fn stored(&self, id: Id, name: &str) -> Event {
+        let mut kinds = self.list.iter().flat_map(|service| service.spec.takes);
+        let kind = kinds.find(|kind| name.starts_with(**kind));
+        kind.map_or(Event::Heard(id), |kind| Event::Stored(id, kind))
     }
 
     fn look_for_exit(&mut self, id: Id, events: &mut VecDeque<Event>) {

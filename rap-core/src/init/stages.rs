@@ -210,6 +210,11 @@ fn provision(disk: &BootDisk, found: &mut Found) -> Result<(), InitError> {
     // The forwarder's own directory; the keys for its group and the passwords for the relay's: nobody else's.
     let readers = consume::Readers {
         keys: Owner { user: 0, ..forward },
+        // Two services show themselves to the instruments with it.
+        server: Owner {
+            user: user_of("web")?.1.user,
+            ..forward
+        },
         passwords: Owner { user: 0, ..relay },
     };
     durable::directory(&paths_below(data).forward, 0o700, Some(forward))?;
@@ -255,7 +260,7 @@ fn services(data: &DataState) -> Result<Vec<Service>, InitError> {
         vital: true,
         after: None,
         stores: false,
-        takes: Some("ingest@"),
+        takes: &["ingest@"],
         speaks: true,
     };
     let service = |program: &str, spec: Spec| {
@@ -271,13 +276,14 @@ fn services(data: &DataState) -> Result<Vec<Service>, InitError> {
         PROGRAM,
         Spec {
             stores: true,
+            takes: &["ingest@", "web@"],
             ..spec("netd")
         },
     )?];
     if matches!(data, DataState::Mounted) {
         let relay = Spec {
             after: Some("netd"),
-            takes: None,
+            takes: &[],
             ..spec("relay")
         };
         list.push(service(PROGRAM, relay)?);
@@ -287,6 +293,14 @@ fn services(data: &DataState) -> Result<Vec<Service>, InitError> {
             ..spec("forward")
         };
         list.push(service(TLS_PROGRAM, forward)?);
+        // Not vital: a box that cannot tell of itself still does its work.
+        let web = Spec {
+            after: Some("netd"),
+            takes: &["web@"],
+            vital: false,
+            ..spec("web")
+        };
+        list.push(service(TLS_PROGRAM, web)?);
     }
     list.extend(debug_shell());
     Ok(list)
@@ -304,7 +318,7 @@ fn debug_shell() -> Option<Service> {
             vital: false,
             after: None,
             stores: false,
-            takes: None,
+            takes: &[],
             speaks: false,
         },
         program: program.into(),

@@ -188,7 +188,7 @@ fn no_cut_leaves_a_device_that_boots_by_half() {
     let place = tempfile::tempdir().unwrap();
     let image = image(place.path());
     let plan = Plan::new(&image, None, DEVICE).unwrap();
-    let mut cut_after = |steps: u32| {
+    let cut_after = |steps: u32| {
         let mut options = File::options();
         let path = place.path().join("cut");
         let device = options

@@ -16,6 +16,7 @@ mod full;
 mod isolation;
 mod lease;
 mod network;
+mod page;
 mod path;
 mod power;
 mod proxy;

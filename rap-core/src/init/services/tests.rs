@@ -53,7 +53,7 @@ fn services() -> Services {
             vital: true,
             after,
             stores,
-            takes: Some("ingest@"),
+            takes: &["ingest@"],
             speaks: true,
         },
         program: std::env::current_exe().unwrap(),
@@ -169,10 +169,10 @@ fn a_forgotten_socket_is_closed_and_only_who_stores_may_forget() {
     let forget = || Message::Forget {
         name: "ingest@port1".to_owned(),
     };
-    assert_eq!(services.heard(0, store), Event::Stored(0));
+    assert_eq!(services.heard(0, store), Event::Stored(0, "ingest@"));
     assert_eq!(services.heard(1, forget()), Event::Heard(1));
     assert!(TcpStream::connect(address).is_ok());
-    assert_eq!(services.heard(0, forget()), Event::Stored(0));
+    assert_eq!(services.heard(0, forget()), Event::Stored(0, "ingest@"));
     assert!(TcpStream::connect(address).is_err());
     assert_eq!(services.heard(0, forget()), Event::Heard(0));
 }
