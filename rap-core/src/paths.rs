@@ -24,6 +24,8 @@ pub const NETD_SOCKET: &str = "/run/rap/netd.sock";
 pub const IDENTITY: &str = "/data/config/identity";
 /// The forwarder's log.
 pub const FORWARD: &str = "/data/forward";
+/// At how many starts firmware's boot entries had to be written.
+pub const BOOT_ENTRIES: &str = "/data/boot-entries";
 /// The last good time, decimal seconds since 1970-01-01 UTC.
 pub const TIME: &str = "/data/time";
 /// One status file a service.

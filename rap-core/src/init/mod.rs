@@ -8,6 +8,7 @@
 //! Invariants: no shell (but for the `debug` overlay's, on the second serial line); nothing here touches TLS; one
 //! thread; decisions are in [`supervisor`], which is pure.
 
+mod boot_entries;
 mod clock;
 mod consume;
 mod disk;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::mount::{MountFlags, UnmountFlags, mount_remount, unmount};
 use rustix::system::{RebootCommand, reboot};
 
+use crate::boot::disk::Table;
 use crate::build_info::BuildInfo;
 use crate::confine::{self, Needs};
 use crate::site::Site;
@@ -19,7 +20,9 @@ use super::report::{DataState, Keeper};
 use super::services::{Service, Services};
 use super::supervisor::{Goal, Spec};
 use super::watchdog::Watchdog;
-use super::{InitError, consume, durable, harden, modules, mounts, paths_below, secure_boot, users};
+use super::{
+    InitError, boot_entries, consume, durable, harden, modules, mounts, paths_below, secure_boot, users,
+};
 
 /// The program every service is.
 const PROGRAM: &str = "/usr/bin/rap";
@@ -63,6 +66,13 @@ pub(super) fn bring_up() -> Result<Goal, InitError> {
     let secure_boot = secure_boot::state(Path::new(secure_boot::VARIABLES));
     if let Some(state) = secure_boot {
         log::info!("{}", state.words());
+    }
+    if let Some(table) = &found.table {
+        boot_entries::keep(
+            Path::new(secure_boot::VARIABLES),
+            table,
+            Path::new(paths::BOOT_ENTRIES),
+        );
     }
     name_host();
     if let Err(error) = sys::loopback_up() {
@@ -145,6 +155,8 @@ fn read_build_info() -> Option<BuildInfo> {
 /// What came of looking for data and provisions.
 struct Found {
     data: DataState,
+    /// The disk's table, once it can be relied upon.
+    table: Option<Table>,
     problems: Vec<String>,
     /// Whether firmware was given keys: then it wants a restart.
     enrolled: bool,
@@ -158,6 +170,7 @@ fn prepare_data(watchdog: Option<&Watchdog>) -> Result<Found, InitError> {
         log::error!("no data partition: {reason}");
         Found {
             data: DataState::Missing(reason),
+            table: None,
             problems: Vec::new(),
             enrolled: false,
         }
@@ -178,6 +191,7 @@ fn prepare_data(watchdog: Option<&Watchdog>) -> Result<Found, InitError> {
     stage("provision");
     let mut found = Found {
         data: DataState::Mounted,
+        table: Some(disk.table().clone()),
         problems: Vec::new(),
         enrolled: false,
     };
