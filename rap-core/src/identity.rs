@@ -105,7 +105,6 @@ impl Identity {
     pub fn load(directory: &Path) -> Result<Self, IdentityError> {
         let device = Pair::load(&directory.join("device.crt"), &directory.join("device.key"))?;
         let roots = certificates(&directory.join("centre-ca.crt"))?;
-        let ingest = Pair::load(&directory.join("ingest.crt"), &directory.join("ingest.key"))?;
 
         let store = root_store(&roots, &directory.join("centre-ca.crt"))?;
         // Only to find a key that does not fit its certificate now: ureq would panic later.
@@ -117,14 +116,9 @@ impl Identity {
             })
             .map_err(|source| unusable(&directory.join("device.key"), "the key of device.crt", source))?;
         let key = ureq_key(&directory.join("device.key"))?;
-        let mut server = ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .and_then(|b| b.with_no_client_auth().with_single_cert(ingest.chain, ingest.key))
-            .map_err(|source| unusable(&directory.join("ingest.key"), "the key of ingest.crt", source))?;
-        server.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self {
             centre: centre_tls(&device.chain, key, &roots),
-            ingest: Arc::new(server),
+            ingest: ingest_tls(directory)?,
             device_validity: device.chain.first().and_then(Validity::of),
         })
     }
@@ -146,6 +140,20 @@ impl Identity {
     pub fn device_validity(&self) -> Option<Validity> {
         self.device_validity
     }
+}
+
+/// TLS towards the instruments, for who has no more of the identity than `ingest.crt` and `ingest.key` in `directory`.
+///
+/// # Errors
+/// When one of them cannot be used.
+pub fn ingest_tls(directory: &Path) -> Result<Arc<ServerConfig>, IdentityError> {
+    let ingest = Pair::load(&directory.join("ingest.crt"), &directory.join("ingest.key"))?;
+    let mut server = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .and_then(|b| b.with_no_client_auth().with_single_cert(ingest.chain, ingest.key))
+        .map_err(|source| unusable(&directory.join("ingest.key"), "the key of ingest.crt", source))?;
+    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(server))
 }
 
 impl Pair {

@@ -2,17 +2,21 @@
 //!
 //! What the builder writes and the box reads is one module here, used by both: [`site`] (site.toml), [`boot`] (disk,
 //! slots, the loader's environment), [`release`], [`provision`], [`build_info`], [`digest`], [`paths`], [`notify`] and
-//! [`status`]. Rooms of the box's programs: `client` (HTTPS to a server of ours), [`folder`] (state that outlives power).
-//! The services are [`init`], [`netd`], [`relay`], [`forward`], [`update`]; [`rapctl`] is how a person asks them.
+//! [`status`]. Rooms of the box's programs: `client` (HTTPS to a server of ours), `door` (HTTP for who asks us), [`folder`]
+//! (state that outlives power), [`confine`] (what each service may).
+//! The services are [`init`], [`netd`], [`relay`], [`forward`], [`update`], [`web`]; [`rapctl`] is how a person asks them.
 
 pub mod boot;
 pub mod build_info;
 mod client;
+pub mod confine;
 pub mod console;
 pub(crate) mod control;
 pub mod digest;
+mod door;
 pub mod folder;
 pub mod forward;
+mod hardening;
 pub mod identity;
 pub mod init;
 pub mod metrics;
@@ -28,3 +32,4 @@ pub mod site;
 pub mod status;
 pub mod sys;
 pub mod update;
+pub mod web;

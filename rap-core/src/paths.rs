@@ -6,6 +6,8 @@ pub const SENTINEL: &str = "/.complete";
 pub const BUILD_INFO: &str = "/etc/rap/build.json";
 /// The TUF root an image trusts, as it was when the image was built; an image without it cannot update itself.
 pub const UPDATE_ROOT: &str = "/etc/rap/update-root.json";
+/// The image's parts and packages, as JSON.
+pub const PACKAGES: &str = "/etc/rap/packages.json";
 /// Kernel modules: one absolute path a line, in load order.
 pub const MODULES: &str = "/etc/rap/modules";
 /// Mount point of the data partition.
@@ -30,6 +32,8 @@ pub const TRIAL_STAGE: &str = "/data/trial-stage";
 pub const UPDATE_RUNTIME: &str = "/run/rap/update";
 /// Where the updater is asked: one line of JSON in, one out.
 pub const UPDATE_SOCKET: &str = "/run/rap/update/control.sock";
+/// At how many starts firmware's boot entries had to be written.
+pub const BOOT_ENTRIES: &str = "/data/boot-entries";
 /// The last good time, decimal seconds since 1970-01-01 UTC.
 pub const TIME: &str = "/data/time";
 /// One status file a service.

@@ -9,7 +9,9 @@
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::sync::Mutex;
 
 use rustix::io::Errno;
@@ -251,4 +253,95 @@ pub fn loopback_up() -> io::Result<()> {
     // SAFETY: SIOCSIFFLAGS (0x8914) reads one ifreq.
     unsafe { ioctl(&socket, Setter::<0x8914, InterfaceFlags>::new(request)) }?;
     Ok(())
+}
+
+/// Has `command` do `work` in its process between fork and exec; where that fails, it fails to start.
+///
+/// `work` makes system calls only: it neither allocates nor locks. What it owns is dropped by the parent.
+pub(crate) fn before_exec(
+    command: &mut Command,
+    work: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
+) {
+    // SAFETY: between fork and exec of a process with several threads only calls that are safe in a signal handler may
+    // be made. The one caller (`confine::start`) makes system calls through rustix, which allocates nothing here.
+    unsafe { command.pre_exec(work) };
+}
+
+/// Puts a Landlock ruleset on this thread and all it starts: `landlock_restrict_self` (Linux 5.13).
+///
+/// # Errors
+/// What the kernel says; `EPERM` without `no_new_privs`.
+pub(crate) fn restrict_reach(ruleset: &OwnedFd) -> io::Result<()> {
+    // SAFETY: takes a descriptor and flags, and touches no memory.
+    let result = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// The version of Landlock this kernel has; 0 is none.
+#[must_use]
+pub(crate) fn landlock_version() -> u32 {
+    // LANDLOCK_CREATE_RULESET_VERSION (include/uapi/linux/landlock.h).
+    const VERSION: libc::c_uint = 1;
+    // SAFETY: with this flag, no attributes and size 0 the call reads nothing and returns a number.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            std::ptr::null::<libc::c_void>(),
+            0,
+            VERSION,
+        )
+    };
+    u32::try_from(result).unwrap_or(0)
+}
+
+/// Restricts the system calls of all threads of this process to what `program` lets through; with `log` what it refuses
+/// is logged by the kernel (seccomp(2), `SECCOMP_FILTER_FLAG_LOG`).
+///
+/// # Errors
+/// What the kernel says; `EACCES` without `no_new_privs`.
+pub(crate) fn restrict_calls(program: &[seccompiler::sock_filter], log: bool) -> io::Result<()> {
+    let length = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let program = libc::sock_fprog {
+        len: length,
+        filter: program.as_ptr().cast_mut().cast(),
+    };
+    let log = if log { libc::SECCOMP_FILTER_FLAG_LOG } else { 0 };
+    let flags = libc::SECCOMP_FILTER_FLAG_TSYNC | log;
+    // SAFETY: the kernel reads one sock_fprog and the `len` instructions it points to, which live until it returns;
+    // seccompiler's sock_filter has the kernel's layout. The kernel checks the program.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            flags,
+            &raw const program,
+        )
+    };
+    match result {
+        0 => Ok(()),
+        // Which thread has another filter already.
+        1.. => Err(io::Error::other("a thread has another list")),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Maps a page that may be written and run, and lets go of it.
+///
+/// # Errors
+/// What the kernel says to whoever may not.
+pub(crate) fn map_executable() -> io::Result<()> {
+    const PAGE: usize = 4096;
+    let protection = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new mapping at an address the kernel chooses touches no memory of ours.
+    let page = unsafe { libc::mmap(std::ptr::null_mut(), PAGE, protection, flags, -1, 0) };
+    if page == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the page was just mapped, and nobody has its address.
+    check(unsafe { libc::munmap(page, PAGE) }).map(drop)
 }

@@ -104,9 +104,10 @@ fn an_instrument_gets_its_lease_and_reaches_its_ingest_socket() {
         );
     }
     let names: Vec<_> = lab.sockets.keys().map(String::as_str).collect();
-    assert_eq!(names, ["ingest@port1", "ingest@port2"]);
+    assert_eq!(names, ["ingest@port1", "ingest@port2", "web@port1", "web@port2"]);
     assert!(reaches(&lab, "i1", 8443) && !reaches(&lab, "i1", 8080));
     assert!(reaches(&lab, "i2", 8080) && !reaches(&lab, "i2", 8443));
+    assert!(reaches(&lab, "i1", 443) && reaches(&lab, "i2", 443));
 
     // What was connected is accepted from the socket that init keeps, though this process is outside.
     let socket = lab.sockets.remove("ingest@port1").unwrap();
@@ -178,7 +179,7 @@ fn a_port_without_its_card_has_its_socket_and_works_once_the_card_is_there() {
     let status = lab.wait("applied", |status| status["ports"][0]["link"] == "up");
     assert_eq!(status["ports"][1]["link"], "error");
     assert_eq!(status["problems"].as_array().unwrap().len(), 1, "{status:#}");
-    assert_eq!(lab.sockets.len(), 2);
+    assert_eq!(lab.sockets.len(), 4);
 
     ip(&format!("-n {} link del eth2", lab.full("root")));
     lab.cable("eth7", "02:00:00:00:00:77", "i2");

@@ -198,7 +198,7 @@ fn a_crash_goes_on_with_the_trial_and_with_its_time() {
     }
     assert_eq!(lab.reloads, 1, "the others were not disturbed");
     let names: Vec<_> = lab.sockets.keys().cloned().collect();
-    assert_eq!(names, ["ingest@port1"]);
+    assert_eq!(names, ["ingest@port1", "web@port1"]);
     lab.wait("undone", |status| {
         last_trial(status)["ended"]["outcome"] == "undone"
     });
@@ -255,12 +255,12 @@ fn a_port_that_is_not_in_the_new_site_goes_and_comes_back() {
     let status = lab.wait("another port", |status| status["ports"][0]["name"] == "port2");
     assert_eq!(status["ports"][0]["link"], "up", "{status:#}");
     assert_eq!(namespaces(&lab), [false, true]);
-    assert_eq!(sockets(&lab), ["ingest@port2"]);
+    assert_eq!(sockets(&lab), ["ingest@port2", "web@port2"]);
     lab.ask(&json!({ "do": "revert", "by": "a test" }));
     let status = lab.wait("the first port", |status| status["ports"][0]["name"] == "port1");
     assert_eq!(status["problems"], json!([]));
     assert_eq!(namespaces(&lab), [true, false]);
-    assert_eq!(sockets(&lab), ["ingest@port1"]);
+    assert_eq!(sockets(&lab), ["ingest@port1", "web@port1"]);
 }
 
 #[test]

@@ -11,14 +11,17 @@
 //!
 //! Paths, environment and umask inside are always the same; there is no network. The program `unshare` makes the
 //! namespaces (as root, or as a user in a user namespace) and starts this program again as [`VERB`], which builds
-//! the view ([`cell`]), enters it and becomes cargo. The crates are fetched outside, before.
+//! the view ([`cell`]), enters it and becomes cargo. The crates are fetched outside, before, and cargo is asked there
+//! which of them the programs are made of: that is attached to them ([`crate::auditable`]).
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 
 pub mod cell;
 
 use cell::Cell;
+
+use crate::auditable::{self, AuditableError};
 
 /// The hidden verb that this program starts itself with, inside the namespaces.
 pub const VERB: &str = "hermetic-cell";
@@ -53,6 +56,12 @@ pub enum HermeticError {
         "`cargo fetch --locked` failed ({0}): without a network the crates must have been fetched before"
     )]
     Fetch(ExitStatus),
+    /// Cargo could not say which crates it would compile.
+    #[error("`cargo tree --locked` failed ({0}); its message is above")]
+    Tree(ExitStatus),
+    /// The list of crates could not be attached to a program.
+    #[error("the list of its crates cannot be attached to {0}")]
+    Auditable(&'static str, #[source] AuditableError),
     /// The namespaces could not be made.
     #[error(
         "cannot make the build's namespaces: run as root, or allow user namespaces \
@@ -115,6 +124,8 @@ pub type Core = std::collections::BTreeMap<&'static str, Vec<u8>>;
 
 /// The core's programs. `rap` is process 1, the network and `rapctl`; `rap-tls` is every service that speaks TLS.
 const PROGRAMS: [&str; 2] = ["rap", "rap-tls"];
+/// What they are compiled for.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// One build of the core.
 #[derive(Debug, Clone, Copy)]
@@ -155,7 +166,7 @@ impl Build<'_> {
         };
         let status = self.in_namespaces(&plan)?;
         match status.code() {
-            Some(0) => programs(&target.join("release")),
+            Some(0) => self.programs(&target.join("release"), &["--features", "fips"]),
             // `unshare` itself ends with 1, the cell with its own code; each has said why.
             Some(1 | cell::NO_VIEW) => Err(HermeticError::Namespaces),
             _ => Err(HermeticError::Compile(status)),
@@ -178,7 +189,51 @@ impl Build<'_> {
         if !status.success() {
             return Err(HermeticError::Compile(status));
         }
-        programs(&self.repository.join("target/release"))
+        self.programs(&self.repository.join("target/release"), &[])
+    }
+
+    /// The programs that were compiled into `folder`, each with the list of its crates.
+    fn programs(&self, folder: &Path, features: &[&str]) -> Result<Core, HermeticError> {
+        let all = self.tree(features, "normal,build")?;
+        let runtime = self.tree(features, "normal,no-proc-macro")?;
+        let program = |name| {
+            let bytes = read(&folder.join(name))?;
+            let attached = auditable::inventory(&all, &runtime)
+                .and_then(|crates| auditable::attach(&bytes, &crates.encode()?))
+                .map_err(|error| HermeticError::Auditable(name, error))?;
+            Ok((name, attached))
+        };
+        PROGRAMS.into_iter().map(program).collect()
+    }
+
+    /// What cargo would compile for the core, as `cargo tree` says it.
+    fn tree(&self, features: &[&str], edges: &str) -> Result<String, HermeticError> {
+        let output = self
+            .cargo()
+            .args([
+                "tree",
+                "--locked",
+                "--offline",
+                "--package",
+                "rap-core",
+                "--target",
+                TARGET,
+            ])
+            .args([
+                "--prefix", "depth", "--format", "{p}", "--color", "never", "--edges", edges,
+            ])
+            .args(features)
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(|source| HermeticError::Start {
+                program: "cargo",
+                fix: "install rustup",
+                source,
+            })?;
+        if !output.status.success() {
+            return Err(HermeticError::Tree(output.status));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     fn fetch(&self) -> Result<(), HermeticError> {
@@ -255,14 +310,11 @@ fn start(
         .map_err(|source| HermeticError::Start { program, fix, source })
 }
 
-fn cargo_home() -> PathBuf {
+/// Where cargo keeps what it fetched: `CARGO_HOME`, else `~/.cargo`.
+#[must_use]
+pub fn cargo_home() -> PathBuf {
     let named = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     named.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"))
-}
-
-fn programs(folder: &Path) -> Result<Core, HermeticError> {
-    let program = |name| Ok((name, read(&folder.join(name))?));
-    PROGRAMS.into_iter().map(program).collect()
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, HermeticError> {

@@ -4,9 +4,8 @@
 //! Independent of the writer where that is cheap: the file systems are read by another FAT implementation, and then
 //! held against the function that makes them.
 
-use std::fmt::{self, Display};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use rap_core::boot::disk::{self, DiskError, Partition, Table};
@@ -14,17 +13,23 @@ use rap_core::boot::environment::{Environment, EnvironmentError};
 use rap_core::boot::fat::Volume;
 use rap_core::boot::slot::{Label, SlotError, slot_image};
 use rap_core::build_info::BuildInfo;
-use serde::Serialize;
 
+use crate::auditable::{AuditableError, Inventory, compilers};
 use crate::cpio::{self, CpioError};
-use crate::image::{CONTENTS, Contents, Package};
+use crate::elf;
+use crate::flash::mark;
+use crate::image::{CONTENTS, CORE, Contents};
 use crate::payload::{Entry, Kind};
-use crate::report::grouped;
 use crate::signing::{CheckError, check, signed_by};
 use crate::uki::{Program, UkiError};
 use rap_core::digest::Sha256;
 
+mod found;
 mod volume;
+
+pub use found::{
+    Found, FoundLoader, FoundPart, FoundPartition, FoundProgram, FoundRoot, FoundSlot, FoundUki,
+};
 
 #[doc(hidden)]
 pub use volume::file_in_partition;
@@ -34,6 +39,10 @@ use volume::{Window, file_of};
 const LOADER: &str = "EFI/BOOT/BOOTX64.EFI";
 /// The UKI, in its slot.
 const UKI: &str = "RAP.EFI";
+/// The TUF root whose updates the image takes.
+const UPDATE_ROOT: &str = "etc/rap/update-root.json";
+/// Where our programs are.
+const PROGRAMS: &str = "usr/bin/";
 
 /// What is wrong with an image.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +53,9 @@ pub enum VerifyError {
     /// Neither of the two.
     #[error("{0} is neither a disk image nor a unified kernel image")]
     Neither(PathBuf),
+    /// A device that was not flashed to the end.
+    #[error("the flash of {0} was interrupted: nothing on it boots; flash it again")]
+    Interrupted(PathBuf),
     /// It was cut off.
     #[error("the disk image has {found} bytes, its partitions reach to {expected}: it was cut off")]
     Truncated {
@@ -97,6 +109,9 @@ pub enum VerifyError {
     /// What the image says of itself cannot be read.
     #[error("`{0}` in the image cannot be read")]
     Json(&'static str, #[source] serde_json::Error),
+    /// A program of ours.
+    #[error("/{0} in the image is damaged")]
+    Program(String, #[source] AuditableError),
     /// A program's signature.
     #[error("`{program}` would not be started by firmware that has this key alone")]
     Signature {
@@ -116,87 +131,6 @@ pub enum VerifyError {
     },
 }
 
-/// What was found in an image.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Found {
-    /// The partitions, when it is a disk image.
-    pub partitions: Vec<FoundPartition>,
-    /// The slots, when it is a disk image.
-    pub slots: Vec<FoundSlot>,
-    /// The UKI: of the slot that boots, or the file itself.
-    pub uki: FoundUki,
-}
-
-/// One partition.
-#[derive(Debug, Serialize)]
-pub struct FoundPartition {
-    /// Its name.
-    pub name: String,
-    /// Its identifier.
-    pub guid: String,
-    /// Its first byte.
-    pub offset: u64,
-    /// Its bytes.
-    pub bytes: u64,
-}
-
-/// One slot.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct FoundSlot {
-    /// The label.
-    pub label: &'static str,
-    /// How far its trial is.
-    pub state: String,
-    /// The environment's revision.
-    pub revision: u32,
-    /// Seconds of the loader's watchdog.
-    pub watchdog_seconds: u16,
-    /// What it boots.
-    pub kernel_file: String,
-    /// Bytes of its UKI; 0 when the slot is vacant.
-    pub uki_bytes: usize,
-}
-
-/// A UKI.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct FoundUki {
-    /// Its bytes.
-    pub bytes: usize,
-    /// SHA-256 of the whole file.
-    pub sha256: String,
-    /// Authenticode's SHA-256, which a signature does not change.
-    pub unsigned_digest: String,
-    /// The name in the certificate of who signed it; `None` when nobody did. Whether the signature is right is for
-    /// firmware to say, which has the keys.
-    pub signed_by: Option<String>,
-    /// Its sections' names and bytes.
-    pub sections: Vec<(String, usize)>,
-    /// The kernel's command line.
-    pub command_line: String,
-    /// The kernel's release.
-    pub kernel_version: String,
-    /// What the image says of itself.
-    pub info: BuildInfo,
-    /// The initramfs, by owner.
-    pub parts: Vec<FoundPart>,
-    /// The packages it is made from.
-    pub packages: Vec<Package>,
-}
-
-/// What one owner has in the initramfs.
-#[derive(Debug, Serialize)]
-pub struct FoundPart {
-    /// The owner.
-    pub owner: String,
-    /// Bytes of its files.
-    pub bytes: usize,
-    /// Its paths.
-    pub paths: Vec<String>,
-}
-
 /// Reads an image.
 ///
 /// # Errors
@@ -205,18 +139,22 @@ pub fn read(path: &Path) -> Result<Found, VerifyError> {
     let failed = |error| VerifyError::Read(path.to_owned(), error);
     let mut file = File::open(path).map_err(failed)?;
     let mut head = [0; 520];
-    let length = file.metadata().map_err(failed)?.len();
+    let length = length_of(&file).map_err(failed)?;
     let has_head = length >= 520 && file.read_exact(&mut head).is_ok();
     if has_head && head.starts_with(b"MZ") {
         let bytes = std::fs::read(path).map_err(failed)?;
         return Ok(Found {
             partitions: Vec::new(),
+            loader: None,
             slots: Vec::new(),
             uki: read_uki(&bytes)?,
         });
     }
     if has_head && head[510..512] == [0x55, 0xaa] {
         return read_disk(&file, length);
+    }
+    if length >= 1024 && mark::find(&file).ok().flatten().is_some() {
+        return Err(VerifyError::Interrupted(path.to_owned()));
     }
     Err(VerifyError::Neither(path.to_owned()))
 }
@@ -229,7 +167,7 @@ pub fn read(path: &Path) -> Result<Found, VerifyError> {
 pub fn check_signatures(path: &Path, certificate: &[u8]) -> Result<(), VerifyError> {
     let failed = |error| VerifyError::Read(path.to_owned(), error);
     let file = File::open(path).map_err(failed)?;
-    let length = file.metadata().map_err(failed)?.len();
+    let length = length_of(&file).map_err(failed)?;
     let programs = match Table::read(&file, length) {
         Ok(table) => {
             let of = |place: disk::Place, name| {
@@ -251,6 +189,13 @@ pub fn check_signatures(path: &Path, certificate: &[u8]) -> Result<(), VerifyErr
     Ok(())
 }
 
+/// Of a device too, whose metadata says nothing.
+fn length_of(mut file: &File) -> std::io::Result<u64> {
+    let length = file.seek(SeekFrom::End(0))?;
+    file.rewind()?;
+    Ok(length)
+}
+
 fn read_disk(file: &File, length: u64) -> Result<Found, VerifyError> {
     let expected = Table::fresh_disk_bytes();
     if length < expected {
@@ -263,7 +208,7 @@ fn read_disk(file: &File, length: u64) -> Result<Found, VerifyError> {
     let window = |place: disk::Place| Window::of(file, table.partition(place), place.name());
     let esp = window(disk::Place::Esp);
     let loader = file_of(&esp, LOADER)?;
-    Program::parse(&loader).map_err(VerifyError::Uki)?;
+    let found_loader = found_loader(&loader)?;
     compare(&esp, &disk::esp(&loader).map_err(VerifyError::Disk)?)?;
 
     let mut slots = Vec::new();
@@ -292,8 +237,19 @@ fn read_disk(file: &File, length: u64) -> Result<Found, VerifyError> {
         .into();
     Ok(Found {
         partitions,
+        loader: Some(found_loader),
         slots,
         uki: read_uki(&uki)?,
+    })
+}
+
+fn found_loader(loader: &[u8]) -> Result<FoundLoader, VerifyError> {
+    let program = Program::parse(loader).map_err(VerifyError::Uki)?;
+    Ok(FoundLoader {
+        bytes: loader.len(),
+        sha256: Sha256::of(loader).to_string(),
+        unsigned_digest: program.authenticode().to_string(),
+        signed_by: signed_by(&program),
     })
 }
 
@@ -353,6 +309,11 @@ pub fn read_uki(bytes: &[u8]) -> Result<FoundUki, VerifyError> {
             listed: contents.parts.len(),
         });
     }
+    let programs = programs(&contents.parts, &archives)?;
+    let update_root = match content(&archives, UPDATE_ROOT) {
+        Some(_) => Some(json(&archives, UPDATE_ROOT)?),
+        None => None,
+    };
     Ok(FoundUki {
         bytes: bytes.len(),
         sha256: Sha256::of(bytes).to_string(),
@@ -373,19 +334,57 @@ pub fn read_uki(bytes: &[u8]) -> Result<FoundUki, VerifyError> {
             .map(|(owner, entries)| found_part(owner, entries))
             .collect(),
         packages: contents.packages,
+        programs,
+        update_root,
     })
+}
+
+/// Our own programs, each with the crates it says it is made of.
+fn programs(owners: &[String], archives: &[Vec<Entry>]) -> Result<Vec<FoundProgram>, VerifyError> {
+    let ours = owners.iter().zip(archives).filter(|(owner, _)| *owner == CORE);
+    let files = ours
+        .flat_map(|(_, entries)| entries)
+        .filter_map(|entry| match &entry.kind {
+            Kind::File(content) if entry.path.starts_with(PROGRAMS) => Some((&entry.path, content)),
+            _ => None,
+        });
+    files
+        .map(|(path, content)| {
+            let failed = |source| VerifyError::Program(path.clone(), source);
+            // What the builder's own tests put there is no program.
+            let is_program = elf::is_elf(content);
+            Ok(FoundProgram {
+                path: path.clone(),
+                bytes: content.len(),
+                sha256: Sha256::of(content).to_string(),
+                compilers: if is_program {
+                    compilers(content).map_err(failed)?
+                } else {
+                    Vec::new()
+                },
+                crates: if is_program {
+                    Inventory::of_program(content).map_err(failed)?
+                } else {
+                    None
+                },
+            })
+        })
+        .collect()
 }
 
 fn json<T: serde::de::DeserializeOwned>(
     archives: &[Vec<Entry>],
     path: &'static str,
 ) -> Result<T, VerifyError> {
+    let content = content(archives, path).ok_or(VerifyError::Absent(path))?;
+    serde_json::from_slice(content).map_err(|error| VerifyError::Json(path, error))
+}
+
+fn content<'a>(archives: &'a [Vec<Entry>], path: &str) -> Option<&'a [u8]> {
     let entry = archives.iter().flatten().find(|entry| entry.path == path);
     match entry.map(|entry| &entry.kind) {
-        Some(Kind::File(content)) => {
-            serde_json::from_slice(content).map_err(|error| VerifyError::Json(path, error))
-        }
-        _ => Err(VerifyError::Absent(path)),
+        Some(Kind::File(content)) => Some(content),
+        _ => None,
     }
 }
 
@@ -398,65 +397,6 @@ fn found_part(owner: String, entries: &[Entry]) -> FoundPart {
         owner,
         bytes: entries.iter().map(size).sum(),
         paths: entries.iter().map(|entry| entry.path.clone()).collect(),
-    }
-}
-
-impl Display for Found {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for FoundPartition {
-            name,
-            guid,
-            offset,
-            bytes,
-        } in &self.partitions
-        {
-            writeln!(
-                f,
-                "partition  {name:14}  {guid}  at {offset:>12}  {bytes:>12} bytes"
-            )?;
-        }
-        for slot in &self.slots {
-            let FoundSlot {
-                label,
-                state,
-                revision,
-                watchdog_seconds,
-                kernel_file,
-                uki_bytes,
-            } = slot;
-            writeln!(
-                f,
-                "slot       {label}  {state}, revision {revision}, watchdog {watchdog_seconds} s, {kernel_file}, {} bytes",
-                grouped(*uki_bytes)
-            )?;
-        }
-        let uki = &self.uki;
-        for (name, bytes) in &uki.sections {
-            writeln!(f, "section    {name:8}  {:>12} bytes", grouped(*bytes))?;
-        }
-        for FoundPart { owner, bytes, paths } in &uki.parts {
-            writeln!(
-                f,
-                "part       {owner}  {} files, {} bytes",
-                paths.len(),
-                grouped(*bytes)
-            )?;
-        }
-        for Package { name, version } in &uki.packages {
-            writeln!(f, "package    {name} {version}")?;
-        }
-        writeln!(f, "command    {}", uki.command_line)?;
-        writeln!(f, "kernel     {}", uki.kernel_version)?;
-        writeln!(
-            f,
-            "version    {} ({})",
-            uki.info.version,
-            uki.info.overlays.join(", ")
-        )?;
-        writeln!(f, "signed by  {}", uki.signed_by.as_deref().unwrap_or("nobody"))?;
-        writeln!(f, "build id         {}", uki.info.build_id)?;
-        writeln!(f, "sha-256          {}", uki.sha256)?;
-        write!(f, "unsigned digest  {}", uki.unsigned_digest)
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod agent;
 mod centre;
+mod line;
 mod repository;
 mod seat;
 mod shell;

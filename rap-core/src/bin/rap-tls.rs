@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use rap_core::console::service;
 use rap_core::forward::ingest::{Limits, Rate};
 use rap_core::forward::uplink::Patience;
+use rap_core::{confine, forward, paths, web};
 use rap_core::{forward, paths, update};
 
 /// The appliance's services that speak TLS. The box starts them itself; people use rapctl.
@@ -28,6 +29,8 @@ enum Service {
     Forward(ForwardArgs),
     /// Updates: looked for, brought, written into the other slot, tried, kept or undone
     Update,
+    /// The local page: what the box is and does, told at each port
+    Web,
 }
 
 /// Where the forwarder finds things; the box starts it without any of these.
@@ -91,9 +94,17 @@ impl ForwardArgs {
 
 fn main() -> ExitCode {
     match Command::parse().service {
-        Service::Forward(args) => service("forward", || forward::run(&args.place())),
         Service::Update => service("update", || {
+            confine::enter("update")?;
             update::service::run(&update::service::Place::default())
+        }),
+        Service::Web => service("web", || {
+            confine::enter("web")?;
+            web::run(&web::Place::default())
+        }),
+        Service::Forward(args) => service("forward", || {
+            confine::enter("forward")?;
+            forward::run(&args.place())
         }),
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use rap_core::console::service;
-use rap_core::{init, netd, paths, rapctl, relay};
+use rap_core::{confine, init, netd, paths, rapctl, relay};
 
 /// The appliance's program. Process 1 and every service are started by the box itself; people use rapctl.
 #[derive(Debug, Parser)]
@@ -75,8 +75,14 @@ fn main() -> ExitCode {
         "rapctl" => rapctl::run(rapctl::Command::parse().args),
         _ => match Command::parse().service {
             Service::Init => service("init", || init::run().map(|never| match never {})),
-            Service::Netd => service("netd", netd::run),
-            Service::Relay(args) => service("relay", || relay::run(&args.place())),
+            Service::Netd => service("netd", || {
+                confine::enter("netd")?;
+                netd::run()
+            }),
+            Service::Relay(args) => service("relay", || {
+                confine::enter("relay")?;
+                relay::run(&args.place())
+            }),
             Service::Control(args) => rapctl::run(args),
         },
     }

@@ -12,8 +12,8 @@
 //! The slots are of the *basic data* kind, not EFI system partitions, for which firmware makes boot entries of its
 //! own. Whether the data partition's file system was made is bit 48 of its attributes ([`FILE_SYSTEM_MADE`]).
 //!
-//! A table is changed in an order that survives a power cut after any sector: the backup first, then the primary's
-//! entries, then its header; reading takes the primary if it is sound, else the backup in the disk's last sector.
+//! A table is changed in an order that survives a power cut after any sector: the backup first, then, once that is on the
+//! medium, the primary; reading takes the primary if it is sound, else the backup in the disk's last sector.
 
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -36,6 +36,9 @@ pub const PROVISION_BYTES: u64 = 4 * MIB;
 pub const FRESH_DATA_BYTES: u64 = 256 * MIB;
 /// The attribute bit of the data partition that says its file system was made.
 pub const FILE_SYSTEM_MADE: u64 = 1 << 48;
+/// How often [`Table::write`] waits for the disk; for the tests that leave out each time.
+#[cfg(test)]
+pub(crate) const WRITE_FLUSHES: u64 = 2;
 
 const DISK: Uuid = uuid!("8d0f5f1e-6c3b-4d6a-9a2e-52415000d15c");
 const KIND_ESP: Uuid = uuid!("c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
@@ -266,8 +269,8 @@ impl Table {
         disk.write_at(&backup.encode(), backup.own * SECTOR)?;
         disk.flush()?;
         let primary = header(Copy::Primary);
+        // In whichever order these arrive: a header that does not fit its entries does not count.
         disk.write_at(&entries, primary.entries * SECTOR)?;
-        disk.flush()?;
         disk.write_at(&primary.encode(), primary.own * SECTOR)?;
         disk.flush()
     }

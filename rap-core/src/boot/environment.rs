@@ -12,10 +12,16 @@
 //! ```
 //!
 //! All numbers are little-endian. Boot Guard boots the slot with the highest revision among those whose CRC is right.
+//!
+//! State and revision can each be changed by writing **one sector** ([`with_state`], [`with_revision`]): four bytes of
+//! the same sector that mean nothing, behind the end of a text or far into the user data, are chosen such that the CRC
+//! at the file's end stays as it is. So there is no moment at which a power cut leaves an environment that is invalid.
 
 use crc::{CRC_32_ISO_HDLC, Crc};
 
 const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
+/// The CRC's polynomial, least significant bit first.
+const POLYNOMIAL: u32 = 0xedb8_8320;
 
 const TEXT: usize = 255;
 const PARAMETERS_AT: usize = 510;
@@ -24,6 +30,11 @@ const TIMEOUT_AT: usize = 1022;
 const REVISION_AT: usize = 1024;
 const USER_DATA_AT: usize = 1028;
 const USER_DATA: usize = 131_072;
+
+/// Four bytes of the state's sector: the last units but two of `kernelparams`.
+const STATE_SPARE_AT: usize = 1012;
+/// Four bytes of the revision's sector: its last. The user data are a list that is empty while its first byte is 0.
+const REVISION_SPARE_AT: usize = 1532;
 
 /// Where the state is in the file, in bytes.
 pub const STATE_AT: usize = 1021;
@@ -54,6 +65,9 @@ pub enum EnvironmentError {
     /// A text is not UTF-16 ended by 0.
     #[error("the {0} of BGENV.DAT is not UTF-16 text ended by 0")]
     Text(&'static str),
+    /// The kernel's parameters leave no room for what keeps the checksum.
+    #[error("the kernelparams of BGENV.DAT are too long: its state cannot be changed in one sector")]
+    NoSpare,
     /// A text does not fit.
     #[error("the {0} of BGENV.DAT is longer than 254 UTF-16 units or has a 0 in it")]
     TooLong(&'static str),
@@ -136,6 +150,62 @@ impl Environment {
             revision: u32::from_le_bytes(array(bytes, REVISION_AT)),
         })
     }
+}
+
+/// The sound environment `file` with another state: the same but for one sector, and with the same checksum.
+///
+/// # Errors
+/// When `file` is no sound environment, or its texts leave no room.
+pub fn with_state(file: &[u8], state: State) -> Result<Vec<u8>, EnvironmentError> {
+    let parameters = Environment::decode(file)?.kernel_parameters;
+    if PARAMETERS_AT + 2 * (parameters.encode_utf16().count() + 1) > STATE_SPARE_AT {
+        return Err(EnvironmentError::NoSpare);
+    }
+    let mut bytes = file.to_vec();
+    bytes[STATE_AT] = state as u8;
+    keep_checksum(&mut bytes, STATE_SPARE_AT);
+    Ok(bytes)
+}
+
+/// The sound environment `file` with another revision: the same but for one sector, and with the same checksum.
+///
+/// # Errors
+/// When `file` is no sound environment.
+pub fn with_revision(file: &[u8], revision: u32) -> Result<Vec<u8>, EnvironmentError> {
+    Environment::decode(file)?;
+    let mut bytes = file.to_vec();
+    bytes[REVISION_AT..USER_DATA_AT].copy_from_slice(&revision.to_le_bytes());
+    keep_checksum(&mut bytes, REVISION_SPARE_AT);
+    Ok(bytes)
+}
+
+/// Sets the four bytes at `spare` so that the checksum at the end is right again.
+///
+/// A CRC's register can be run backwards: from the checksum to behind the spare bytes, and over four zeros to before
+/// them. What that differs from the register there is what the four bytes have to be.
+fn keep_checksum(bytes: &mut [u8], spare: usize) {
+    let mut wanted = [0; 4];
+    wanted.copy_from_slice(&bytes[CRC_AT..]);
+    let mut register = !u32::from_le_bytes(wanted);
+    for &byte in bytes[spare + 4..CRC_AT].iter().rev() {
+        register = back_over_zero(register) ^ u32::from(byte);
+    }
+    for _ in 0..4 {
+        register = back_over_zero(register);
+    }
+    let before = !CRC.checksum(&bytes[..spare]);
+    bytes[spare..spare + 4].copy_from_slice(&(register ^ before).to_le_bytes());
+}
+
+/// The register that a byte of 0 made `register` of.
+fn back_over_zero(register: u32) -> u32 {
+    (0..8).fold(register, |register, _| {
+        if register & 0x8000_0000 == 0 {
+            register << 1
+        } else {
+            (register ^ POLYNOMIAL) << 1 | 1
+        }
+    })
 }
 
 impl TryFrom<u8> for State {
@@ -247,6 +317,14 @@ mod tests {
             ..environment()
         };
         assert_eq!(too_long.encode(), Err(EnvironmentError::TooLong("kernelparams")));
+        let full = Environment {
+            kernel_parameters: "x".repeat(251),
+            ..environment()
+        };
+        let full = full.encode().unwrap();
+        assert_eq!(with_state(&full, State::Ok), Err(EnvironmentError::NoSpare));
+        assert!(with_state(&full[1..], State::Ok).is_err());
+        assert!(with_revision(&full[1..], 1).is_err());
     }
 
     fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
@@ -270,6 +348,31 @@ mod tests {
             let before =
                 Environment { kernel_file, kernel_parameters, in_progress, state, watchdog_seconds, revision };
             prop_assert_eq!(Environment::decode(&before.encode().unwrap()), Ok(before));
+        }
+
+        #[test]
+        fn state_and_revision_change_in_one_sector_each(
+            steps in proptest::collection::vec((any::<bool>(), 0_u8..=4, any::<u32>()), 1..6),
+        ) {
+            let mut expected = environment();
+            let mut file = expected.encode().unwrap();
+            for (is_state, state, revision) in steps {
+                let state = State::try_from(state).unwrap();
+                let (next, sector) = if is_state {
+                    expected.state = state;
+                    (with_state(&file, state).unwrap(), 1)
+                } else {
+                    expected.revision = revision;
+                    (with_revision(&file, revision).unwrap(), 2)
+                };
+                prop_assert_eq!(Environment::decode(&next), Ok(expected.clone()));
+                prop_assert_eq!(&next[CRC_AT..], &file[CRC_AT..]);
+                let changed = |at: &usize| next[*at] != file[*at];
+                prop_assert!((0..LENGTH).filter(changed).all(|at| at / 512 == sector));
+                prop_assert_eq!(&next[1016..1020], &[0; 4]);
+                prop_assert_eq!(next[1028], 0);
+                file = next;
+            }
         }
 
         #[test]

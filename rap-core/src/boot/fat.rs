@@ -14,6 +14,7 @@
 //! Source of the rules: Microsoft's "FAT32 File System Specification", version 1.03.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 mod directory;
 
@@ -23,6 +24,8 @@ use directory::Tree;
 /// Fewer clusters than this and every driver takes the volume for FAT16 (specification, "FAT Type Determination").
 const FEWEST_CLUSTERS: u64 = 65_525;
 const RESERVED: u64 = 32;
+/// The sector of the boot sector's copy; the information sector's is behind it.
+pub(super) const BOOT_COPY: u64 = 6;
 const END_OF_CHAIN: u32 = 0x0fff_ffff;
 const MEDIA: u8 = 0xf8;
 
@@ -92,8 +95,32 @@ struct Geometry {
 /// # Errors
 /// When the size cannot be FAT32, a name is not 8.3, a path is there twice or the files do not fit.
 pub fn compose<'a>(size: u64, id: u32, files: Vec<File<'a>>) -> Result<Volume<'a>, FatError> {
+    let lengths: Vec<(&str, u64)> = files
+        .iter()
+        .map(|file| (file.path, u64::try_from(file.content.len()).unwrap_or(u64::MAX)))
+        .collect();
+    let mut volume = frame(size, id, &lengths)?;
+    let places = places(size, &lengths)?;
+    volume.extents.extend(
+        files
+            .into_iter()
+            .zip(places)
+            .filter(|(file, _)| !file.content.is_empty())
+            .map(|(file, offset)| Extent {
+                offset,
+                bytes: file.content,
+            }),
+    );
+    Ok(volume)
+}
+
+/// As [`compose`], without the files' content: boot sectors, tables and directories, from paths and lengths alone.
+///
+/// # Errors
+/// As [`compose`].
+pub fn frame<'a>(size: u64, id: u32, files: &[(&str, u64)]) -> Result<Volume<'a>, FatError> {
     let geometry = Geometry::of(size)?;
-    let tree = Tree::of(&files, &geometry)?;
+    let tree = Tree::of_lengths(files, &geometry)?;
     let mut extents = vec![
         Extent {
             offset: 0,
@@ -109,17 +136,6 @@ pub fn compose<'a>(size: u64, id: u32, files: Vec<File<'a>>) -> Result<Volume<'a
         },
     ];
     extents.extend(tree.directories(&geometry));
-    let places = tree.places(&geometry);
-    extents.extend(
-        files
-            .into_iter()
-            .zip(places)
-            .filter(|(file, _)| !file.content.is_empty())
-            .map(|(file, offset)| Extent {
-                offset,
-                bytes: file.content,
-            }),
-    );
     Ok(Volume { size, extents })
 }
 
@@ -131,6 +147,27 @@ pub fn compose<'a>(size: u64, id: u32, files: Vec<File<'a>>) -> Result<Volume<'a
 pub fn places(size: u64, files: &[(&str, u64)]) -> Result<Vec<u64>, FatError> {
     let geometry = Geometry::of(size)?;
     Ok(Tree::of_lengths(files, &geometry)?.places(&geometry))
+}
+
+/// The bytes that a driver changes by itself when it writes over the file `number` of `files`, all of them in the root
+/// directory: its dates (specification, "FAT Directory Structure"), the flags of a volume in use in both tables' second
+/// entry ("File Allocation Table") and the hints of the information sector ("FAT32 FSInfo").
+///
+/// # Errors
+/// As [`compose`].
+pub fn volatile(size: u64, files: &[(&str, u64)], number: usize) -> Result<Vec<Range<u64>>, FatError> {
+    let geometry = Geometry::of(size)?;
+    let root = Tree::of_lengths(files, &geometry)?.root(&geometry);
+    let entry = root + u64::try_from(number).unwrap_or(0) * directory::ENTRY as u64;
+    Ok([
+        (SECTOR + 488, 8),
+        (geometry.table(0) + 7, 1),
+        (geometry.table(1) + 7, 1),
+        (entry + 18, 2),
+        (entry + 22, 4),
+    ]
+    .map(|(at, length)| at..at + length)
+    .into())
 }
 
 impl Geometry {
@@ -194,7 +231,7 @@ impl Geometry {
         at(36, &low32(self.sectors_per_table));
         at(44, &low32(2));
         at(48, &low16(1));
-        at(50, &low16(6));
+        at(50, &low16(BOOT_COPY));
         at(64, &[0x80, 0, 0x29]);
         at(67, &id.to_le_bytes());
         at(71, b"NO NAME    FAT32   ");

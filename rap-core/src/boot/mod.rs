@@ -5,13 +5,17 @@
 //! * [`fat`]: the FAT32 file systems, as a pure function of their files.
 //! * [`environment`]: EFI Boot Guard's `BGENV.DAT`.
 //! * [`slot`]: what is in a slot, and which of its sectors arm and confirm an update.
+//! * [`uki`]: what the file in a slot says of itself.
+//! * [`entry`]: firmware's boot entries, the last resort.
 //! * [`variable`]: firmware's key variables for Secure Boot.
 
 pub mod disk;
+pub mod entry;
 pub mod environment;
 pub mod fat;
 mod gpt;
 pub mod slot;
+pub mod uki;
 pub mod variable;
 
 /// Bytes of a sector. Every offset and length of this module's is a multiple of it where it says sector.

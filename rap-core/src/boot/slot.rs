@@ -5,15 +5,15 @@
 //!
 //! * Arming: while [`Layout::first_sector`] is not a boot sector the firmware sees no file system in the slot. An
 //!   update destroys it first, writes everything else, and writes it back as the very last.
-//! * Confirming: the sector with the state, then the sector with the checksum. A cut between the two makes the
-//!   environment invalid, which counts as an interrupted trial.
-//! * Scrubbing compares [`Layout::uki`] alone: Boot Guard itself rewrites `BGENV.DAT` in place, and its time stamp.
+//! * Confirming: one sector, the one with the state ([`environment::with_state`]).
+//! * Scrubbing: the UKI by its digest; everything else is computed again ([`around`]). Boot Guard rewrites `BGENV.DAT` in
+//!   place, and firmware's file system driver keeps its time stamps and hints: those may differ ([`volatile`]).
 
 use std::ops::Range;
 
 use super::disk::{Place, SLOT_BYTES};
-use super::environment::{CRC_AT, Environment, EnvironmentError, LENGTH, STATE_AT};
-use super::fat::{self, FatError, File, Volume};
+use super::environment::{Environment, EnvironmentError, LENGTH};
+use super::fat::{self, Extent, FatError, File, Volume};
 use super::{SECTOR, environment};
 
 const LABEL_FILE: &str = "EFILABEL";
@@ -32,6 +32,18 @@ pub enum Label {
 }
 
 impl Label {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::A, Self::B];
+
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+
     /// What `EFILABEL` holds.
     #[must_use]
     pub fn text(self) -> &'static str {
@@ -91,6 +103,15 @@ impl Label {
     }
 }
 
+impl std::fmt::Display for Label {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::A => "A",
+            Self::B => "B",
+        })
+    }
+}
+
 /// Why a slot cannot be made or read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SlotError {
@@ -107,12 +128,12 @@ pub enum SlotError {
 pub struct Layout {
     /// The boot sector, which arms the slot.
     pub first_sector: Range<u64>,
+    /// Its copy, which a driver may turn to.
+    pub first_sector_copy: Range<u64>,
+    /// Where `EFILABEL` begins.
+    pub label: u64,
     /// `BGENV.DAT`.
     pub environment: Range<u64>,
-    /// The sector of `BGENV.DAT` with the state.
-    pub state_sector: Range<u64>,
-    /// The sector of `BGENV.DAT` with the checksum.
-    pub checksum_sector: Range<u64>,
     /// `RAP.EFI`.
     pub uki: Range<u64>,
 }
@@ -124,25 +145,54 @@ impl Layout {
     /// When the UKI does not fit into a slot.
     pub fn of(uki_bytes: u64) -> Result<Self, SlotError> {
         let length = LENGTH as u64;
-        let files = [
-            (LABEL_FILE, LABEL_BYTES),
-            (ENVIRONMENT_FILE, length),
-            (UKI_FILE, uki_bytes),
-        ];
-        let places = fat::places(SLOT_BYTES, &files).map_err(SlotError::FileSystem)?;
+        let places = fat::places(SLOT_BYTES, &files(uki_bytes)).map_err(SlotError::FileSystem)?;
         let (environment, uki) = (places[1], places[2]);
-        let sector_with = |at: usize| {
-            let start = environment + at as u64 / SECTOR * SECTOR;
-            start..start + SECTOR
-        };
         Ok(Self {
             first_sector: 0..SECTOR,
+            first_sector_copy: fat::BOOT_COPY * SECTOR..(fat::BOOT_COPY + 1) * SECTOR,
+            label: places[0],
             environment: environment..environment + length,
-            state_sector: sector_with(STATE_AT),
-            checksum_sector: sector_with(CRC_AT),
             uki: uki..uki + uki_bytes,
         })
     }
+}
+
+fn files(uki_bytes: u64) -> [(&'static str, u64); 3] {
+    [
+        (LABEL_FILE, LABEL_BYTES),
+        (ENVIRONMENT_FILE, LENGTH as u64),
+        (UKI_FILE, uki_bytes),
+    ]
+}
+
+/// Everything of a slot but its UKI: what a box writes and mends around a UKI that it need not have in memory.
+///
+/// # Errors
+/// As [`slot_image`].
+pub fn around(uki_bytes: u64, label: Label, environment: &Environment) -> Result<Volume<'static>, SlotError> {
+    let layout = Layout::of(uki_bytes)?;
+    let environment = environment.encode().map_err(SlotError::Environment)?;
+    let mut volume =
+        fat::frame(SLOT_BYTES, label.serial(), &files(uki_bytes)).map_err(SlotError::FileSystem)?;
+    volume.extents.extend([
+        Extent {
+            offset: layout.label,
+            bytes: label.bytes().into(),
+        },
+        Extent {
+            offset: layout.environment.start,
+            bytes: environment.into(),
+        },
+    ]);
+    Ok(volume)
+}
+
+/// The bytes of [`around`] that firmware's driver changes by itself when Boot Guard writes its environment.
+///
+/// # Errors
+/// When the UKI does not fit.
+pub fn volatile(uki_bytes: u64) -> Result<Vec<Range<u64>>, SlotError> {
+    fat::volatile(SLOT_BYTES, &files(uki_bytes), 1).map_err(SlotError::FileSystem)
 }
 
 /// The whole slot.
@@ -195,33 +245,20 @@ mod tests {
             let found = Environment::decode(at(layout.environment.start)).unwrap();
             assert_eq!(found, environment);
             assert_eq!(found.kernel_file, "C:RAP_B:RAP.EFI");
-            assert_eq!(layout.state_sector.start, layout.environment.start + 512);
-            assert_eq!(layout.checksum_sector.start, layout.environment.start + 132_096);
             assert_eq!(at(0)[510..512], [0x55, 0xaa]);
         }
     }
 
     #[test]
-    fn confirming_changes_two_sectors_and_nothing_else() {
+    fn a_slot_is_what_is_around_its_uki_and_the_uki() {
         let uki = vec![1; 10_000];
-        let confirmed = Label::A.confirmed(3, 60);
-        let testing = Environment {
-            state: environment::State::Testing,
-            ..confirmed.clone()
-        };
-        let layout = Layout::of(10_000).unwrap();
-        let before = flat(&slot_image(&uki, Label::A, &testing).unwrap());
-        let after = flat(&slot_image(&uki, Label::A, &confirmed).unwrap());
-        let changed: Vec<u64> = (0..before.len())
-            .filter(|&at| before[at] != after[at])
-            .map(|at| at as u64 / 512 * 512)
-            .collect();
-        assert!(!changed.is_empty());
-        assert!(
-            changed
-                .iter()
-                .all(|at| [layout.state_sector.start, layout.checksum_sector.start].contains(at))
-        );
+        let environment = Label::A.confirmed(3, 60);
+        let mut around = around(10_000, Label::A, &environment).unwrap();
+        around.extents.push(Extent {
+            offset: Layout::of(10_000).unwrap().uki.start,
+            bytes: uki.clone().into(),
+        });
+        assert!(flat(&around) == flat(&slot_image(&uki, Label::A, &environment).unwrap()));
     }
 
     #[test]

@@ -42,6 +42,7 @@ use self::uplink::{Parts, Patience, Progress, Uplink};
 use self::writer::Writer;
 use crate::client::meter::Meter;
 use crate::client::retry_after;
+use crate::door;
 use crate::identity::Identity;
 use crate::site::{BitRate, Ingest};
 
@@ -257,7 +258,6 @@ impl Forwarder {
             let port = ingest::Port::new(
                 listener.source,
                 listener.triggers,
-                (listener.ingest == Ingest::Tls).then(|| tls.clone()),
                 config.limits,
                 ports,
                 writer.clone(),
@@ -272,7 +272,8 @@ impl Forwarder {
                 .map_err(part("ingest socket"))?;
             let _context = runtime.enter();
             let socket = tokio::net::TcpListener::from_std(listener.socket).map_err(part("ingest socket"))?;
-            runtime.spawn(ingest::serve(socket, port));
+            let door = port.door((listener.ingest == Ingest::Tls).then(|| tls.clone()));
+            runtime.spawn(door::serve(socket, door, port));
         }
         forwarder.runtime = Some(runtime);
         Ok(forwarder)

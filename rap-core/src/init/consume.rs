@@ -15,6 +15,8 @@ use super::durable::{self, Owner};
 use super::{InitError, paths_below};
 
 const SECTOR: usize = 512;
+/// What the box shows the instruments.
+const SERVER: [&str; 2] = ["ingest.crt", "ingest.key"];
 
 /// The device or file that holds a provision partition.
 pub(super) trait Medium: Read + Write + Seek {
@@ -33,6 +35,8 @@ impl Medium for std::fs::File {
 pub(super) struct Readers {
     /// Of keys and certificates.
     pub(super) keys: Owner,
+    /// Of the key and certificate towards the instruments.
+    pub(super) server: Owner,
     /// Of the proxies' passwords.
     pub(super) passwords: Owner,
 }
@@ -96,11 +100,19 @@ fn keep(parcel: &Parcel, data: &Path, readers: Option<Readers>) -> Result<(), In
         let owner = readers.map(|readers| {
             if is_proxy_password(name) {
                 readers.passwords
+            } else if SERVER.contains(&name.as_str()) {
+                readers.server
             } else {
                 readers.keys
             }
         });
-        durable::write(&below.identity.join(name), content, 0o640, owner)?;
+        // Where the owner is a service, it reads like the group.
+        let mode = if owner.is_some_and(|owner| owner.user != 0) {
+            0o440
+        } else {
+            0o640
+        };
+        durable::write(&below.identity.join(name), content, mode, owner)?;
     }
     if let Some(text) = &parcel.site {
         durable::write(&below.site, text.as_bytes(), 0o644, None)?;
@@ -174,11 +186,16 @@ mod tests {
             return println!("skipped: needs root");
         }
         let data = tempfile::tempdir().unwrap();
-        let files = ["device.key", "proxy-hospital.password"].map(|name| (name, &b"s3cret"[..]));
+        let files =
+            ["device.key", "ingest.key", "proxy-hospital.password"].map(|name| (name, &b"s3cret"[..]));
         let mut file = partition(&pack(EXAMPLE, files));
         let group = |group| Owner { user: 0, group };
         let readers = Readers {
             keys: group(901),
+            server: Owner {
+                user: 905,
+                group: 901,
+            },
             passwords: group(906),
         };
         assert!(consume(&mut file, data.path(), Some(readers)).unwrap());
@@ -189,6 +206,7 @@ mod tests {
         };
         assert_eq!(of(&identity), (0, 0, 0o711));
         assert_eq!(of(&identity.join("device.key")), (0, 901, 0o640));
+        assert_eq!(of(&identity.join("ingest.key")), (905, 901, 0o440));
         assert_eq!(of(&identity.join("proxy-hospital.password")), (0, 906, 0o640));
     }
 

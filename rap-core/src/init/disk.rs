@@ -86,6 +86,11 @@ impl BootDisk {
         })
     }
 
+    /// The partitions.
+    pub(super) fn table(&self) -> &Table {
+        &self.table
+    }
+
     /// The device of a partition.
     pub(super) fn partition(&self, place: Place) -> &Path {
         &self.partitions[place.number() - 1]

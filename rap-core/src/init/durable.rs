@@ -27,11 +27,16 @@ pub(super) fn write(path: &Path, content: &[u8], mode: u32, owner: Option<Owner>
         let mut hidden = std::ffi::OsString::from(".");
         hidden.push(name);
         let temporary = directory.join(hidden);
-        // Closed to others from its first moment; a left-over of an interrupted attempt is written over.
+        // A left-over of an interrupted attempt may be another user's, whose files the kernel does not open anew in a
+        // folder that is shared (`fs.protected_regular`).
+        match std::fs::remove_file(&temporary) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        // Closed to others from its first moment.
         let mut file = OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(&temporary)?;
         file.write_all(content)?;

@@ -8,10 +8,12 @@
 //! Invariants: no shell (but for the `debug` overlay's, on the second serial line); nothing here touches TLS; one
 //! thread; decisions are in [`supervisor`], which is pure.
 
+mod boot_entries;
 mod clock;
 mod consume;
 mod disk;
 mod durable;
+mod harden;
 mod modules;
 mod mounts;
 mod report;
@@ -150,6 +152,12 @@ pub enum InitError {
         /// Which.
         name: String,
     },
+    /// Nobody has said what a service needs.
+    #[error("the service {name} has no line in rap_core::confine::table, so it is not started")]
+    Unconfined {
+        /// Which.
+        name: String,
+    },
     /// The kernel refused something basic.
     #[error("cannot {action}")]
     System {
@@ -159,6 +167,19 @@ pub enum InitError {
         #[source]
         source: std::io::Error,
     },
+}
+
+/// The kernel's settings that the image wants, as paths below `/proc/sys` and values.
+pub(crate) fn settings(directory: &Path) -> Vec<(PathBuf, String)> {
+    modules::settings(directory)
+}
+
+/// A user's and its group's number.
+///
+/// # Errors
+/// When it is not in the image.
+pub(crate) fn user(name: &str) -> Result<(u32, u32), InitError> {
+    users::lookup(name).map(|owner| (owner.user, owner.group))
 }
 
 /// Where things are below the mount point of the data partition.

@@ -64,29 +64,33 @@ fn swap(c: char) -> char {
     }
 }
 
-/// Writes the settings of every `*.conf` in `directory`, in the order of the file names. Failures are warnings.
+/// Writes the settings of every `*.conf` in `directory`. Failures are warnings.
 pub(super) fn apply_settings(directory: &Path) {
+    for (path, value) in settings(directory) {
+        if let Err(error) = std::fs::write(&path, &value) {
+            log::warn!("cannot set {} to {value}: {error}", path.display());
+        }
+    }
+}
+
+/// The settings of every `*.conf` in `directory`, in the order of the file names.
+pub(super) fn settings(directory: &Path) -> Vec<(PathBuf, String)> {
     let Ok(entries) = std::fs::read_dir(directory) else {
-        return;
+        return Vec::new();
     };
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "conf"));
     files.sort();
-    for file in files {
-        let text = std::fs::read_to_string(&file).unwrap_or_else(|error| {
+    let read = |file: &PathBuf| {
+        std::fs::read_to_string(file).unwrap_or_else(|error| {
             log::warn!("{}: {error}", file.display());
             String::new()
-        });
-        for (path, value) in parse_settings(&text) {
-            if let Err(error) = std::fs::write(&path, &value) {
-                log::warn!(
-                    "{}: cannot set {} to {value}: {error}",
-                    file.display(),
-                    path.display()
-                );
-            }
-        }
-    }
+        })
+    };
+    files
+        .iter()
+        .flat_map(|file| parse_settings(&read(file)))
+        .collect()
 }
 
 #[cfg(test)]

@@ -27,9 +27,15 @@ fn mounts() -> [Mount; 5] {
         options,
     };
     [
-        mount("proc", "/proc", safe, c""),
+        // Nobody but root sees that others' processes are there (proc(5)).
+        mount("proc", "/proc", safe, c"hidepid=invisible"),
         mount("sysfs", "/sys", safe, c""),
-        mount("devtmpfs", "/dev", MountFlags::NOSUID, c"mode=0755"),
+        mount(
+            "devtmpfs",
+            "/dev",
+            MountFlags::NOSUID | MountFlags::NOEXEC,
+            c"mode=0755",
+        ),
         mount(
             "devpts",
             "/dev/pts",
@@ -37,12 +43,7 @@ fn mounts() -> [Mount; 5] {
             c"mode=0620,ptmxmode=0666",
         ),
         // Everything that has to be written on a box whose root is read-only.
-        mount(
-            "tmpfs",
-            "/run",
-            MountFlags::NOSUID | MountFlags::NODEV,
-            c"mode=0755,size=32m",
-        ),
+        mount("tmpfs", "/run", safe, c"mode=0755,size=32m"),
     ]
 }
 

@@ -55,7 +55,16 @@ pub(super) fn enrol(variables: &Path, files: &BTreeMap<String, Vec<u8>>) -> io::
 }
 
 fn set(variables: &Path, variable: Variable, content: &[u8]) -> io::Result<()> {
-    let path = variables.join(format!("{}-{}", variable.name(), variable.vendor()));
+    let file = format!("{}-{}", variable.name(), variable.vendor());
+    put(variables, &file, ATTRIBUTES, content)
+}
+
+/// Sets the variable whose file is `file` in one call of firmware's.
+///
+/// # Errors
+/// When firmware refuses.
+pub(super) fn put(variables: &Path, file: &str, attributes: u32, content: &[u8]) -> io::Result<()> {
+    let path = variables.join(file);
     // One that is there is protected against being removed by accident.
     if let Ok(present) = File::open(&path)
         && let Ok(flags) = ioctl_getflags(&present)
@@ -63,7 +72,7 @@ fn set(variables: &Path, variable: Variable, content: &[u8]) -> io::Result<()> {
     {
         ioctl_setflags(&present, flags.difference(IFlags::IMMUTABLE))?;
     }
-    let whole = [&ATTRIBUTES.to_le_bytes()[..], content].concat();
+    let whole = [&attributes.to_le_bytes()[..], content].concat();
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)

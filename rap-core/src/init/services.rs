@@ -6,13 +6,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, WaitOptions};
 
+use crate::confine::{self, Confinement, Needs};
 use crate::notify::{Channel, Message, NOTIFY_FD, ReceiveError, SOCKETS, socket_list};
 use crate::sys::Signals;
 
@@ -25,8 +26,8 @@ pub(super) struct Service {
     pub(super) spec: Spec,
     pub(super) program: PathBuf,
     pub(super) arguments: Vec<String>,
-    /// The user it runs as; `None` leaves it root.
-    pub(super) user: Option<Owner>,
+    /// The user it runs as, and what is put on it before it runs; `None` leaves it root.
+    pub(super) confined: Option<(&'static Needs, Owner)>,
     /// A terminal it gets as standard input and output.
     pub(super) terminal: Option<PathBuf>,
 }
@@ -64,10 +65,13 @@ pub(super) struct Services {
     running: Vec<Option<Running>>,
     store: BTreeMap<String, OwnedFd>,
     signals: Option<Signals>,
+    /// Where control groups are; a desk that runs tests has none to give.
+    groups: Option<&'static Path>,
 }
 
 impl Services {
-    /// Nothing is started yet. `signals` is given by process 1, which then also reaps what others left.
+    /// Nothing is started yet. `signals` is given by process 1, which then also reaps what others left, and has control
+    /// groups.
     pub(super) fn new(list: Vec<Service>, signals: Option<Signals>) -> Self {
         let specs: Vec<Spec> = list.iter().map(|service| service.spec).collect();
         Self {
@@ -77,6 +81,7 @@ impl Services {
             running: list.iter().map(|_| None).collect(),
             store: BTreeMap::new(),
             list,
+            groups: signals.is_some().then_some(Path::new(confine::GROUPS)),
             signals,
         }
     }
@@ -160,11 +165,10 @@ impl Services {
         let service = &self.list[id];
         let (channel, theirs) = Channel::pair()?;
         let inherited = inheritable(theirs.as_fd())?;
-        let prefix = service.spec.takes;
         let wanted = self
             .store
             .iter()
-            .filter(|(name, _)| prefix.is_some_and(|prefix| name.starts_with(prefix)));
+            .filter(|(name, _)| service.spec.takes.iter().any(|kind| name.starts_with(kind)));
         let mut sockets = Vec::new();
         for (name, socket) in wanted {
             sockets.push((name.as_str(), inheritable(socket.as_fd())?));
@@ -189,9 +193,14 @@ impl Services {
                 .stdout(terminal.try_clone()?)
                 .stderr(terminal);
         }
-        if let Some(owner) = service.user {
-            // The standard library drops the supplementary groups when root sets a user.
-            command.gid(owner.group).uid(owner.user);
+        if let Some((needs, owner)) = service.confined {
+            let user = confine::User {
+                user: owner.user,
+                group: owner.group,
+            };
+            Confinement::new(needs, user, self.groups)
+                .map_err(|error| std::io::Error::other(format!("{:#}", anyhow::Error::from(error))))?
+                .put_on(&mut command);
         }
         let mut child = command.spawn()?;
         let opened = Pid::from_raw(child.id().cast_signed())
@@ -306,14 +315,25 @@ impl Services {
             }
             Message::Store { name, socket } => {
                 let same = self.store.get(&name).is_some_and(|old| is_same(old, &socket));
-                self.store.insert(name, socket);
-                if same { Event::Heard(id) } else { Event::Stored(id) }
+                self.store.insert(name.clone(), socket);
+                if same {
+                    Event::Heard(id)
+                } else {
+                    self.stored(id, &name)
+                }
             }
             Message::Forget { name } if spec.stores && self.store.remove(&name).is_some() => {
-                Event::Stored(id)
+                self.stored(id, &name)
             }
             Message::Forget { .. } => Event::Heard(id),
         }
+    }
+
+    /// What is to be made of a change under `name`: it concerns those who take what is called so.
+    fn stored(&self, id: Id, name: &str) -> Event {
+        let mut kinds = self.list.iter().flat_map(|service| service.spec.takes);
+        let kind = kinds.find(|kind| name.starts_with(**kind));
+        kind.map_or(Event::Heard(id), |kind| Event::Stored(id, kind))
     }
 
     fn look_for_exit(&mut self, id: Id, events: &mut VecDeque<Event>) {

@@ -8,7 +8,9 @@ use std::time::Duration;
 use rustix::mount::{MountFlags, UnmountFlags, mount_remount, unmount};
 use rustix::system::{RebootCommand, reboot};
 
+use crate::boot::disk::Table;
 use crate::build_info::BuildInfo;
+use crate::confine::{self, Needs};
 use crate::site::Site;
 use crate::{paths, sys};
 
@@ -20,18 +22,14 @@ use super::services::{Service, Services};
 use super::supervisor::{Goal, Spec};
 use super::trial::Trial;
 use super::watchdog::Watchdog;
-use super::{InitError, consume, durable, modules, mounts, paths_below, secure_boot, users};
+use super::{
+    InitError, boot_entries, consume, durable, harden, modules, mounts, paths_below, secure_boot, users,
+};
 
 /// The program every service is.
 const PROGRAM: &str = "/usr/bin/rap";
 /// The program of the services that speak TLS.
 const TLS_PROGRAM: &str = "/usr/bin/rap-tls";
-/// The user of the forwarder.
-const FORWARD_USER: &str = "rap-forward";
-/// The user of the updater.
-const UPDATE_USER: &str = "rap-update";
-/// The user of the relay.
-const RELAY_USER: &str = "rap-relay";
 /// Where the `debug` overlay says which program gets the second serial line.
 const DEBUG_SHELL: &str = "/etc/rap/debug-shell";
 
@@ -71,10 +69,21 @@ pub(super) fn bring_up() -> Result<Goal, InitError> {
     if let Some(state) = secure_boot {
         log::info!("{}", state.words());
     }
+    if let Some(table) = &found.table {
+        boot_entries::keep(
+            Path::new(secure_boot::VARIABLES),
+            table,
+            Path::new(paths::BOOT_ENTRIES),
+        );
+    }
     name_host();
     if let Err(error) = sys::loopback_up() {
         found.problems.push(format!("the loopback link is down: {error}"));
     }
+    if let Err(error) = hand_over(&found.data) {
+        found.complain(format!("{:#}", anyhow::Error::from(error)));
+    }
+    harden::lock_kernel();
     mounts::seal_root();
     let trial = build.and_then(|build| Trial::of(Path::new(paths::DATA), &build.build_id));
     stage("services");
@@ -156,6 +165,8 @@ fn read_build_info() -> Option<BuildInfo> {
 /// What came of looking for data and provisions.
 struct Found {
     data: DataState,
+    /// The disk's table, once it can be relied upon.
+    table: Option<Table>,
     /// The slots, open, under the names by which the updater gets them.
     slots: Vec<(&'static str, OwnedFd)>,
     problems: Vec<String>,
@@ -171,6 +182,7 @@ fn prepare_data(watchdog: Option<&Watchdog>, build: Option<&BuildInfo>) -> Resul
         log::error!("no data partition: {reason}");
         Found {
             data: DataState::Missing(reason),
+            table: None,
             slots: Vec::new(),
             problems: Vec::new(),
             enrolled: false,
@@ -196,6 +208,7 @@ fn prepare_data(watchdog: Option<&Watchdog>, build: Option<&BuildInfo>) -> Resul
     stage("provision");
     let mut found = Found {
         data: DataState::Mounted,
+        table: Some(disk.table().clone()),
         slots: Vec::new(),
         problems: Vec::new(),
         enrolled: false,
@@ -226,17 +239,22 @@ impl Found {
 }
 
 fn provision(disk: &BootDisk, found: &mut Found) -> Result<(), InitError> {
-    let forward = users::lookup(FORWARD_USER)?;
-    let relay = users::lookup(RELAY_USER)?;
+    let forward = user_of("forward")?.1;
+    let relay = user_of("relay")?.1;
     let data = Path::new(paths::DATA);
     let (mut partition, length) = disk.provision()?;
     // The forwarder's own directory; the keys for its group and the passwords for the relay's: nobody else's.
     let readers = consume::Readers {
         keys: Owner { user: 0, ..forward },
+        // Two services show themselves to the instruments with it.
+        server: Owner {
+            user: user_of("web")?.1.user,
+            ..forward
+        },
         passwords: Owner { user: 0, ..relay },
     };
     durable::directory(&paths_below(data).forward, 0o700, Some(forward))?;
-    let update = users::lookup(UPDATE_USER)?;
+    let update = user_of("update")?.1;
     durable::directory(&paths_below(data).update, 0o750, Some(update))?;
     durable::directory(Path::new(paths::UPDATE_RUNTIME), 0o755, Some(update))?;
     let enrol = |keys: &_| found.enrol(keys);
@@ -251,6 +269,18 @@ fn raise_floor(floor: Floor) -> Floor {
     let floor = floor.raised(saved.unwrap_or(0), clock::since_boot());
     clock::hold(floor);
     floor
+}
+
+/// What a service needs, and the user it runs as.
+fn user_of(service: &str) -> Result<(&'static Needs, Owner), InitError> {
+    let needs = confine::of(service).ok_or_else(|| InitError::Unconfined {
+        name: service.to_owned(),
+    })?;
+    Ok((needs, users::lookup(needs.user)?))
+}
+
+fn hand_over(data: &DataState) -> Result<(), InitError> {
+    harden::hand_over(user_of("netd")?.1, matches!(data, DataState::Mounted))
 }
 
 /// The site's name, or `rap` for a box that has none yet.
@@ -269,53 +299,62 @@ fn services(data: &DataState) -> Result<Vec<Service>, InitError> {
         vital: true,
         after: None,
         stores: false,
-        takes: Some("ingest@"),
+        takes: &["ingest@"],
         restarts: false,
         speaks: true,
     };
-    let service = |program: &str, spec: Spec, user| Service {
-        program: program.into(),
-        arguments: vec![spec.name.to_owned()],
-        user,
-        terminal: None,
-        spec,
+    let service = |program: &str, spec: Spec| {
+        Ok::<_, InitError>(Service {
+            program: program.into(),
+            arguments: vec![spec.name.to_owned()],
+            confined: Some(user_of(spec.name)?),
+            terminal: None,
+            spec,
+        })
     };
     let mut list = vec![service(
         PROGRAM,
         Spec {
             stores: true,
+            takes: &["ingest@", "web@"],
             ..spec("netd")
         },
-        None,
-    )];
+    )?];
     if matches!(data, DataState::Mounted) {
         let relay = Spec {
             after: Some("netd"),
-            takes: None,
+            takes: &[],
             ..spec("relay")
         };
-        list.push(service(PROGRAM, relay, Some(users::lookup(RELAY_USER)?)));
+        list.push(service(PROGRAM, relay)?);
         // Not after the relay: reports are taken and kept though nothing gets out.
         let forward = Spec {
             after: Some("netd"),
             ..spec("forward")
         };
-        let forwarder = users::lookup(FORWARD_USER)?;
-        list.push(service(TLS_PROGRAM, forward, Some(forwarder)));
+        list.push(service(TLS_PROGRAM, forward)?);
+        // Not vital: a box that cannot tell of itself still does its work.
+        let web = Spec {
+            after: Some("netd"),
+            takes: &["web@"],
+            vital: false,
+            ..spec("web")
+        };
+        list.push(service(TLS_PROGRAM, web)?);
         // Not vital: reports come first. What an update's trial needs of it is held to a time by init itself.
         let update = Spec {
             vital: false,
             after: Some("netd"),
-            takes: Some("slot@"),
+            takes: &["slot@"],
             restarts: true,
             ..spec("update")
         };
-        // The forwarder's group may read the keys, and nothing of the forwarder's.
-        let updater = Owner {
-            group: forwarder.group,
-            ..users::lookup(UPDATE_USER)?
-        };
-        list.push(service(TLS_PROGRAM, update, Some(updater)));
+        let mut update = service(TLS_PROGRAM, update)?;
+        if let Some((_, owner)) = &mut update.confined {
+            // The forwarder's group may read the keys, and nothing of the forwarder's.
+            owner.group = user_of("forward")?.1.group;
+        }
+        list.push(update);
     }
     list.extend(debug_shell());
     Ok(list)
@@ -333,13 +372,13 @@ fn debug_shell() -> Option<Service> {
             vital: false,
             after: None,
             stores: false,
-            takes: None,
+            takes: &[],
             restarts: false,
             speaks: false,
         },
         program: program.into(),
         arguments: words.collect(),
-        user: None,
+        confined: None,
         terminal: Some("/dev/ttyS1".into()),
     })
 }

@@ -43,8 +43,8 @@ pub struct Spec {
     pub after: Option<&'static str>,
     /// Whether it may give init sockets to keep.
     pub stores: bool,
-    /// The sockets it gets: those whose names begin so.
-    pub takes: Option<&'static str>,
+    /// The descriptors it gets: those whose names begin with one of these.
+    pub takes: &'static [&'static str],
     /// Whether it may ask for the box to be restarted.
     pub restarts: bool,
     /// Whether it speaks the notify protocol. One that does not is ready at once and never silent.
@@ -77,8 +77,8 @@ pub enum Event {
     /// The service said anything else.
     Heard(Id),
     /// The service stored a socket in place of another one under the same name, or under a new name, or had one
-    /// forgotten.
-    Stored(Id),
+    /// forgotten: one of those whose names begin so.
+    Stored(Id, &'static str),
     /// Somebody asked for the end.
     Shutdown(Goal),
 }
@@ -169,7 +169,7 @@ impl Supervisor {
             Event::Ready(id) => self.ready(now, id),
             Event::Reloading(id) => self.reloading(now, id),
             Event::Heard(id) => self.services[id].heard = now,
-            Event::Stored(id) => self.stored(id),
+            Event::Stored(id, kind) => self.stored(id, kind),
             Event::Shutdown(goal) => {
                 // The first wish holds, so that a second signal does not turn a reboot into a power off.
                 self.goal.get_or_insert(goal);
@@ -263,11 +263,11 @@ impl Supervisor {
         }
     }
 
-    fn stored(&mut self, id: Id) {
+    fn stored(&mut self, id: Id, kind: &str) {
         let storer = self.services[id].spec.name;
         for service in &mut self.services {
             let started = !matches!(service.phase, Phase::Waiting(_));
-            service.stale |= started && service.spec.takes.is_some() && service.spec.name != storer;
+            service.stale |= started && service.spec.takes.contains(&kind) && service.spec.name != storer;
         }
     }
 

@@ -22,7 +22,7 @@ pub use hook::dhcp_hook;
 pub(super) use hook::{NIC_VARIABLE, RUNTIME_VARIABLE};
 
 /// Where the lease and the resolver's configuration are; `/etc/resolv.conf` on the box is a link to the latter.
-pub(super) const RUNTIME: &str = "/run/rap/net";
+pub(crate) const RUNTIME: &str = "/run/rap/net";
 const LEASE: &str = "lease.json";
 /// How long a name server of the lease stays allowed after netd last said so; netd says so every minute.
 const NAME_SERVER_TIME: Duration = Duration::from_secs(3600);

@@ -36,6 +36,7 @@ use crate::{moment, paths};
 
 #[doc(hidden)]
 pub use dhcp::answer as dhcp_answer;
+pub(crate) use lease::RUNTIME;
 pub use lease::dhcp_hook;
 pub use uplink::DHCP_HOOK;
 

@@ -1,4 +1,5 @@
-//! The ingest sockets of the ports: opened inside their namespaces, kept by init, used by a service that is outside.
+//! The sockets of the ports, ingest and local page: opened inside their namespaces, kept by init, used by services that
+//! are outside.
 //!
 //! Invariant: what init keeps under a port's name is a socket at that port's address in that port's namespace, or
 //! nothing.
@@ -14,13 +15,13 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::notify::{Notifier, inherited_sockets};
-use crate::site::Port;
+use crate::site::{PAGE_PORT, Port};
 use crate::sys;
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 64;
-/// What the names of these sockets begin with.
-const PREFIX: &str = "ingest@";
+/// What the names of these sockets begin with; the port's name follows.
+const KINDS: [&str; 2] = ["ingest@", "web@"];
 
 /// The sockets that init keeps, by name.
 #[derive(Debug, Default)]
@@ -34,17 +35,17 @@ impl Sockets {
     pub(super) fn inherited() -> Self {
         let ours = inherited_sockets()
             .into_iter()
-            .filter(|(name, _)| name.starts_with(PREFIX));
+            .filter(|(name, _)| KINDS.iter().any(|kind| name.starts_with(kind)));
         Self {
             kept: ours.map(|(name, socket)| (name, socket.into())).collect(),
             lacking: false,
         }
     }
 
-    /// Sees to it that init keeps one socket a port, and no other. Says what it could not do.
+    /// Sees to it that init keeps one socket of each kind a port, and no other. Says what it could not do.
     pub(super) fn settle(&mut self, machine: &Machine, ports: &[Port], notifier: &Notifier) -> Vec<String> {
         self.kept.retain(|name, _| {
-            let wanted = ports.iter().any(|port| socket_name(port) == *name);
+            let wanted = ports.iter().flat_map(doors).any(|(wanted, _)| wanted == *name);
             if !wanted {
                 notifier.forget(name);
             }
@@ -52,8 +53,11 @@ impl Sockets {
         });
         let mut problems = Vec::new();
         for port in ports {
-            if let Err(error) = self.settle_one(&machine.port(port.name.as_str()), port, notifier) {
-                problems.push(format!("{}: no ingest: {error:#}", port.name));
+            let namespace = machine.port(port.name.as_str());
+            for (name, address) in doors(port) {
+                if let Err(error) = self.settle_one(&namespace, name, address, notifier) {
+                    problems.push(format!("{}: {error:#}", port.name));
+                }
             }
         }
         self.lacking = !problems.is_empty();
@@ -65,9 +69,13 @@ impl Sockets {
         self.lacking
     }
 
-    fn settle_one(&mut self, namespace: &Namespace, port: &Port, notifier: &Notifier) -> anyhow::Result<()> {
-        let name = socket_name(port);
-        let address = SocketAddrV4::new(port.address.addr(), port.ingest_port());
+    fn settle_one(
+        &mut self,
+        namespace: &Namespace,
+        name: String,
+        address: SocketAddrV4,
+        notifier: &Notifier,
+    ) -> anyhow::Result<()> {
         if let Some(kept) = self.kept.get(&name) {
             if is_at(kept, address, namespace) {
                 return Ok(());
@@ -85,8 +93,11 @@ impl Sockets {
     }
 }
 
-fn socket_name(port: &Port) -> String {
-    format!("{PREFIX}{}", port.name)
+/// The sockets of a port, by name.
+fn doors(port: &Port) -> [(String, SocketAddrV4); 2] {
+    let [ingest, page] = KINDS.map(|kind| format!("{kind}{}", port.name));
+    let at = |number| SocketAddrV4::new(port.address.addr(), number);
+    [(ingest, at(port.ingest_port())), (page, at(PAGE_PORT))]
 }
 
 fn is_at(socket: &TcpListener, address: SocketAddrV4, namespace: &Namespace) -> bool {

@@ -14,6 +14,7 @@ use crate::build_info::BuildInfo;
 use crate::status::{self, InitStatus};
 use crate::{metrics, paths};
 
+mod hardening;
 mod net;
 mod queue;
 mod table;
@@ -73,6 +74,8 @@ enum Verb {
     Net(net::Net),
     /// Show updates, look for one, install it, keep it or go back
     Update(update::Update),
+    /// Say of each measure that keeps the box tight whether it holds now
+    Hardening(hardening::Hardening),
     /// Print the completions for a shell
     Completions {
         /// Which shell
@@ -116,6 +119,7 @@ pub fn run(args: Args) -> ExitCode {
         },
         Verb::Net(net) => net::run(net),
         Verb::Update(update) => update::run(update),
+        Verb::Hardening(args) => hardening::run(&args),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Command::command(), "rapctl", &mut std::io::stdout());
             ExitCode::SUCCESS

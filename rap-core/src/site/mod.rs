@@ -34,6 +34,8 @@ pub use updates::Updates;
 pub const EXAMPLE: &str = include_str!("example.toml");
 /// TCP port of the ingest API over TLS at each port's gateway address.
 pub const INGEST_TLS_PORT: u16 = 8443;
+/// TCP port of the local page at each port's gateway address.
+pub const PAGE_PORT: u16 = 443;
 /// TCP port of the ingest API over plain HTTP at each port's gateway address, where the site allows it.
 pub const INGEST_HTTP_PORT: u16 = 8080;
 

@@ -3,7 +3,7 @@
 use netfw::Faults;
 use netfw::model::{Endpoint, Network, Port, Protocol, Service, Uplink};
 
-use super::{Exit, INGEST_HTTP_PORT, INGEST_TLS_PORT, Ingest, Site};
+use super::{Exit, INGEST_HTTP_PORT, INGEST_TLS_PORT, Ingest, PAGE_PORT, Site};
 
 impl Site {
     /// The network: ingest is the one service of a port; the endpoints are where packets go that leave the box: the
@@ -59,11 +59,13 @@ fn port(port: &super::Port) -> Port {
         instrument: port.instrument,
         dhcp: port.dhcp,
         mac: port.mac,
-        services: vec![Service {
-            name: "ingest",
-            protocol: Protocol::Tcp,
-            port: port.ingest_port(),
-        }],
+        services: [("ingest", port.ingest_port()), ("page", PAGE_PORT)]
+            .map(|(name, port)| Service {
+                name,
+                protocol: Protocol::Tcp,
+                port,
+            })
+            .into(),
         remote: port.remote.clone(),
         limits: port.limits,
     }
@@ -81,8 +83,11 @@ mod tests {
     fn the_example_site_becomes_a_network() {
         let site = Site::parse(include_str!("example.toml"), Path::new("example.toml")).unwrap();
         let network = site.network().unwrap();
-        let services: Vec<_> = network.ports.iter().map(|port| port.services[0].port).collect();
-        assert_eq!(services, [8443, 8080]);
+        let services = network
+            .ports
+            .iter()
+            .map(|port| [port.services[0].port, port.services[1].port]);
+        assert_eq!(services.collect::<Vec<_>>(), [[8443, 443], [8080, 443]]);
         assert_eq!(network.endpoints[0].port, 8443);
         assert!(network.ports[0].mac.is_some());
     }

@@ -12,8 +12,8 @@ use super::policy::Way;
 /// What is in both slots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
-    /// The slot whose image runs; `None` where neither has its build.
-    pub running: Option<Label>,
+    /// The slot whose image runs.
+    pub running: Label,
     /// Slot A, then slot B.
     pub slots: [Found; 2],
 }
@@ -42,13 +42,13 @@ impl View {
     }
 }
 
-/// The other slot.
-#[must_use]
-pub fn other(label: Label) -> Label {
-    match label {
-        Label::A => Label::B,
-        Label::B => Label::A,
-    }
+/// Rot that was found in a slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rot {
+    /// In a sentence.
+    pub words: String,
+    /// Whether some of it is there still.
+    pub left: bool,
 }
 
 /// Something to read from a place.
@@ -58,11 +58,14 @@ impl<T: io::Read + io::Seek + Send> Image for T {}
 
 /// Both slots of the disk. Each operation is whole after a power cut, or not begun, or can be begun again.
 pub trait Bays: Send {
-    /// What is in them; `build_id` is the image's that runs.
+    /// What is in them.
     ///
     /// # Errors
     /// When the disk cannot be read.
-    fn look(&mut self, build_id: &str) -> anyhow::Result<View>;
+    fn look(&mut self) -> anyhow::Result<View>;
+
+    /// Says what the image that runs is, once that is known: it is held against that before the other slot is written.
+    fn know(&mut self, file: File);
 
     /// The `RAP.EFI` of a slot.
     ///
@@ -87,31 +90,31 @@ pub trait Bays: Send {
     ///
     /// # Errors
     /// When the disk refuses.
-    fn arm(&mut self, label: Label) -> anyhow::Result<()>;
+    fn arm(&mut self) -> anyhow::Result<()>;
 
-    /// Makes the next boot one more trial of what failed in a slot.
+    /// Makes the next boot one more trial of `file`, which failed in a slot.
     ///
     /// # Errors
-    /// When the slot is not whole.
-    fn arm_again(&mut self, label: Label) -> anyhow::Result<()>;
+    /// When the slot does not hold it.
+    fn arm_again(&mut self, label: Label, file: &File) -> anyhow::Result<()>;
 
     /// The running image stays.
     ///
     /// # Errors
     /// When the disk refuses.
-    fn confirm(&mut self, label: Label) -> anyhow::Result<()>;
+    fn confirm(&mut self) -> anyhow::Result<()>;
 
     /// The running image goes: the next boot is the other slot's.
     ///
     /// # Errors
     /// When the other slot could not boot.
-    fn reject(&mut self, label: Label) -> anyhow::Result<()>;
+    fn reject(&mut self) -> anyhow::Result<()>;
 
-    /// Holds both slots against what they should be, and mends what can be mended: what was found, in sentences.
+    /// Holds both slots against what they should be, where that is known, and mends what can be mended: what was found.
     ///
     /// # Errors
     /// When the disk cannot be read.
-    fn scrub(&mut self) -> anyhow::Result<Vec<String>>;
+    fn scrub(&mut self, known: &[Option<File>; 2]) -> anyhow::Result<Vec<Rot>>;
 }
 
 /// What a repository offers.

@@ -18,7 +18,7 @@ use super::needs::{Bays, Repository};
 use super::repository::{Files, Trust};
 use super::source::{self, Bundle, Https, Source};
 use super::state::Store;
-use super::status::Status;
+use super::status::{IDLE, Status};
 use super::worker::{OpenBundle, Order, Parts, Setup, Worker};
 use crate::build_info::BuildInfo;
 use crate::folder::Directory;
@@ -162,7 +162,7 @@ fn means(place: &Place, build: &BuildInfo, updates: Option<&Updates>) -> anyhow:
         let source: Arc<dyn Source> = Arc::new(bundle);
         Ok(Box::new(Files::new(source, trust.clone(), &folder)) as Box<dyn Repository>)
     });
-    let bays = slots(inherited_sockets())?;
+    let bays = slots(inherited_sockets(), &build.build_id, &place.folder)?;
     Ok((bays, repository, bundle))
 }
 
@@ -179,7 +179,7 @@ fn server(place: &Place, updates: &Updates, trust: &Trust) -> anyhow::Result<Box
     Ok(Box::new(Files::new(source, trust.clone(), &place.folder)))
 }
 
-fn slots(handed: Vec<(String, OwnedFd)>) -> anyhow::Result<Box<dyn Bays>> {
+fn slots(handed: Vec<(String, OwnedFd)>, build_id: &str, folder: &Path) -> anyhow::Result<Box<dyn Bays>> {
     let (mut a, mut b) = (None, None);
     for (name, slot) in handed {
         match name.as_str() {
@@ -191,7 +191,11 @@ fn slots(handed: Vec<(String, OwnedFd)>) -> anyhow::Result<Box<dyn Bays>> {
     let both = a
         .zip(b)
         .context("init handed down no slots: the disk has none, or they cannot be opened")?;
-    Ok(Box::new(Disk::new(both.0.into(), both.1.into())))
+    Ok(Box::new(Disk::new(
+        [both.0.into(), both.1.into()],
+        build_id,
+        &folder.join("keep"),
+    )?))
 }
 
 fn snapshot(told: &Mutex<Status>) -> Status {
@@ -210,19 +214,25 @@ fn answer(asked: Asked<Request>, orders: &SyncSender<Order>, told: &Mutex<Status
         _ if on_trial => {
             Answer::Refused("an update is on trial: nothing else is done until it has ended".to_owned())
         }
-        Request::Check {} => hand(orders, Order::Check, &status),
-        Request::Scrub {} => hand(orders, Order::Scrub, &status),
+        Request::Check {} => hand(orders, Order::Check, told),
+        Request::Scrub {} => hand(orders, Order::Scrub, told),
         Request::Install { by } => {
             let bundle = asked.file;
-            hand(orders, Order::Install { by, bundle }, &status)
+            hand(orders, Order::Install { by, bundle }, told)
         }
     }
 }
 
-/// Hands an order over; it is not waited for.
-fn hand(orders: &SyncSender<Order>, order: Order, status: &Status) -> Answer {
+/// Hands an order over; it is not waited for. Whoever looks from now on sees that something is done.
+fn hand(orders: &SyncSender<Order>, order: Order, told: &Mutex<Status>) -> Answer {
+    let mut status = told.lock().unwrap_or_else(PoisonError::into_inner);
     match orders.try_send(order) {
-        Ok(()) => Answer::Done(serde_json::json!({})),
+        Ok(()) => {
+            if status.doing == IDLE {
+                status.doing = "begins".to_owned();
+            }
+            Answer::Done(serde_json::json!({}))
+        }
         Err(TrySendError::Full(_)) => Answer::Refused(format!("the updater is busy: {}", status.summary())),
         Err(TrySendError::Disconnected(_)) => {
             Answer::Refused("the updater is ending; ask again in a moment".to_owned())

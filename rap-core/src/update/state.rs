@@ -44,6 +44,9 @@ pub struct State {
     /// What runs, where that is known: a box that was flashed learns it when it sees the release it has.
     #[serde(default)]
     pub running: Option<Named>,
+    /// What is in slot A and slot B, where that was confirmed: by it they are mended.
+    #[serde(default)]
+    pub known: [Option<File>; 2],
     /// The update that is armed or on trial.
     #[serde(default)]
     pub trial: Option<Trial>,

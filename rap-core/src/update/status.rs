@@ -184,7 +184,7 @@ pub fn slots(view: &View) -> Vec<SlotStatus> {
             version: version.clone(),
             build_id: build_id.clone(),
             state: state_words(*state).to_owned(),
-            running: view.running == Some(label),
+            running: view.running == label,
         }
     };
     [(Label::A, "A"), (Label::B, "B")].map(slot).into()

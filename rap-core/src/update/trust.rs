@@ -3,12 +3,12 @@
 //!
 //! The steps are `tough`'s; the paragraphs are named where they are done. What is ours:
 //!
-//! * **Where trust begins** (§5.2): the root in the image, and the roots after it that this box has seen ([`roots`]).
+//! * **Where trust begins** (§5.2): the root in the image, and the roots after it that this box has seen (`roots`).
 //! * **What is remembered** (§5.3.8, §5.4.5, §5.5.7): one small file, twice, replaced as a whole and only after *every* check
-//!   has passed ([`known`]). A refusal changes nothing on the disk. `tough` writes into a scratch folder of its own.
-//! * **Expiry** (§5.3.10, §5.4.4, §5.5.6, §5.6.6) by our own "now" ([`Now`]): `tough`'s would be the wall clock, and would
+//!   has passed (`known`). A refusal changes nothing on the disk. `tough` writes into a scratch folder of its own.
+//! * **Expiry** (§5.3.10, §5.4.4, §5.5.6, §5.6.6) by our own "now" (`Now`): `tough`'s would be the wall clock, and would
 //!   refuse everything after the clock stood ahead once.
-//! * **Which files** ([`transport`]): only those our repositories have, each with a limit of its own. No delegations,
+//! * **Which files** (`transport`): only those our repositories have, each with a limit of its own. No delegations,
 //!   consistent snapshots only.
 //! * **Words**: each attack has its own ([`TrustError`]).
 //!

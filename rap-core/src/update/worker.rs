@@ -19,7 +19,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::boot::slot::Label;
 use crate::digest::Sha256;
 use crate::moment::since_boot;
 use crate::notify::Notifier;
@@ -31,7 +30,7 @@ use super::aftermath::{self, Aftermath, Slot};
 use super::control::Answer;
 use super::health::Steady;
 use super::knowledge::Knowledge;
-use super::needs::{Bays, Found, Offer, Repository, View, other};
+use super::needs::{Bays, Found, Offer, Repository, View};
 use super::policy::{self, Decision, Facts};
 use super::state::{Consent, GivenUp, Named, State, Store};
 use super::status::{IDLE, OfferStatus, Progress, Status, slots};
@@ -124,8 +123,8 @@ impl Worker {
     /// # Errors
     /// When the slots cannot be read, or the state cannot be written.
     pub(super) fn start(mut parts: Parts) -> anyhow::Result<Self> {
-        let (state, problems) = parts.store.load(uuid::Uuid::new_v4().as_u128() as u32);
-        let view = parts.bays.look(&parts.setup.build_id)?;
+        let (state, problems) = parts.store.load(uuid::Uuid::new_v4().as_fields().0);
+        let view = parts.bays.look()?;
         let knowledge = Knowledge::new(parts.setup.built.max(state.floor.time));
         let mut worker = Self {
             parts,
@@ -147,6 +146,12 @@ impl Worker {
         };
         for problem in &worker.problems {
             log::error!("{problem}");
+        }
+        if let Some(file) = worker.state.known[worker.view.running as usize] {
+            worker.parts.bays.know(file);
+        }
+        if worker.state.scrubbed == 0 {
+            worker.state.scrubbed = worker.knowledge.certain();
         }
         worker.settle()?;
         worker.save()?;
@@ -202,7 +207,7 @@ impl Worker {
             self.act()?;
         }
         let due = self.state.scrubbed.saturating_add(SCRUB_EVERY);
-        if self.state.scrubbed > 0 && self.knowledge.certain() < due || self.restarting {
+        if self.knowledge.certain() < due || self.restarting {
             return Ok(());
         }
         self.scrub()
@@ -229,22 +234,16 @@ impl Worker {
 
     /// What the last boot left to be done.
     fn settle(&mut self) -> anyhow::Result<()> {
-        let Some(running) = self.view.running else {
-            self.problems.push(
-                "neither slot holds the image that runs (was it started from elsewhere?): the box cannot be updated"
-                    .to_owned(),
-            );
-            return Ok(());
-        };
+        let running = self.view.running;
         let slot = |found: &Found| Slot {
             build_id: found.build_id.clone(),
             state: found.state,
         };
-        let (this, that) = (slot(self.view.of(running)), slot(self.view.of(other(running))));
+        let (this, that) = (slot(self.view.of(running)), slot(self.view.of(running.other())));
         let stage = self.stage();
         match aftermath::of(&self.state, &this, &that, stage.as_deref()) {
             Aftermath::Settled => Ok(()),
-            Aftermath::OnTrial { known } => self.begin_trial(running, known),
+            Aftermath::OnTrial { known } => self.begin_trial(known),
             Aftermath::Confirmed => {
                 self.confirmed("its trial had ended well before a power cut");
                 Ok(())
@@ -254,7 +253,7 @@ impl Worker {
                 self.armed = true;
                 Ok(())
             }
-            Aftermath::Again => self.begin_again(other(running), stage.as_deref()),
+            Aftermath::Again => self.begin_again(running.other(), stage.as_deref()),
             Aftermath::GiveUp(why) => {
                 self.give_up(&why);
                 Ok(())
@@ -300,16 +299,9 @@ impl Worker {
             .context("cannot write the updater's state")
     }
 
-    /// The slot that runs.
-    fn running(&self) -> anyhow::Result<Label> {
-        self.view.running.ok_or_else(|| {
-            anyhow::anyhow!("neither slot holds the image that runs: the box cannot be updated")
-        })
-    }
-
     /// Looks at the slots anew.
     fn look(&mut self) -> anyhow::Result<()> {
-        self.view = self.parts.bays.look(&self.parts.setup.build_id)?;
+        self.view = self.parts.bays.look()?;
         Ok(())
     }
 
@@ -400,6 +392,9 @@ impl Worker {
             }
             changed = true;
         }
+        if runs && !self.on_trial {
+            changed |= self.know(&manifest);
+        }
         if self
             .offer
             .as_ref()
@@ -410,6 +405,21 @@ impl Worker {
         }
         self.offer = Some(manifest);
         if changed { self.save() } else { Ok(()) }
+    }
+
+    /// What runs is of this release: then its slot can be mended. Said once, and only if it is so.
+    fn know(&mut self, manifest: &Manifest) -> bool {
+        let running = self.view.running;
+        if self.state.known[running as usize].is_some() {
+            return false;
+        }
+        let found = self.parts.bays.digest(running);
+        let same = found.is_ok_and(|found| found == manifest.uki);
+        if same {
+            self.state.known[running as usize] = Some(manifest.uki);
+            self.parts.bays.know(manifest.uki);
+        }
+        same
     }
 
     fn consent(&mut self, build_id: &str, by: &str) -> anyhow::Result<()> {

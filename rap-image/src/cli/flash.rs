@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use rap_image::flash::device::{Device, Kernel};
-use rap_image::flash::{Phase, Plan, open};
+use rap_image::flash::{Phase, Plan, mark, open};
 use rap_image::parcel::Parcel;
 use rap_image::signing::{PROGRAM_KEY, Signer};
 use rap_image::verify;
@@ -19,7 +19,8 @@ use rap_image::verify;
                   disk this computer runs from, or not removable unless --internal says so; --yes does not change that. Before \
                   the first byte is written the image is verified, device and image are shown, and you are asked.\n\n\
                   Written is what the image uses, and the beginning of every partition, so that nothing of what was there \
-                  before is taken for ours. It is read back and compared.\n\n\
+                  before is taken for ours. It is read back and compared, and gets its partition table last: until then it does not boot, \
+                  and the next run says that one was interrupted.\n\n\
                   Examples:\n  \
                   rap-image flash target/image/generic-x86/disk.img /dev/sdb\n  \
                   rap-image flash --site ward3.toml --identity keys/ward3 disk.img /dev/disk/by-id/usb-…\n\n\
@@ -74,15 +75,24 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
         return Err(super::No("not confirmed: nothing was written".to_owned()).into());
     }
     let file = open(&device.path)?;
+    let interrupted = mark::find(&file)?;
+    if let Some(build) = &interrupted {
+        eprintln!(
+            "note    an earlier flash of it (build {build:.12}) was interrupted; nothing on it boots, and it is written anew"
+        );
+    }
     let start = Instant::now();
     let bar = Bar::new(plan.bytes(), args.no_verify);
-    plan.write(&file, &|phase, done| bar.tell(phase, done))?;
+    plan.write(&file, &found.uki.info.build_id, &|phase, done| {
+        bar.tell(phase, done);
+    })?;
     if !args.no_verify {
         plan.verify(&file, &|phase, done| bar.tell(phase, done))?;
     }
+    plan.finish(&file)?;
     bar.0.finish_and_clear();
     drop(file);
-    report(&args, &device, &plan, start.elapsed());
+    report(&args, &device, &plan, interrupted.is_some(), start.elapsed());
     Ok(())
 }
 
@@ -140,14 +150,14 @@ fn confirmed(device: &Device) -> anyhow::Result<bool> {
     Ok(line.trim() == device.name)
 }
 
-fn report(args: &Args, device: &Device, plan: &Plan, time: Duration) {
+fn report(args: &Args, device: &Device, plan: &Plan, interrupted: bool, time: Duration) {
     let verified = !args.no_verify;
     if args.json {
         println!(
             "{}",
             serde_json::json!({
                 "device": device, "bytes-written": plan.bytes(), "seconds": time.as_secs_f64(),
-                "verified": verified,
+                "verified": verified, "interrupted-before": interrupted,
                 "provisioned": args.site.is_some(), "secure-boot": args.secure_boot.is_some(),
             })
         );

@@ -9,6 +9,7 @@ mod keys;
 mod lock;
 mod publish;
 mod run;
+mod sbom;
 mod sources;
 mod verify;
 
@@ -44,6 +45,8 @@ enum Verb {
     Build(build::Args),
     /// Read an image again and print what is in it
     Verify(verify::Args),
+    /// List everything an image is made of, as CycloneDX
+    Sbom(sbom::Args),
     /// Boot an image in the lab
     Run(run::Args),
     /// Write an image to a device, a stick or a disk, and read it back
@@ -76,6 +79,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Verb::Lock(args) => lock::run(args),
         Verb::Build(args) => build::run(args),
         Verb::Verify(args) => verify::run(args),
+        Verb::Sbom(args) => sbom::run(args),
         Verb::Run(args) => run::run(args),
         Verb::Flash(args) => flash::run(args),
         Verb::Keys(args) => keys::run(args),

@@ -2,13 +2,15 @@
 //! ours, read back and compared.
 //!
 //! Of each partition, everything up to its last used block is written, zeros too, and at least its first
-//! [`CLEARED_BYTES`]: old file systems begin there. The rest of a slot or of the data partition is never read before the
-//! box has written it.
+//! [`CLEARED_BYTES`] and its last [`TAIL_BYTES`]: old file systems begin there, and old arrays and pools say at the end
+//! what they are. The rest of a slot or of the data partition is never read before the box has written it.
 //!
-//! Invariant: the device has no partition table from the first write until everything else is on it, so a device that
-//! was pulled out halfway does not boot by half.
+//! Invariant: the device has no partition table from the first write until everything else is on it, and was read back
+//! where that was asked for: a device that was pulled out halfway, or that loses bytes, does not boot at all. Meanwhile
+//! a [`mark`] is where the table's header will be; who finds it knows that somebody did not come to the end.
 
 pub mod device;
+pub mod mark;
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -23,6 +25,8 @@ use crate::parcel::{Parcel, ParcelError};
 
 /// Bytes at the beginning of each partition that are written in any case.
 pub const CLEARED_BYTES: u64 = 8 << 20;
+/// Bytes at the end of each partition that are written in any case.
+pub const TAIL_BYTES: u64 = 1 << 20;
 /// Bytes at both ends of the device where partition tables live.
 const TABLE_BYTES: usize = 1 << 20;
 /// What is read, written and compared at once.
@@ -46,7 +50,7 @@ pub enum FlashError {
     #[error("cannot open {0} for writing; are you root, and does nothing use it?")]
     Open(PathBuf, #[source] io::Error),
     /// The device failed.
-    #[error("the device failed: it has no partition table now, and does not boot")]
+    #[error("the device failed: it does not boot now; the next flash of it begins anew")]
     Device(#[source] DiskError),
     /// What was read back is not what was written.
     #[error(
@@ -75,6 +79,18 @@ pub enum Phase {
 struct Piece {
     offset: u64,
     bytes: u64,
+    content: Content,
+}
+
+/// What a [`Piece`] is written with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Content {
+    /// What the image has in the same place.
+    Image,
+    /// What the box is given.
+    Parcel,
+    /// Zeros.
+    Nothing,
 }
 
 /// An image, and what of it goes where on a device.
@@ -99,22 +115,44 @@ impl Plan {
         let bytes = image.metadata().map_err(failed)?.len();
         let not_ours = |source| FlashError::NotOurs(path.to_owned(), source);
         let table = Table::read(&image, bytes).map_err(not_ours)?;
-        let pieces = Place::ALL.map(|place| {
+        let table = table.grown(device_bytes);
+        let parcel = parcel.map(Parcel::partition).transpose()?;
+        let mut pieces = Vec::new();
+        for place in Place::ALL {
             let partition = table.partition(place);
             let (start, length) = (partition.offset(), partition.length());
-            let used = last_used(&image, start, length)?.max(CLEARED_BYTES.min(length));
-            Ok(Piece {
-                offset: start,
-                bytes: used,
-            })
-        });
-        let pieces = pieces.into_iter().collect::<io::Result<_>>().map_err(failed)?;
+            let there = length.min(bytes.saturating_sub(start));
+            let used = last_used(&image, start, there).map_err(failed)?;
+            let used = used.max(CLEARED_BYTES.min(length));
+            // What the image does not have is zeros, and so is the rest of a partition that is grown.
+            let from_image = used.min(there);
+            let mut piece = |from: u64, to: u64, content| {
+                if from < to {
+                    pieces.push(Piece {
+                        offset: start + from,
+                        bytes: to - from,
+                        content,
+                    });
+                }
+            };
+            if place == Place::Provision && parcel.is_some() {
+                piece(0, length, Content::Parcel);
+                continue;
+            }
+            piece(0, from_image, Content::Image);
+            piece(from_image, used, Content::Nothing);
+            piece(
+                used.max(length.saturating_sub(TAIL_BYTES)),
+                length,
+                Content::Nothing,
+            );
+        }
         Ok(Self {
-            parcel: parcel.map(Parcel::partition).transpose()?,
+            parcel,
             image,
             path: path.to_owned(),
             pieces,
-            table: table.grown(device_bytes),
+            table,
             device_bytes,
         })
     }
@@ -125,16 +163,23 @@ impl Plan {
         self.pieces.iter().map(|piece| piece.bytes).sum()
     }
 
-    /// Writes everything to `device`, telling `progress` how many bytes are on it.
+    /// Writes everything but the partition table to `device`, telling `progress` how many bytes are on it. `build` is
+    /// the image's build id, for who finds the device when this was interrupted.
     ///
     /// # Errors
     /// Then the device has no partition table.
-    pub fn write(&self, device: &impl Disk, progress: &dyn Fn(Phase, u64)) -> Result<(), FlashError> {
-        let zeros = vec![0; TABLE_BYTES];
+    pub fn write(
+        &self,
+        device: &impl Disk,
+        build: &str,
+        progress: &dyn Fn(Phase, u64),
+    ) -> Result<(), FlashError> {
         let failed = FlashError::Device;
-        device.write_at(&zeros, 0).map_err(failed)?;
+        let mut beginning = vec![0; TABLE_BYTES];
+        beginning[mark::PLACE].copy_from_slice(&mark::encode(build));
+        device.write_at(&beginning, 0).map_err(failed)?;
         device
-            .write_at(&zeros, self.device_bytes - TABLE_BYTES as u64)
+            .write_at(&vec![0; TABLE_BYTES], self.device_bytes - TABLE_BYTES as u64)
             .map_err(failed)?;
         device.flush().map_err(failed)?;
         let (mut done, mut dirty) = (0, 0);
@@ -151,7 +196,24 @@ impl Plan {
         })?;
         device.flush().map_err(failed)?;
         progress(Phase::Write, done);
-        self.table.write(device, self.device_bytes).map_err(failed)
+        Ok(())
+    }
+
+    /// Writes the partition table, with which the device boots, in place of the mark, and reads it back.
+    ///
+    /// # Errors
+    /// When the device fails, or gives back another table.
+    pub fn finish(&self, device: &(impl Disk + AsFd)) -> Result<(), FlashError> {
+        self.table
+            .write(device, self.device_bytes)
+            .map_err(FlashError::Device)?;
+        forget(device)?;
+        let table = Table::read(device, self.device_bytes).map_err(FlashError::Device)?;
+        if table == self.table {
+            Ok(())
+        } else {
+            Err(FlashError::Table)
+        }
     }
 
     /// Reads everything back from `device` itself, not from memory, and compares.
@@ -163,15 +225,7 @@ impl Plan {
         device: &(impl Disk + AsFd),
         progress: &dyn Fn(Phase, u64),
     ) -> Result<(), FlashError> {
-        // Clean pages are dropped: what is read afterwards comes from the device.
-        fadvise(device, 0, None, Advice::DontNeed).map_err(|error| {
-            FlashError::Device(DiskError::Io {
-                action: "read",
-                offset: 0,
-                bytes: 0,
-                source: error.into(),
-            })
-        })?;
+        forget(device)?;
         let mut found = vec![0; BLOCK];
         let mut done = 0;
         self.each_block(|offset, content| {
@@ -189,13 +243,7 @@ impl Plan {
             done += content.len() as u64;
             progress(Phase::Verify, done);
             Ok(())
-        })?;
-        let table = Table::read(device, self.device_bytes).map_err(FlashError::Device)?;
-        if table == self.table {
-            Ok(())
-        } else {
-            Err(FlashError::Table)
-        }
+        })
     }
 
     /// Calls `take` with each block that is to be on the device, in order.
@@ -203,30 +251,54 @@ impl Plan {
         &self,
         mut take: impl FnMut(u64, &[u8]) -> Result<(), FlashError>,
     ) -> Result<(), FlashError> {
-        let provision = self.table.partition(Place::Provision).offset();
         let mut buffer = vec![0; BLOCK];
         for piece in &self.pieces {
-            if let Some(parcel) = self.parcel.as_ref().filter(|_| piece.offset == provision) {
-                parcel
-                    .chunks(BLOCK)
-                    .zip((piece.offset..).step_by(BLOCK))
-                    .try_for_each(|(block, offset)| take(offset, block))?;
-                continue;
-            }
-            let end = piece.offset + piece.bytes;
-            let mut at = piece.offset;
-            while at < end {
-                let length = usize::try_from(end - at).unwrap_or(BLOCK).min(BLOCK);
-                let failed = |source| FlashError::Image(self.path.clone(), source);
-                self.image
-                    .read_exact_at(&mut buffer[..length], at)
-                    .map_err(failed)?;
-                take(at, &buffer[..length])?;
+            let mut at = 0;
+            while at < piece.bytes {
+                let length = usize::try_from(piece.bytes - at).unwrap_or(BLOCK).min(BLOCK);
+                let block = &mut buffer[..length];
+                self.fill(block, piece, at)?;
+                take(piece.offset + at, block)?;
                 at += length as u64;
             }
         }
         Ok(())
     }
+
+    /// What comes `at` bytes after a piece's beginning.
+    fn fill(&self, block: &mut [u8], piece: &Piece, at: u64) -> Result<(), FlashError> {
+        block.fill(0);
+        match (piece.content, &self.parcel) {
+            (Content::Image, _) => {
+                let failed = |source| FlashError::Image(self.path.clone(), source);
+                self.image
+                    .read_exact_at(block, piece.offset + at)
+                    .map_err(failed)?;
+            }
+            (Content::Parcel, Some(parcel)) => {
+                let rest = usize::try_from(at)
+                    .ok()
+                    .and_then(|at| parcel.get(at..))
+                    .unwrap_or_default();
+                let length = rest.len().min(block.len());
+                block[..length].copy_from_slice(&rest[..length]);
+            }
+            (Content::Parcel | Content::Nothing, _) => {}
+        }
+        Ok(())
+    }
+}
+
+/// Drops clean pages: what is read afterwards comes from the device and not from memory.
+fn forget(device: &impl AsFd) -> Result<(), FlashError> {
+    fadvise(device, 0, None, Advice::DontNeed).map_err(|error| {
+        FlashError::Device(DiskError::Io {
+            action: "read",
+            offset: 0,
+            bytes: 0,
+            source: error.into(),
+        })
+    })
 }
 
 /// Opens a device that nobody else uses: the kernel refuses one that is mounted (open(2), `O_EXCL`).

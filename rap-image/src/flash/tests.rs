@@ -1,11 +1,12 @@
 //! Flashing a file full of what somebody else left.
 
-use rap_core::boot::disk::PROVISION_BYTES;
+use rap_core::boot::disk::{PROVISION_BYTES, SLOT_BYTES};
 
 use super::*;
 use crate::parcel::tests::identity;
 
 const DEVICE: u64 = 1 << 30;
+const BUILD: &str = "5f56b8440fde";
 
 /// What a partition of the image begins with: its number.
 fn mark(place: Place) -> u8 {
@@ -45,10 +46,11 @@ fn device(place: &Path) -> File {
     file.set_len(DEVICE).unwrap();
     let slot = Table::fresh().partition(Place::SlotA).offset();
     let beginnings = Place::ALL.map(|place| Table::fresh().partition(place).offset());
-    for at in beginnings
-        .into_iter()
-        .chain([slot + (100 << 20), DEVICE - (16 << 20)])
-    {
+    for at in beginnings.into_iter().chain([
+        slot + (100 << 20),
+        slot + SLOT_BYTES - (16 << 20),
+        DEVICE - (16 << 20),
+    ]) {
         file.write_all_at(&vec![0xA5; 16 << 20], at).unwrap();
     }
     file
@@ -66,9 +68,13 @@ fn what_is_used_is_written_and_nothing_old_looks_like_ours() {
     let device = device(place.path());
     let plan = Plan::new(&image(place.path()), None, DEVICE).unwrap();
     let told = std::cell::Cell::new(0);
-    plan.write(&device, &|_, done| told.set(done)).unwrap();
+    plan.write(&device, BUILD, &|_, done| told.set(done)).unwrap();
     assert_eq!(told.get(), plan.bytes());
     plan.verify(&device, &|_, _| {}).unwrap();
+    assert_eq!(super::mark::find(&device).unwrap().as_deref(), Some(BUILD));
+    assert!(matches!(Table::read(&device, DEVICE), Err(DiskError::NoTable)));
+    plan.finish(&device).unwrap();
+    assert_eq!(super::mark::find(&device).unwrap(), None);
     let table = Table::read(&device, DEVICE).unwrap();
     assert_eq!(table, Table::fresh().grown(DEVICE));
     for place in Place::ALL {
@@ -76,6 +82,9 @@ fn what_is_used_is_written_and_nothing_old_looks_like_ours() {
         assert_eq!(byte(&device, start), mark(place));
         let behind = start + CLEARED_BYTES.min(table.partition(place).length()) - 1;
         assert_eq!(byte(&device, behind), 0, "{place:?}");
+        let end = start + table.partition(place).length();
+        assert_eq!(byte(&device, end - 1), 0, "{place:?}");
+        assert_eq!(byte(&device, end.max(TAIL_BYTES) - TAIL_BYTES), 0, "{place:?}");
     }
     let slot = table.partition(Place::SlotA).offset();
     assert_eq!(byte(&device, slot + (20 << 20)), b'm');
@@ -96,7 +105,7 @@ fn a_byte_that_turned_is_found() {
     let place = tempfile::tempdir().unwrap();
     let device = device(place.path());
     let plan = Plan::new(&image(place.path()), None, DEVICE).unwrap();
-    plan.write(&device, &|_, _| {}).unwrap();
+    plan.write(&device, BUILD, &|_, _| {}).unwrap();
     let at = Table::fresh().partition(Place::SlotA).offset() + (20 << 20) + 3;
     device.write_all_at(b"X", at).unwrap();
     let error = plan.verify(&device, &|_, _| {}).unwrap_err();
@@ -112,7 +121,8 @@ fn a_device_pulled_out_halfway_has_no_table() {
     let device = device(place.path());
     let image = image(place.path());
     let before = Plan::new(&image, None, DEVICE).unwrap();
-    before.write(&device, &|_, _| {}).unwrap();
+    before.write(&device, BUILD, &|_, _| {}).unwrap();
+    before.finish(&device).unwrap();
     // The image breaks off in the middle of slot A: so does the writing.
     let plan = Plan::new(&image, None, DEVICE).unwrap();
     File::options()
@@ -122,10 +132,100 @@ fn a_device_pulled_out_halfway_has_no_table() {
         .set_len(80 << 20)
         .unwrap();
     assert!(matches!(
-        plan.write(&device, &|_, _| {}),
+        plan.write(&device, BUILD, &|_, _| {}),
         Err(FlashError::Image(..))
     ));
     assert!(matches!(Table::read(&device, DEVICE), Err(DiskError::NoTable)));
+    assert_eq!(super::mark::find(&device).unwrap().as_deref(), Some(BUILD));
+}
+
+/// A device whose power goes after some writes and flushes; what was written before is kept.
+struct Cut<'a> {
+    device: &'a File,
+    left: std::cell::Cell<u32>,
+}
+
+impl Cut<'_> {
+    fn step(&self) -> Result<(), DiskError> {
+        let left = self.left.get();
+        self.left.set(left.saturating_sub(1));
+        if left > 0 {
+            return Ok(());
+        }
+        Err(DiskError::Io {
+            action: "write",
+            offset: 0,
+            bytes: 0,
+            source: io::Error::other("no power"),
+        })
+    }
+}
+
+impl Disk for Cut<'_> {
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> Result<(), DiskError> {
+        Disk::read_at(self.device, bytes, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), DiskError> {
+        self.step()?;
+        Disk::write_at(self.device, bytes, offset)
+    }
+
+    fn flush(&self) -> Result<(), DiskError> {
+        self.step()
+    }
+}
+
+impl AsFd for Cut<'_> {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.device.as_fd()
+    }
+}
+
+/// Wherever it ends: either there is no table, or everything is on the device; and it is marked until all is done.
+#[test]
+fn no_cut_leaves_a_device_that_boots_by_half() {
+    let place = tempfile::tempdir().unwrap();
+    let image = image(place.path());
+    let plan = Plan::new(&image, None, DEVICE).unwrap();
+    let cut_after = |steps: u32| {
+        let mut options = File::options();
+        let path = place.path().join("cut");
+        let device = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(path)
+            .unwrap();
+        device.set_len(DEVICE).unwrap();
+        let left = std::cell::Cell::new(steps);
+        let cut = Cut {
+            device: &device,
+            left,
+        };
+        let ended = plan
+            .write(&cut, BUILD, &|_, _| {})
+            .and_then(|()| plan.finish(&cut));
+        let marked = super::mark::find(&device).unwrap().is_some();
+        let table = Table::read(&device, DEVICE);
+        if let Ok(table) = &table {
+            assert_eq!(*table, Table::fresh().grown(DEVICE), "after {steps} steps");
+            plan.verify(&device, &|_, _| {}).unwrap();
+        }
+        assert!(marked || steps == 0 || table.is_ok(), "after {steps} steps");
+        assert!(ended.is_err() || !marked);
+        (steps - cut.left.get(), table.is_ok())
+    };
+    let (all, _) = cut_after(u32::MAX);
+    assert!(all > 40, "{all} steps");
+    // Every step of the table's, and some of the content's, which are all alike.
+    let steps = (0..3).chain((3..all - 8).step_by(12)).chain(all - 8..all);
+    let bootable = steps.filter(|steps| cut_after(*steps).1).count();
+    assert!(
+        (2..8).contains(&bootable),
+        "{bootable} cuts left something that boots"
+    );
 }
 
 #[test]
@@ -134,7 +234,7 @@ fn the_parcel_fills_the_provision_partition() {
     let device = device(place.path());
     let parcel = Parcel::new(rap_core::site::EXAMPLE, &identity(place.path())).unwrap();
     let plan = Plan::new(&image(place.path()), Some(&parcel), DEVICE).unwrap();
-    plan.write(&device, &|_, _| {}).unwrap();
+    plan.write(&device, BUILD, &|_, _| {}).unwrap();
     plan.verify(&device, &|_, _| {}).unwrap();
     let mut found = vec![0; usize::try_from(PROVISION_BYTES).unwrap()];
     let at = Table::fresh().partition(Place::Provision).offset();

@@ -7,6 +7,7 @@ use rap_core::release::ManifestError;
 use tough::schema::RoleType;
 
 use crate::keys::PrivateKeyError;
+use crate::sbom::SbomError;
 use crate::signing::CheckError;
 use crate::trust::{RootError, SignError};
 use crate::verify::VerifyError;
@@ -101,11 +102,16 @@ pub enum PublishError {
     #[error("two of the images are for {0}: a release has one image a profile")]
     Twice(String),
     /// No bill of materials.
-    #[error("there is no bill of materials {0}; give one with --sbom FILE (CycloneDX, JSON)")]
+    #[error(
+        "there is no bill of materials {0}; rap-image sbom IMAGE --out FILE makes it, --sbom FILE names it"
+    )]
     NoSbom(PathBuf),
-    /// A bill of materials of another kind.
-    #[error("{0} is no CycloneDX bill of materials in JSON")]
-    Sbom(PathBuf),
+    /// It cannot be read.
+    #[error("the bill of materials cannot be used")]
+    Sbom(#[from] SbomError),
+    /// Another image's.
+    #[error("the bill of materials {0} is another image's: {1}")]
+    OtherSbom(PathBuf, String),
     /// For development.
     #[error(
         "{0} is for development (a debug overlay, or the host's tools), and the repository's keys are not; build it \

@@ -12,6 +12,7 @@ use super::repository::SBOM_LIMIT;
 use crate::cpio;
 use crate::image::UPDATE_ROOT;
 use crate::payload::Kind;
+use crate::sbom;
 use crate::signing::{PROGRAM_KEY, check, signed_by};
 use crate::trust::{Chain, Root};
 use crate::uki::Program;
@@ -51,7 +52,7 @@ impl Image {
     /// Reads the image.
     ///
     /// # Errors
-    /// When it is none, damaged, or has no bill of materials.
+    /// When it is none, damaged, or the bill of materials is missing or another image's.
     pub(super) fn read(input: &Input) -> Result<Self, PublishError> {
         let folder = input.path.is_dir();
         let path = if folder {
@@ -63,12 +64,12 @@ impl Image {
         let failed = |source| PublishError::Image(path.clone(), source);
         let found = read_uki(&uki).map_err(failed)?;
         let program = Program::parse(&uki).map_err(|error| failed(VerifyError::Uki(error)))?;
-        let sbom = match &input.sbom {
-            Some(sbom) => sbom.clone(),
-            None => path.with_file_name(SBOM),
-        };
+        let sbom = input.sbom.clone().unwrap_or_else(|| path.with_file_name(SBOM));
         let bill = whole(&sbom, SBOM_LIMIT)?.ok_or_else(|| PublishError::NoSbom(sbom.clone()))?;
-        check_sbom(&sbom, &bill)?;
+        let differences = sbom::compare(&found, &sbom::read(&sbom)?);
+        if let Some(difference) = differences.first() {
+            return Err(PublishError::OtherSbom(sbom, difference.to_string()));
+        }
         // The first overlay is `base`, the second the hardware's.
         let profile = found.info.overlays.get(1).cloned();
         let root = root_in(&program);
@@ -138,15 +139,6 @@ fn root_in(program: &Program<'_>) -> Option<Vec<u8>> {
         Kind::File(content) => Some(content),
         Kind::Directory | Kind::Link(_) => None,
     }
-}
-
-fn check_sbom(path: &Path, bytes: &[u8]) -> Result<(), PublishError> {
-    let value: Option<serde_json::Value> = serde_json::from_slice(bytes).ok();
-    let format = value.as_ref().and_then(|value| value.get("bomFormat")?.as_str());
-    if format == Some("CycloneDX") {
-        return Ok(());
-    }
-    Err(PublishError::Sbom(path.to_owned()))
 }
 
 fn whole(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, PublishError> {

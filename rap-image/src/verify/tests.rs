@@ -54,6 +54,76 @@ fn what_was_built_is_found() {
 }
 
 #[test]
+fn a_strangers_image_is_explained() {
+    let root = br#"{"signed":{"_type":"root","version":3,"expires":"2030-01-01T00:00:00Z",
+        "roles":{"root":{"keyids":["a","b","c"],"threshold":2}}},"signatures":[]}"#;
+    let mut ingredients = image::tests::ingredients();
+    let said = |ingredients: &image::Ingredients| {
+        let uki = read_uki(&compose(ingredients).unwrap().uki).unwrap();
+        let found = Found {
+            partitions: Vec::new(),
+            loader: None,
+            slots: Vec::new(),
+            uki,
+        };
+        found.to_string()
+    };
+    let text = said(&ingredients);
+    assert!(text.contains("updates    none: no root of trust"), "{text}");
+    assert!(
+        text.contains("made       for use, with the FIPS module"),
+        "{text}"
+    );
+    assert!(
+        text.contains("/usr/bin/rap  4 bytes, does not say which crates"),
+        "{text}"
+    );
+    ingredients.info.development = true;
+    let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+    let crates = crate::auditable::inventory("0rap-core v1 (/x)", "0rap-core v1 (/x)").unwrap();
+    let program = crate::auditable::attach(&program, &crates.encode().unwrap()).unwrap();
+    ingredients.core = crate::hermetic::Core::from([("rap", program)]);
+    let mut entry = ingredients.parts[0].entries[0].clone();
+    entry.path = UPDATE_ROOT.to_owned();
+    entry.kind = Kind::File(root.to_vec());
+    ingredients.parts[0].entries.insert(0, entry);
+    let text = said(&ingredients);
+    assert!(
+        text.contains("by root 3, which expires \"2030-01-01T00:00:00Z\"; \"root\" 2 of 3"),
+        "{text}"
+    );
+    assert!(
+        text.contains("made       for development only: with the host's tools"),
+        "{text}"
+    );
+    assert!(
+        text.contains(" bytes, 1 crates; ") && text.contains("rustc version"),
+        "{text}"
+    );
+}
+
+#[test]
+fn packages_of_another_lock_are_named() {
+    let (_folder, path, _) = example();
+    let uki = read(&path).unwrap().uki;
+    let lock = |version: &str| {
+        let text = format!(
+            "version = 1\nsuite = []\n[[package]]\nname = \"hello\"\nversion = \"{version}\"\narchive = \"main\"\npath = \"a\"\n\
+             sha256 = \"{}\"\nsize = 1\ngroups = [\"image\"]\n",
+            Sha256::of(b"x")
+        );
+        let place = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(place.path(), text).unwrap();
+        crate::lock::Lock::read(place.path()).unwrap()
+    };
+    assert_eq!(uki.not_locked(&lock("1.0")), Vec::<String>::new());
+    assert_eq!(
+        uki.not_locked(&lock("1.1")),
+        ["hello 1.0 is in the image, 1.1 in the lock"]
+    );
+}
+
+#[test]
 fn a_truncated_image_says_so() {
     let (folder, path, _) = example();
     File::options()

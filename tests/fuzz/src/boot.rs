@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use rap_core::boot::disk::{Disk, DiskError, Table};
-use rap_core::boot::environment::Environment;
+use rap_core::boot::entry::{Entry, Found, ORDER, wanted};
+use rap_core::boot::environment::{Environment, State, with_revision, with_state};
+use rap_core::boot::uki::{HEAD, Headers, LONGEST, RELEASE_LIMIT, Release};
 use rap_core::notify::{Channel, ReceiveError};
 use rap_core::provision;
 use rap_core::site::Site;
@@ -35,7 +37,53 @@ pub(crate) fn environment(bytes: &[u8]) {
     if let Ok(found) = Environment::decode(&whole) {
         let again = found.encode().expect("what was read can be written");
         assert_eq!(Environment::decode(&again).expect("and read again"), found);
+        let changed = with_revision(&whole, 7).expect("a sound environment");
+        let changed = with_state(&changed, State::Ok).unwrap_or(changed);
+        assert!(Environment::decode(&changed).is_ok_and(|changed| changed.revision == 7));
     }
+}
+
+/// The head of a program, then what its `.osrel` says.
+pub(crate) fn installed_uki(bytes: &[u8]) {
+    let mut head = [0; HEAD];
+    let length = bytes.len().min(HEAD);
+    head[..length].copy_from_slice(&bytes[..length]);
+    if let Ok(headers) = Headers::parse(&head) {
+        assert!(headers.bytes <= LONGEST && headers.release.end <= LONGEST);
+        assert!(headers.release.end - headers.release.start <= RELEASE_LIMIT);
+    }
+    let _ = Release::parse(bytes);
+}
+
+/// What firmware has: the order, then entries, each with a byte before it that says how long it is.
+pub(crate) fn boot_entry(bytes: &[u8]) {
+    let mut found = Found::default();
+    let (order, mut rest) = bytes.split_at(bytes.len().min(8));
+    found.take(ORDER, order);
+    for number in 0..16 {
+        let Some((length, more)) = rest.split_first() else {
+            break;
+        };
+        let (content, more) = more.split_at(usize::from(*length).min(more.len()));
+        let _ = Entry::decode(content);
+        found.take(&format!("Boot{number:04X}"), content);
+        rest = more;
+    }
+    let wanted = wanted(&Table::fresh());
+    for (name, content) in found.missing(&wanted) {
+        found.take(&name, &content);
+    }
+    assert!(found.missing(&wanted).is_empty());
+}
+
+/// The index of a kept copy; its digest is right unless the first byte is 0.
+pub(crate) fn kept_copy(bytes: &[u8]) {
+    let mut index = bytes.get(1..).unwrap_or_default().to_vec();
+    if let Some(1..) = bytes.first() {
+        let own = rap_core::digest::Sha256::of(&index);
+        index.extend(own.as_bytes());
+    }
+    rap_core::update::slots::keep::fuzz_index(&index);
 }
 
 /// The first sectors of a disk of 64 KiB; the table's checksums are right unless the first byte is 0.

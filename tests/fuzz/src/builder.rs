@@ -8,9 +8,10 @@ use rap_image::archive::index::Index;
 use rap_image::archive::release::Release;
 use rap_image::archive::stanza::stanzas;
 use rap_image::archive::version::compare;
+use rap_image::auditable::{self, Inventory};
 use rap_image::deb::Contents;
 use rap_image::uki::Program;
-use rap_image::{deb, elf, modules, verify};
+use rap_image::{deb, elf, modules, sbom, verify};
 
 /// Bytes of a package looked at: a bomb is stopped by whoever reads, here as there.
 const MOST: u64 = 1 << 20;
@@ -103,4 +104,23 @@ pub(crate) fn fat(bytes: &[u8]) {
 /// A signature attached to a program: it is nobody's, whatever it says.
 pub(crate) fn signature(bytes: &[u8]) {
     assert!(!rap_image::signing::is_right(bytes));
+}
+
+/// A program, and the section of crates on its own.
+pub(crate) fn auditable(bytes: &[u8]) {
+    let _ = (Inventory::of_program(bytes), auditable::compilers(bytes));
+    if let Ok(inventory) = Inventory::decode(bytes) {
+        let encoded = inventory.encode().unwrap();
+        assert_eq!(Inventory::decode(&encoded).unwrap(), inventory);
+    }
+    let _ = auditable::attach(bytes, b"content");
+}
+
+/// A package's `copyright`: whatever it says, an expression has nothing in it that SPDX does not allow.
+pub(crate) fn copyright(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Some(expression) = sbom::of_copyright(&text) {
+        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || " ()-.".contains(letter);
+        assert!(expression.chars().all(is_plain), "{expression:?}");
+    }
 }

@@ -17,6 +17,7 @@ mod builder;
 mod files;
 mod forward;
 mod network;
+mod update;
 
 /// A parser under test.
 pub type Target = fn(&[u8]);
@@ -24,9 +25,13 @@ pub type Target = fn(&[u8]);
 /// All targets by name, sorted.
 pub const TARGETS: &[(&str, Target)] = &[
     ("accept-encoding", forward::accept_encoding),
+    ("auditable", builder::auditable),
     ("batch", forward::batch),
     ("binary-event", forward::binary_event),
+    ("bundle", update::bundle),
+    ("boot-entry", boot::boot_entry),
     ("content-type", forward::content_type),
+    ("copyright", builder::copyright),
     ("deb", builder::deb),
     ("debian-version", builder::debian_version),
     ("dhcp", network::dhcp),
@@ -38,7 +43,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("file-range", files::range),
     ("file-shelf", files::shelf),
     ("gpt", boot::gpt),
+    ("installed-uki", boot::installed_uki),
     ("json-pointer", forward::json_pointer),
+    ("kept-copy", boot::kept_copy),
     ("kernel-module", builder::kernel_module),
     ("log", forward::log),
     ("names", network::names),
@@ -53,6 +60,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("retry-after", forward::retry_after),
     ("signature", builder::signature),
     ("site", boot::site),
+    ("tuf", update::tuf),
+    ("tuf-memory", update::memory),
     ("uki", builder::uki),
 ];
 

@@ -7,11 +7,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod disk;
+mod flash;
 mod packages;
 mod reproducible;
 mod rig;
 mod rights;
 mod rules;
+mod sbom;
 mod signed;
 mod site;
 

@@ -4,31 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use rap_image::staging::DISK;
+use rap_tests::loop_device::Loop;
 use rap_tests::system::{KEYS, SITE, program};
 
 use crate::{booted_with, deliver, workspace};
 
 const DEVICE_BYTES: u64 = 2 << 30;
-
-/// A file as a block device; given back with the value.
-struct Loop {
-    device: PathBuf,
-}
-
-impl Loop {
-    fn of(file: &Path) -> Self {
-        let output = run(Command::new("losetup").args(["--find", "--show"]).arg(file));
-        Self {
-            device: String::from_utf8(output.stdout).unwrap().trim().into(),
-        }
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        let _ = Command::new("losetup").arg("--detach").arg(&self.device).status();
-    }
-}
 
 fn run(command: &mut Command) -> Output {
     let output = command.output().unwrap();
@@ -72,21 +53,21 @@ fn a_flashed_disk_boots_with_the_site_and_keys_it_was_given() {
     let firmware = workspace().join("target/image/qemu/ovmf");
     std::os::unix::fs::symlink(firmware, place.path().join("ovmf")).unwrap();
     let system = booted_with(|setup| {
-        let device = Loop::of(&disk);
-        let refused = flash(&device.device, &["--yes"]).output().unwrap();
+        let device = Loop::of(&disk).unwrap();
+        let refused = flash(device.path(), &["--yes"]).output().unwrap();
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(
             refused.status.code() == Some(2) && said.contains("--internal"),
             "{said}"
         );
-        let nobody = flash(&device.device, &["--internal"]).output().unwrap();
+        let nobody = flash(device.path(), &["--internal"]).output().unwrap();
         let said = String::from_utf8_lossy(&nobody.stderr).into_owned();
         assert!(
             nobody.status.code() == Some(2) && said.contains("give --yes"),
             "{said}"
         );
 
-        let mut command = flash(&device.device, &["--internal", "--yes", "--json"]);
+        let mut command = flash(device.path(), &["--internal", "--yes", "--json"]);
         command
             .arg("--site")
             .arg(&site)
@@ -114,12 +95,12 @@ fn a_mounted_device_is_refused_and_untouched() {
     let place = tempfile::tempdir().unwrap();
     let disk = used_disk(place.path());
     run(Command::new("mke2fs").args(["-q", "-F"]).arg(&disk));
-    let device = Loop::of(&disk);
+    let device = Loop::of(&disk).unwrap();
     let point = place.path().join("point");
     std::fs::create_dir(&point).unwrap();
-    run(Command::new("mount").arg(&device.device).arg(&point));
+    run(Command::new("mount").arg(device.path()).arg(&point));
     std::fs::write(point.join("kept"), "x").unwrap();
-    let refused = flash(&device.device, &["--internal", "--yes"]).output();
+    let refused = flash(device.path(), &["--internal", "--yes"]).output();
     let kept = std::fs::read_to_string(point.join("kept"));
     run(Command::new("umount").arg(&point));
     let refused = refused.unwrap();

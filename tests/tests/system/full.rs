@@ -2,15 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use rap_core::site::INGEST_TLS_PORT;
-use rap_qemu::lab;
 use rap_qemu::machine::Card;
-use rap_tests::instrument::{Agent, Answer, Target};
-use rap_tests::keys::INGEST_NAME;
-use rap_tests::system::{DELIVERY, KEYS, System};
+use rap_tests::instrument::{Agent, Answer};
+use rap_tests::system::{DELIVERY, System};
 use serde_json::{Value, json};
 
-use crate::{booted_with, debug_image, workspace};
+use crate::{agent, booted_with, debug_image};
 
 /// Reports in a batch, and bytes in each: about what one post may carry.
 const BATCH: u64 = 48;
@@ -83,15 +80,6 @@ fn take_all_room(system: &System) {
         .shell("for size in 64k 4k; do busybox dd if=/dev/zero bs=$size >>/data/other; done; busybox sync")
         .unwrap();
     assert_eq!(line(system, &format!("echo free $({FREE})"), "free "), 0);
-}
-
-fn agent() -> Agent {
-    let target = Target {
-        url: format!("https://{}:{INGEST_TLS_PORT}", lab::GATEWAY),
-        ca: Some(workspace().join(KEYS).join("centre-ca.crt")),
-        server_name: Some(INGEST_NAME.to_owned()),
-    };
-    Agent::new(&target).unwrap()
 }
 
 /// Posts the next `count` reports as one batch; those that are acknowledged are `promised`.

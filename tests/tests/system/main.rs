@@ -16,18 +16,24 @@ mod full;
 mod isolation;
 mod lease;
 mod network;
+mod page;
 mod path;
 mod power;
 mod proxy;
 mod secure;
 mod site;
+mod slow;
 mod stranger;
 mod trust;
 mod update;
 
 use std::path::{Path, PathBuf};
 
-use rap_tests::system::{SITE, Setup, System};
+use rap_core::site::INGEST_TLS_PORT;
+use rap_qemu::lab;
+use rap_tests::instrument::{Agent, Target};
+use rap_tests::keys::INGEST_NAME;
+use rap_tests::system::{KEYS, SITE, Setup, System};
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -60,6 +66,16 @@ fn booted_with(change: impl FnOnce(&mut Setup)) -> Option<System> {
     let mut system = system_with(change)?;
     system.boot().unwrap_or_else(|error| panic!("{error:#}"));
     Some(system)
+}
+
+/// An agent of this process' own, for the host that it is run on.
+fn agent() -> Agent {
+    let target = Target {
+        url: format!("https://{}:{INGEST_TLS_PORT}", lab::GATEWAY),
+        ca: Some(workspace().join(KEYS).join("centre-ca.crt")),
+        server_name: Some(INGEST_NAME.to_owned()),
+    };
+    Agent::new(&target).unwrap()
 }
 
 /// Waits until every report that was acknowledged is at the centre.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
-use rap_core::site::INGEST_TLS_PORT;
+use rap_core::site::{INGEST_TLS_PORT, PAGE_PORT};
 use rap_qemu::lab::probe::Verdict;
 use rap_qemu::lab::{BOX, GATEWAY, Host, INSTRUMENT, Lease};
 use rap_tests::system::System;
@@ -46,7 +46,8 @@ fn an_instrument_finds_dhcp_and_the_ingest_and_nothing_else() {
     let found = instrument
         .scan_tcp(GATEWAY, 1..=65535, Duration::from_millis(400))
         .unwrap();
-    assert_eq!(found, BTreeMap::from([(INGEST_TLS_PORT, Verdict::Open)]));
+    let doors = [INGEST_TLS_PORT, PAGE_PORT].map(|port| (port, Verdict::Open));
+    assert_eq!(found, BTreeMap::from(doors));
 }
 
 #[test]

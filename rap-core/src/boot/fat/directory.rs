@@ -1,13 +1,13 @@
 //! The tree of directories of a FAT32 volume, and which clusters everything gets: one run each, directories before
 //! files, in the order in which they are first named.
 
-use super::{Extent, FatError, File, Geometry};
+use super::{Extent, FatError, Geometry};
 
 /// 1980-01-01, the earliest date FAT can write.
 const DATE: [u8; 2] = [0x21, 0x00];
 const DIRECTORY: u8 = 0x10;
 const ARCHIVE: u8 = 0x20;
-const ENTRY: usize = 32;
+pub(super) const ENTRY: usize = 32;
 
 /// Where everything is.
 pub(super) struct Tree {
@@ -32,14 +32,6 @@ struct Node {
 }
 
 impl Tree {
-    pub(super) fn of(files: &[File<'_>], geometry: &Geometry) -> Result<Self, FatError> {
-        let lengths: Vec<(&str, u64)> = files
-            .iter()
-            .map(|file| (file.path, u64::try_from(file.content.len()).unwrap_or(u64::MAX)))
-            .collect();
-        Self::of_lengths(&lengths, geometry)
-    }
-
     pub(super) fn of_lengths(files: &[(&str, u64)], geometry: &Geometry) -> Result<Self, FatError> {
         let root = Node {
             parent: 0,
@@ -147,6 +139,11 @@ impl Tree {
             next += count;
         }
         Ok(())
+    }
+
+    /// The offset of the root directory.
+    pub(super) fn root(&self, geometry: &Geometry) -> u64 {
+        geometry.offset_of(self.directories[0].node.first)
     }
 
     /// How many clusters are in use.

@@ -8,13 +8,12 @@ use hyper::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFT
 use hyper::{Response, StatusCode};
 
 use super::body::BodyError;
+use crate::door::Answer;
 use crate::forward::event::EventError;
 use crate::forward::files::{Holding, State};
 
 /// What a problem's `type` begins with; the kind follows.
 const PROBLEM: &str = "urn:rap:problem:";
-
-pub(super) type Answer = Response<Full<Bytes>>;
 
 /// Everything of these ids is durable.
 pub(super) fn accepted(ids: &[String]) -> Answer {

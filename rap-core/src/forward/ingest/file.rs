@@ -6,10 +6,11 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap};
 use hyper::{Method, Request, StatusCode};
 
-use super::answer::{Answer, Refusal, holding};
+use super::answer::{Refusal, holding};
 use super::request::{enter, plain};
 use super::{Port, body};
 use crate::digest::Sha256;
+use crate::door::Answer;
 use crate::forward::files::{self, FileName, Key, MediaType, PutError, Range};
 
 /// What one token of the files' rate stands for.

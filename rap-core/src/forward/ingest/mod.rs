@@ -4,38 +4,37 @@
 //! Invariants
 //! - 202 only after the log said durable, for the reports and for the alerts they raised.
 //! - Every connection has a deadline for the handshake, each request's head, each body and each write of an answer. Of
-//!   a port's connections those that do nothing give way to new ones, so a client can only keep itself out (`room`).
+//!   a port's connections those that do nothing give way to new ones, so a client can only keep itself out ([`crate::door`]).
 //! - Memory is bounded: connections a port, bytes of a head, bytes of all bodies together (`body`).
 //! - A port's reports and the bytes of its files are bounded in rate (`rate`), so that no instrument can fill the log for
 //!   the others at once.
 //!
-//! One file a step: `door` accepts, `request` reads, `store` judges and stores, `answer` says what became of it; `file` is
+//! One file a step: [`crate::door`] accepts, `request` reads, `store` judges and stores, `answer` says what became of it; `file` is
 //! what `request` is, for data files. The API is described in docs/protocol.md.
 
 mod answer;
 mod body;
-mod door;
 mod file;
 mod rate;
 mod request;
-mod room;
 mod store;
-mod timed;
 
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hyper::Request;
+use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
-pub(super) use self::door::serve;
 use self::rate::Bucket;
 pub use self::rate::Rate;
 use self::store::Keeper;
 use super::event;
 use super::files::Desk;
 use super::writer::Writer;
+use crate::door::{Answer, Door, Handler};
 use crate::site::{Ingest, Trigger};
 
 /// Where agents post.
@@ -97,7 +96,6 @@ pub struct Listener {
 #[derive(Clone)]
 pub(super) struct Port {
     source: Arc<str>,
-    tls: Option<TlsAcceptor>,
     limits: Limits,
     bucket: Bucket,
     file_bucket: Bucket,
@@ -107,11 +105,10 @@ pub(super) struct Port {
 }
 
 impl Port {
-    /// One of `ports` ports. `tls` is `None` for plain HTTP.
+    /// One of `ports` ports.
     pub(super) fn new(
         source: String,
         triggers: Vec<Trigger>,
-        tls: Option<TlsAcceptor>,
         limits: Limits,
         ports: usize,
         writer: Writer,
@@ -121,7 +118,6 @@ impl Port {
         let memory = (limits.memory / ports.max(1)).max(limits.event.body);
         Self {
             source: source.as_str().into(),
-            tls,
             limits,
             bucket: Bucket::new(limits.rate, Instant::now()),
             file_bucket: Bucket::new(limits.files, Instant::now()),
@@ -129,5 +125,22 @@ impl Port {
             memory: Arc::new(Semaphore::new(memory.min(Semaphore::MAX_PERMITS))),
             keeper: Arc::new(Keeper::new(source, triggers, writer)),
         }
+    }
+
+    /// What its door is like; `tls` is `None` for plain HTTP.
+    pub(super) fn door(&self, tls: Option<TlsAcceptor>) -> Door {
+        Door {
+            name: Arc::clone(&self.source),
+            tls,
+            connections: self.limits.connections,
+            head: self.limits.head,
+            answer: self.limits.answer,
+        }
+    }
+}
+
+impl Handler for Port {
+    async fn answer(&self, request: Request<Incoming>, working: impl FnOnce() + Send) -> Answer {
+        request::answer(request, self, working).await
     }
 }

@@ -7,8 +7,9 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use hyper::{Method, Request, StatusCode};
 
-use super::answer::{Answer, Refusal, accepted};
+use super::answer::{Refusal, accepted};
 use super::{PATH, Port, body, file};
+use crate::door::Answer;
 use crate::forward::event::{self, Event, EventError, Format};
 use crate::forward::files;
 use crate::forward::writer::Stored;

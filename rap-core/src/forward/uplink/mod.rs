@@ -8,7 +8,7 @@
 //!   while delivery works.
 //!
 //! `client` is the one way to the centre, `deliver` what is done in a lane, `upload` what is done with data files when
-//! nothing waits in the lanes, this file the loop around them; the lower half of `client` is [`crate::client`]. Decisions
+//! nothing waits in the lanes, this file the loop around them; the lower half of `client` is `crate::client`. Decisions
 //! are pure: `hunt`, `encoding`, `backoff`. The protocol is in docs/protocol.md.
 
 pub(in crate::forward) mod answer;

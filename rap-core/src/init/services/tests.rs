@@ -53,7 +53,7 @@ fn services() -> Services {
             vital: true,
             after,
             stores,
-            takes: Some("ingest@"),
+            takes: &["ingest@"],
             restarts: false,
             speaks: true,
         },
@@ -62,7 +62,7 @@ fn services() -> Services {
             format!("init::services::tests::service_{name}"),
             "--exact".to_owned(),
         ],
-        user: None,
+        confined: None,
         terminal: None,
     };
     Services::new(
@@ -170,10 +170,10 @@ fn a_forgotten_socket_is_closed_and_only_who_stores_may_forget() {
     let forget = || Message::Forget {
         name: "ingest@port1".to_owned(),
     };
-    assert_eq!(services.heard(0, store), Event::Stored(0));
+    assert_eq!(services.heard(0, store), Event::Stored(0, "ingest@"));
     assert_eq!(services.heard(1, forget()), Event::Heard(1));
     assert!(TcpStream::connect(address).is_ok());
-    assert_eq!(services.heard(0, forget()), Event::Stored(0));
+    assert_eq!(services.heard(0, forget()), Event::Stored(0, "ingest@"));
     assert!(TcpStream::connect(address).is_err());
     assert_eq!(services.heard(0, forget()), Event::Heard(0));
 }
@@ -202,7 +202,7 @@ fn a_program_that_is_not_there_is_tried_again_and_ends_the_box_at_last() {
 }
 
 #[test]
-fn a_real_user_is_taken_by_the_child() {
+fn a_real_user_with_its_capabilities_is_taken_by_the_child() {
     if !rustix::process::geteuid().is_root() {
         assert!(std::env::var_os("CI").is_none(), "this test needs root");
         return println!("skipped: needs root");
@@ -210,10 +210,13 @@ fn a_real_user_is_taken_by_the_child() {
     let mut services = services();
     services.list[0].program = "/bin/sleep".into();
     services.list[0].arguments = vec!["1000".to_owned()];
-    services.list[0].user = Some(Owner {
+    // The one service that may start any program.
+    let needs = confine::of("netd").unwrap();
+    let owner = Owner {
         user: 65_534,
         group: 65_533,
-    });
+    };
+    services.list[0].confined = Some((needs, owner));
     let mut seen = None;
     tell(&mut services, |services| {
         let pid = services.pid(0)?;
@@ -234,5 +237,5 @@ fn a_real_user_is_taken_by_the_child() {
     let (user, group, groups, capabilities) = seen.unwrap();
     assert!(user.iter().all(|id| id == "65534") && group.iter().all(|id| id == "65533"));
     assert!(groups.is_empty(), "{groups:?}");
-    assert_eq!(capabilities, ["0000000000000000"]);
+    assert_eq!(capabilities, [format!("{:016x}", needs.capabilities.bits())]);
 }

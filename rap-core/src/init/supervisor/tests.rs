@@ -13,7 +13,7 @@ fn specs() -> [Spec; 2] {
         vital: true,
         after: None,
         stores: true,
-        takes: Some("ingest@"),
+        takes: &["ingest@"],
         restarts: false,
         speaks: true,
     };
@@ -154,8 +154,8 @@ fn replaced_sockets_restart_who_took_them_when_the_storer_is_ready() {
     let mut supervisor = running();
     supervisor.step(seconds(2), Event::Exited(NETD));
     assert_eq!(supervisor.step(seconds(3), Event::Tick), [Action::Start(NETD)]);
-    assert_eq!(supervisor.step(seconds(3), Event::Stored(NETD)), []);
-    assert_eq!(supervisor.step(seconds(3), Event::Stored(NETD)), []);
+    assert_eq!(supervisor.step(seconds(3), Event::Stored(NETD, "ingest@")), []);
+    assert_eq!(supervisor.step(seconds(3), Event::Stored(NETD, "ingest@")), []);
     assert_eq!(
         supervisor.step(seconds(4), Event::Ready(NETD)),
         [Action::Terminate(FORWARD)]
@@ -171,7 +171,7 @@ fn replaced_sockets_restart_who_took_them_when_the_storer_is_ready() {
 fn a_reload_restarts_who_comes_after_once_it_is_done() {
     let mut supervisor = running();
     assert_eq!(supervisor.step(seconds(2), Event::Reloading(NETD)), []);
-    assert_eq!(supervisor.step(seconds(2), Event::Stored(NETD)), []);
+    assert_eq!(supervisor.step(seconds(2), Event::Stored(NETD, "ingest@")), []);
     assert_eq!(
         supervisor.step(seconds(3), Event::Ready(NETD)),
         [Action::Terminate(FORWARD)]
@@ -189,7 +189,7 @@ fn a_reload_reaches_who_comes_after_those_who_come_after() {
     let [netd, forward] = specs();
     let relay = Spec {
         name: "relay",
-        takes: None,
+        takes: &[],
         ..forward
     };
     let last = Spec {
@@ -307,7 +307,7 @@ proptest! {
                 Doing::Ready(id) if alive[id] => Event::Ready(id),
                 Doing::Heard(id) if alive[id] => Event::Heard(id),
                 Doing::Reloading(id) if alive[id] => Event::Reloading(id),
-                Doing::Store if alive[NETD] => Event::Stored(NETD),
+                Doing::Store if alive[NETD] => Event::Stored(NETD, "ingest@"),
                 _ => Event::Tick,
             };
             apply(&mut alive, supervisor.step(now, event));

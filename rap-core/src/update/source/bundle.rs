@@ -98,6 +98,11 @@ impl Bundle {
         Ok(bundle)
     }
 
+    /// The files in it, in the order of their names.
+    pub fn names(&self) -> impl Iterator<Item = &Name> {
+        self.files.keys()
+    }
+
     fn table(&self) -> Result<BTreeMap<Name, Place>, BundleError> {
         let unreadable = |source| BundleError::Read {
             path: self.path.clone(),

@@ -343,7 +343,7 @@ fn of_content(
     let mut cause = Some(error);
     while let Some(error) = cause {
         match error.downcast_ref::<Tough>() {
-            Some(Tough::HashMismatch { .. }) if is_signed(content, root) => {
+            Some(Tough::HashMismatch { .. } | Tough::MaxSizeExceeded { .. }) if is_signed(content, root) => {
                 return TrustError::MixAndMatch { file };
             }
             Some(Tough::HashMismatch { .. }) => return TrustError::WrongHash { name: file },

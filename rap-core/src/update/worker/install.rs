@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::super::health::Seen;
-use super::super::needs::{Done, Image, Repository, other};
+use super::super::needs::{Done, Image, Repository};
 use super::super::policy::{Decision, Plan, Way, restart_wait, time};
 use super::super::state::{Named, Trial};
 use super::super::status::words;
@@ -121,7 +121,7 @@ impl Worker {
         if self.uki.is_some() || !patches {
             return;
         }
-        let Some(running) = self.view.running else { return };
+        let running = self.view.running;
         self.tell("reading the image that runs");
         match self.parts.bays.digest(running) {
             Ok(file) => self.uki = Some(file.sha256),
@@ -169,9 +169,9 @@ impl Worker {
 
     /// Writes the release into the slot that does not run, and reads it back.
     fn write(&mut self, manifest: &Manifest, way: Way) -> anyhow::Result<()> {
-        let running = self.running()?;
-        let slot = other(running);
-        log::info!("writing {} into slot {slot:?}", Named::of(manifest).words());
+        let running = self.view.running;
+        let slot = running.other();
+        log::info!("writing {} into slot {slot}", Named::of(manifest).words());
         self.tell("writing the release");
         self.progress(0, manifest.uki.bytes, None);
         let base: Box<dyn Image> = self.parts.bays.image(running)?;
@@ -184,6 +184,8 @@ impl Worker {
             total: manifest.uki.bytes,
             told: &self.parts.told,
         };
+        // What was there is known no longer.
+        self.state.known[slot as usize] = None;
         let written = self.parts.bays.write(slot, &mut counted, &manifest.uki);
         drop(image);
         self.look()?;
@@ -192,7 +194,6 @@ impl Worker {
 
     /// Writes down that there is a trial, then makes the next boot one.
     fn arm(&mut self, manifest: &Manifest) -> anyhow::Result<()> {
-        let slot = other(self.running()?);
         let release = Named::of(manifest);
         let asked = self
             .state
@@ -214,7 +215,7 @@ impl Worker {
         });
         self.state.given_up = None;
         self.save()?;
-        self.parts.bays.arm(slot)?;
+        self.parts.bays.arm()?;
         self.look()?;
         self.armed = true;
         self.restart_when_allowed()
@@ -248,12 +249,13 @@ impl Worker {
     /// Holds both slots against what they should be.
     pub(super) fn scrub(&mut self) -> anyhow::Result<()> {
         self.tell("holding both slots against what they should be");
-        let found = self.parts.bays.scrub()?;
-        for words in &found {
-            log::warn!("{words}");
+        let found = self.parts.bays.scrub(&self.state.known)?;
+        for rot in &found {
+            log::warn!("{}", rot.words);
         }
         self.problems.retain(|problem| !problem.starts_with("slot "));
-        self.problems.extend(found);
+        let left = found.into_iter().filter(|rot| rot.left);
+        self.problems.extend(left.map(|rot| rot.words));
         self.state.scrubbed = self.knowledge.certain().max(1);
         self.look()?;
         self.save()

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::boot::environment::State as Env;
+use crate::boot::slot::Label;
 use crate::folder::{Directory, Folder};
 use crate::release::{FORMAT, File};
-use crate::update::needs::{Done, Image};
+use crate::update::needs::{Done, Image, Rot};
 use crate::update::policy::Way;
 use crate::update::state::{TRIAL, marker_for};
 
@@ -52,20 +53,25 @@ fn at(label: Label) -> usize {
     usize::from(label == Label::B)
 }
 
-struct Sim(Shared);
+/// The slots, and the build that runs.
+struct Sim(Shared, String);
 
 impl Sim {
+    fn running(&mut self) -> Label {
+        self.look().unwrap().running
+    }
+
     fn change(&self, label: Label, change: impl FnOnce(&mut Bay, u32)) -> anyhow::Result<()> {
         spend(&self.0)?;
         let mut world = self.0.lock().unwrap();
-        let above = world.slots[at(other(label))].revision + 1;
+        let above = world.slots[at(label.other())].revision + 1;
         change(&mut world.slots[at(label)], above);
         Ok(())
     }
 }
 
 impl Bays for Sim {
-    fn look(&mut self, build_id: &str) -> anyhow::Result<View> {
+    fn look(&mut self) -> anyhow::Result<View> {
         let world = self.0.lock().unwrap();
         let found = |bay: &Bay| Found {
             build_id: bay.build.clone().filter(|_| bay.armed),
@@ -74,8 +80,8 @@ impl Bays for Sim {
             revision: bay.revision,
         };
         let slots = [found(&world.slots[0]), found(&world.slots[1])];
-        let is_it = |label: &Label| slots[at(*label)].build_id.as_deref() == Some(build_id);
-        let running = [Label::A, Label::B].into_iter().find(is_it);
+        let is_it = |label: &Label| slots[at(*label)].build_id.as_ref() == Some(&self.1);
+        let running = Label::ALL.into_iter().find(is_it).unwrap();
         Ok(View { running, slots })
     }
 
@@ -100,25 +106,31 @@ impl Bays for Sim {
         })
     }
 
-    fn arm(&mut self, label: Label) -> anyhow::Result<()> {
+    fn arm(&mut self) -> anyhow::Result<()> {
+        let label = self.running().other();
         self.change(label, |bay, _| bay.armed = true)
     }
 
-    fn arm_again(&mut self, label: Label) -> anyhow::Result<()> {
+    fn arm_again(&mut self, label: Label, wanted: &File) -> anyhow::Result<()> {
+        anyhow::ensure!(self.digest(label)? == *wanted, "another image");
         self.change(label, |bay, above| {
             (bay.state, bay.revision) = (Some(Env::Installed), above)
         })
     }
 
-    fn confirm(&mut self, label: Label) -> anyhow::Result<()> {
+    fn confirm(&mut self) -> anyhow::Result<()> {
+        let label = self.running();
         self.change(label, |bay, _| bay.state = Some(Env::Ok))
     }
 
-    fn reject(&mut self, label: Label) -> anyhow::Result<()> {
+    fn reject(&mut self) -> anyhow::Result<()> {
+        let label = self.running();
         self.change(label, |bay, _| (bay.state, bay.revision) = (Some(Env::Failed), 0))
     }
 
-    fn scrub(&mut self) -> anyhow::Result<Vec<String>> {
+    fn know(&mut self, _: File) {}
+
+    fn scrub(&mut self, _: &[Option<File>; 2]) -> anyhow::Result<Vec<Rot>> {
         Ok(Vec::new())
     }
 }
@@ -294,7 +306,7 @@ impl Story {
                 Directory(self.place.path().join("update")),
                 Arc::clone(&self.world),
             ))),
-            bays: Box::new(Sim(Arc::clone(&self.world))),
+            bays: Box::new(Sim(Arc::clone(&self.world), build_id.to_owned())),
             repository: Some(Box::new(Shop(Arc::clone(&self.world)))),
             bundle: Box::new(|_| anyhow::bail!("no bundle")),
             notifier: Arc::new(Notifier::from_environment()),

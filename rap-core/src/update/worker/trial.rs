@@ -5,7 +5,6 @@ use anyhow::Context as _;
 use super::super::aftermath::reached;
 use super::super::control::Answer;
 use super::super::health::{Before, Seen};
-use super::super::needs::other;
 use super::super::state::{Floor, GivenUp, Named, Trial};
 use super::super::status::TrialStatus;
 use super::{Worker, lock, now_text};
@@ -17,7 +16,7 @@ const ASK_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
 
 impl Worker {
     /// This image is on trial.
-    pub(super) fn begin_trial(&mut self, running: Label, known: bool) -> anyhow::Result<()> {
+    pub(super) fn begin_trial(&mut self, known: bool) -> anyhow::Result<()> {
         self.on_trial = true;
         if !known {
             // The record was lost: what worked before is not known, and no floor is raised.
@@ -27,7 +26,7 @@ impl Worker {
                     version: self.parts.setup.version.clone(),
                     build_id: self.parts.setup.build_id.clone(),
                 },
-                uki: self.parts.bays.digest(running)?,
+                uki: self.parts.bays.digest(self.view.running)?,
                 attempt: 1,
                 asked: false,
                 before: Before::default(),
@@ -79,8 +78,7 @@ impl Worker {
 
     /// The image that runs stays.
     fn confirm(&mut self, why: &str) -> anyhow::Result<()> {
-        let running = self.running()?;
-        self.parts.bays.confirm(running)?;
+        self.parts.bays.confirm()?;
         self.confirmed(why);
         self.save()?;
         self.look()
@@ -101,6 +99,8 @@ impl Worker {
             time,
         };
         self.state.floor = std::mem::take(&mut self.state.floor).max(floor);
+        self.state.known[self.view.running as usize] = Some(trial.uki);
+        self.parts.bays.know(trial.uki);
         self.state.running = (trial.release.number > 0).then_some(trial.release);
         self.state.consent = None;
         self.state.given_up = None;
@@ -112,13 +112,12 @@ impl Worker {
 
     /// The image that runs goes: the reason is written down for the one that comes back.
     fn reject(&mut self, why: &str) -> anyhow::Result<()> {
-        let running = self.running()?;
         log::error!("this image goes: {why}");
         if let Some(trial) = &mut self.state.trial {
             trial.verdict = Some(why.to_owned());
         }
         self.save()?;
-        self.parts.bays.reject(running)?;
+        self.parts.bays.reject()?;
         self.restart("the update did not work here");
         Ok(())
     }
@@ -132,16 +131,11 @@ impl Worker {
         log::warn!("the trial of {} was cut short: {how}", trial.release.words());
         self.state
             .remember(&now_text(), &trial.release, "interrupted", &how);
-        let whole = self.parts.bays.digest(slot).is_ok_and(|found| found == trial.uki);
-        if !whole {
-            self.give_up("its image in the slot is damaged");
-            return Ok(());
-        }
         if let Some(trial) = &mut self.state.trial {
             trial.attempt += 1;
         }
         self.save()?;
-        if let Err(error) = self.parts.bays.arm_again(slot) {
+        if let Err(error) = self.parts.bays.arm_again(slot, &trial.uki) {
             self.give_up(&format!("it cannot be tried again: {error:#}"));
             return Ok(());
         }
@@ -176,15 +170,14 @@ impl Worker {
 
     /// From a confirmed image to the other slot's.
     fn go_back(&mut self, by: &str) -> anyhow::Result<()> {
-        let running = self.running()?;
-        let back = self.view.of(other(running)).clone();
+        let back = self.view.of(self.view.running.other()).clone();
         let build_id = back.build_id.context("there is no image in the other slot")?;
         let release = self.state.running.take().unwrap_or_else(|| Named {
             number: 0,
             version: self.parts.setup.version.clone(),
             build_id: self.parts.setup.build_id.clone(),
         });
-        self.parts.bays.reject(running)?;
+        self.parts.bays.reject()?;
         let why = format!("{by} went back to build {build_id:.12}");
         let at = now_text();
         self.state.remember(&at, &release, "rolled back", &why);

@@ -7,6 +7,7 @@ mod rotation;
 use std::sync::OnceLock;
 
 use rap_core::release::{Over, Patch, manifest_name, sbom_name};
+use serde_json::json;
 use tempfile::TempDir;
 use tough::{RepositoryLoader, TargetName};
 
@@ -14,6 +15,7 @@ use super::*;
 use crate::image;
 use crate::keys::write_development;
 use crate::signing::{PROGRAM_KEY, Signer, sign};
+use crate::verify::read_uki;
 
 /// One set of development keys for all tests: RSA keys take their time.
 pub(super) fn keys() -> PathBuf {
@@ -55,8 +57,7 @@ impl Desk {
         std::fs::create_dir_all(&folder).unwrap();
         let uki = image::compose(&ingredients).unwrap().uki;
         let signer = Signer::load(&self.keys, PROGRAM_KEY).unwrap();
-        std::fs::write(folder.join("rap.efi"), sign(&uki, &signer).unwrap()).unwrap();
-        std::fs::write(folder.join("sbom.cdx.json"), r#"{"bomFormat":"CycloneDX"}"#).unwrap();
+        put(&folder, &sign(&uki, &signer).unwrap());
         Input {
             path: folder,
             sbom: None,
@@ -88,6 +89,38 @@ impl Desk {
     pub(super) fn publish(&self, image: Input) -> Outcome {
         publish(&self.order(image), None, &unneeded(), &|_| ()).unwrap_or_else(|e| panic!("{e:?}"))
     }
+}
+
+/// An image's folder: the UKI, and what `rap-image sbom` would say of it, as far as it is held against it.
+pub(super) fn put(folder: &Path, uki: &[u8]) {
+    let found = read_uki(uki).unwrap();
+    let hash = |content: &str| json!([{ "alg": "SHA-256", "content": content }]);
+    let packages = found.packages.iter().map(|package| {
+        json!({ "type": "library", "bom-ref": format!("deb:{}", package.name), "name": package.name,
+                "version": package.version })
+    });
+    let programs = found.programs.iter().map(|program| {
+        json!({ "type": "application", "bom-ref": format!("program:{}", program.name()), "name": program.name(),
+                "hashes": hash(&program.sha256) })
+    });
+    let bill = json!({
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json", "bomFormat": "CycloneDX", "specVersion": "1.6",
+        "serialNumber": "urn:uuid:0", "version": 1, "dependencies": [], "compositions": [],
+        "components": packages.chain(programs).collect::<Vec<_>>(),
+        "metadata": {
+            "timestamp": "2026-01-01T00:00:00Z", "tools": { "components": [] },
+            "component": {
+                "type": "operating-system", "bom-ref": "image", "name": "rap", "version": found.info.version,
+                "hashes": hash(&found.sha256),
+                "properties": [
+                    { "name": "rap:build-id", "value": found.info.build_id },
+                    { "name": "rap:unsigned-digest", "value": found.unsigned_digest },
+                ],
+            },
+        },
+    });
+    std::fs::write(folder.join("rap.efi"), uki).unwrap();
+    std::fs::write(folder.join("sbom.cdx.json"), bill.to_string()).unwrap();
 }
 
 /// Development keys are in clear.

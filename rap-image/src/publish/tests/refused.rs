@@ -51,11 +51,20 @@ fn an_image_has_to_be_sound_and_whole() {
     let desk = Desk::new();
     let image = desk.image("1.0.0");
     std::fs::remove_file(image.path.join("sbom.cdx.json")).unwrap();
-    expect(&refused(&desk.order(image.clone())), "give one with --sbom FILE");
+    expect(
+        &refused(&desk.order(image.clone())),
+        "rap-image sbom IMAGE --out FILE makes it",
+    );
     std::fs::write(image.path.join("sbom.cdx.json"), "{}").unwrap();
     expect(
         &refused(&desk.order(image.clone())),
-        "is no CycloneDX bill of materials",
+        "is no CycloneDX 1.6 bill of materials",
+    );
+    let other = desk.image("0.9.0");
+    std::fs::copy(other.path.join("sbom.cdx.json"), image.path.join("sbom.cdx.json")).unwrap();
+    expect(
+        &refused(&desk.order(image.clone())),
+        "is another image's: version: the image has 1.0.0, the bill of materials says 0.9.0",
     );
     let nowhere = Input {
         path: desk.place.path().join("nowhere/rap.efi"),
@@ -103,12 +112,12 @@ fn an_image_has_to_be_one_that_these_keys_can_update_and_firmware_starts() {
     })
     .unwrap()
     .uki;
-    std::fs::write(image.path.join("rap.efi"), sign(&uki, &signer).unwrap()).unwrap();
+    put(&image.path, &sign(&uki, &signer).unwrap());
     expect(
         &refused(&desk.order(image.clone())),
         "it is signed with another key",
     );
-    std::fs::write(image.path.join("rap.efi"), uki).unwrap();
+    put(&image.path, &uki);
     let text = refused(&desk.order(image));
     expect(&text, "would not start");
     expect(&text, "it is not signed");

@@ -143,7 +143,7 @@ fn keys_for_releases_publish_no_image_for_development() {
     let mut unsigned = signed[..signed.len() - program.signature_bytes().len()].to_vec();
     let entry = program.security_entry();
     unsigned[entry..entry + 8].fill(0);
-    std::fs::write(image.path.join("rap.efi"), unsigned).unwrap();
+    put(&image.path, &unsigned);
     let error = refused(image);
     assert!(
         matches!(&error, PublishError::DevelopmentKey(_, what) if what == "the root in it"),

@@ -46,7 +46,7 @@ fn what_is_wrong_is_said() {
             },
             400,
             "digest",
-            "the path: expected 64 of 0-9",
+            "the path: expected a SHA-256: 64 of 0-9",
         ),
         (
             Put {
@@ -68,7 +68,7 @@ fn what_is_wrong_is_said() {
             },
             400,
             "digest",
-            "the path: expected 64 of 0-9",
+            "the path: expected a SHA-256: 64 of 0-9",
         ),
         (
             Put {

@@ -1,1 +1,0 @@
-//! What is in the slots, and writing, arming, confirming and mending them.
