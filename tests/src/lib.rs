@@ -1,4 +1,4 @@
-//! What the whole-system tests are made of: the service centre, instruments, keys for them, proxies, a network that
+//! What the whole-system tests are made of: the service centre, an update repository's server, instruments, keys for them, proxies, a network that
 //! fails, a disk that forgets; the demonstration, the measurements and the long searches.
 
 pub mod bench;
@@ -11,5 +11,6 @@ pub mod keys;
 pub mod nginx;
 pub mod proxy;
 pub mod random;
+pub mod repository;
 pub mod system;
 pub mod volatile;

@@ -19,18 +19,17 @@
 //!   disk, so a crash is no special case.
 
 mod facts;
-mod folder;
 
 use std::io;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use crate::folder::{Directory, Folder};
 use crate::moment::Moment;
 use crate::site::fingerprint;
 
 use facts::{Facts, Step};
-pub(super) use folder::{Directory, Folder};
 
 const SITE: &str = "site.toml";
 const TRIAL: &str = "site.trial.toml";
@@ -231,8 +230,10 @@ impl<F: Folder> Trials<F> {
 
     fn perform_one(&mut self, step: Step) -> io::Result<()> {
         match step {
-            Step::Remember(records) => self.replace(RECORDS, &serde_json::to_vec_pretty(&records)?),
-            Step::Put(site) => self.replace(TRIAL, &site),
+            Step::Remember(records) => self
+                .folder
+                .replace(RECORDS, &serde_json::to_vec_pretty(&records)?),
+            Step::Put(site) => self.folder.replace(TRIAL, &site),
             Step::Keep => {
                 self.folder.rename(TRIAL, SITE)?;
                 self.folder.sync()
@@ -242,13 +243,6 @@ impl<F: Folder> Trials<F> {
                 self.folder.sync()
             }
         }
-    }
-
-    fn replace(&mut self, name: &str, content: &[u8]) -> io::Result<()> {
-        let temporary = format!(".{name}");
-        self.folder.write(&temporary, content)?;
-        self.folder.rename(&temporary, name)?;
-        self.folder.sync()
     }
 }
 
@@ -268,7 +262,5 @@ impl std::fmt::Display for Outcome {
     }
 }
 
-#[cfg(test)]
-mod sim;
 #[cfg(test)]
 mod tests;

@@ -14,9 +14,11 @@
 
 mod boot;
 mod builder;
+mod desk;
 mod files;
 mod forward;
 mod network;
+mod update;
 
 /// A parser under test.
 pub type Target = fn(&[u8]);
@@ -27,6 +29,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("auditable", builder::auditable),
     ("batch", forward::batch),
     ("binary-event", forward::binary_event),
+    ("bundle", update::bundle),
     ("content-type", forward::content_type),
     ("copyright", builder::copyright),
     ("deb", builder::deb),
@@ -55,7 +58,11 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("retry-after", forward::retry_after),
     ("signature", builder::signature),
     ("site", boot::site),
+    ("tuf", update::tuf),
+    ("tuf-memory", update::memory),
     ("uki", builder::uki),
+    ("update-key", desk::update_key),
+    ("update-root", desk::update_root),
 ];
 
 /// The target of that name.

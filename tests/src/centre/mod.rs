@@ -14,3 +14,4 @@ pub use self::fault::{Fault, Post};
 pub use self::files::{Delivered, Files, Traffic};
 pub use self::server::{Centre, Config, OnRefusal};
 pub use self::store::{Arrival, Store};
+pub(crate) use self::tls::config as tls_config;

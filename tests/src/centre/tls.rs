@@ -13,18 +13,22 @@ use tokio_rustls::TlsAcceptor;
 
 /// TLS with the files of `directory`. Sessions can be resumed.
 pub(super) fn acceptor(directory: &Path) -> anyhow::Result<TlsAcceptor> {
+    Ok(TlsAcceptor::from(Arc::new(config(directory)?)))
+}
+
+/// The same, for whoever serves in another way.
+pub(crate) fn config(directory: &Path) -> anyhow::Result<rustls::ServerConfig> {
     let provider = identity::provider();
     let ca = directory.join("centre-ca.crt");
     let roots = identity::root_store(&identity::certificates(&ca)?, &ca)?;
     let verifier =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?;
     let pair = identity::Pair::load(&directory.join("centre.crt"), &directory.join("centre.key"))?;
-    let config = rustls::ServerConfig::builder_with_provider(provider)
+    rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier)
         .with_single_cert(pair.chain, pair.key)
-        .with_context(|| format!("centre.key in {} does not fit centre.crt", directory.display()))?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
+        .with_context(|| format!("centre.key in {} does not fit centre.crt", directory.display()))
 }
 
 /// Why a handshake failed, in words.

@@ -1,16 +1,21 @@
-//! The four file operations a trial is made of, on a real directory.
+//! The few file operations that state on a disk is kept with, on a real directory; in tests on a disk that loses its
+//! power (`sim`).
 //!
-//! Invariant: what [`Folder::write`] returned from is on the medium under its name once [`Folder::sync`] returned.
+//! Invariants: what [`Folder::write`] returned from is on the medium under its name once [`Folder::sync`] returned;
+//! after [`Folder::replace`] the new content is, and at every moment before the old or the new one.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
 
-/// The most that is read of a file, in bytes: more than any site or record has.
-const LIMIT: u64 = 1 << 20;
+#[cfg(test)]
+pub(crate) mod sim;
+
+/// The most that is read of a file, in bytes: more than any site, record or piece of a release has.
+const LIMIT: u64 = 2 << 20;
 
 /// A folder on a disk that may lose its power at any time.
-pub(in crate::netd) trait Folder {
+pub trait Folder {
     /// The content of a file; `None` when it is not there.
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
     /// Writes a file anew; its content, not yet its name, is on the medium afterwards.
@@ -21,11 +26,21 @@ pub(in crate::netd) trait Folder {
     fn remove(&mut self, name: &str) -> io::Result<()>;
     /// Brings the names to the medium.
     fn sync(&mut self) -> io::Result<()>;
+    /// The files in it and their bytes; one that is not there has none.
+    fn list(&self) -> io::Result<Vec<(String, u64)>>;
+
+    /// Puts a file in the place of the one of that name, so that a power cut leaves the one or the other.
+    fn replace(&mut self, name: &str, content: &[u8]) -> io::Result<()> {
+        let temporary = format!(".{name}");
+        self.write(&temporary, content)?;
+        self.rename(&temporary, name)?;
+        self.sync()
+    }
 }
 
 /// A real directory.
 #[derive(Debug, Clone)]
-pub(in crate::netd) struct Directory(pub(in crate::netd) PathBuf);
+pub struct Directory(pub PathBuf);
 
 impl Folder for Directory {
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
@@ -39,7 +54,12 @@ impl Folder for Directory {
     }
 
     fn write(&mut self, name: &str, content: &[u8]) -> io::Result<()> {
-        std::fs::create_dir_all(&self.0)?;
+        if !self.0.is_dir() {
+            std::fs::create_dir_all(&self.0)?;
+            if let Some(parent) = self.0.parent() {
+                File::open(parent)?.sync_all()?;
+            }
+        }
         let path = self.0.join(name);
         let mut file = OpenOptions::new()
             .write(true)
@@ -63,5 +83,22 @@ impl Folder for Directory {
 
     fn sync(&mut self) -> io::Result<()> {
         File::open(&self.0)?.sync_all()
+    }
+
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        let entries = match std::fs::read_dir(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let about = entry.metadata()?;
+            // Names that are no text are nobody's.
+            if let (true, Ok(name)) = (about.is_file(), entry.file_name().into_string()) {
+                found.push((name, about.len()));
+            }
+        }
+        Ok(found)
     }
 }
