@@ -14,6 +14,7 @@
 
 mod boot;
 mod builder;
+mod desk;
 mod files;
 mod forward;
 mod network;
@@ -63,6 +64,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("tuf", update::tuf),
     ("tuf-memory", update::memory),
     ("uki", builder::uki),
+    ("update-key", desk::update_key),
+    ("update-root", desk::update_root),
 ];
 
 /// The target of that name.
