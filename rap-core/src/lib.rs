@@ -1,14 +1,16 @@
 //! The appliance's one program, and the contracts it shares with the builder.
 //!
 //! What the builder writes and the box reads is one module here, used by both: [`site`] (site.toml), [`boot`] (disk,
-//! slots, the loader's environment), [`release`], [`provision`], [`build_info`], [`digest`], [`paths`], [`notify`] and
-//! [`status`].
-//! The services are [`init`], [`netd`], [`relay`], [`forward`], [`update`]; [`rapctl`] is how a person asks them.
+//! slots, the loader's environment), [`release`], [`directive`], [`provision`], [`build_info`], [`digest`], [`paths`],
+//! [`notify`] and [`status`].
+//! The services are [`init`], [`netd`], [`relay`], [`forward`], [`session`], [`update`]; [`rapctl`] is how a person asks them.
 
 pub mod boot;
 pub mod build_info;
 pub mod console;
 pub mod digest;
+pub mod directive;
+mod folder;
 pub mod forward;
 pub mod identity;
 pub mod init;
@@ -21,6 +23,7 @@ pub mod provision;
 pub mod rapctl;
 pub mod relay;
 pub mod release;
+pub mod session;
 pub mod site;
 pub mod status;
 pub mod sys;

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use rap_core::console::service;
 use rap_core::forward::ingest::{Limits, Rate};
 use rap_core::forward::uplink::Patience;
-use rap_core::{forward, paths};
+use rap_core::{forward, paths, session};
 
 /// The appliance's services that speak TLS. The box starts them itself; people use rapctl.
 #[derive(Debug, Parser)]
@@ -26,6 +26,8 @@ struct Command {
 enum Service {
     /// Reports: taken at the ports, kept, delivered to the service centre
     Forward(ForwardArgs),
+    /// Remote sessions: asked for by the service centre, allowed at the instrument
+    Session,
 }
 
 /// Where the forwarder finds things; the box starts it without any of these.
@@ -90,5 +92,6 @@ impl ForwardArgs {
 fn main() -> ExitCode {
     match Command::parse().service {
         Service::Forward(args) => service("forward", || forward::run(&args.place())),
+        Service::Session => service("session", || session::run(&session::Place::default())),
     }
 }

@@ -19,7 +19,7 @@ mod secure_boot;
 mod services;
 mod stages;
 pub mod supervisor;
-mod users;
+pub(crate) mod users;
 mod watchdog;
 
 use std::convert::Infallible;

@@ -6,7 +6,7 @@ use super::InitError;
 use super::durable::Owner;
 
 /// Finds `name` in the text of a passwd file.
-pub(super) fn find(passwd: &str, name: &str) -> Option<Owner> {
+pub(crate) fn find(passwd: &str, name: &str) -> Option<Owner> {
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');
         if fields.next()? != name {
@@ -22,7 +22,7 @@ pub(super) fn find(passwd: &str, name: &str) -> Option<Owner> {
 ///
 /// # Errors
 /// When it is not there: the image is not complete.
-pub(super) fn lookup(name: &str) -> Result<Owner, InitError> {
+pub(crate) fn lookup(name: &str) -> Result<Owner, InitError> {
     let passwd = Path::new("/etc/passwd");
     let text = std::fs::read_to_string(passwd).map_err(|source| InitError::Read {
         path: passwd.to_owned(),

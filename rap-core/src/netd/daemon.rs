@@ -13,9 +13,10 @@ use super::in_force::{InForce, Wake, publish};
 use super::lease::{Lease, Leasehold};
 use super::sockets::Sockets;
 use super::trial::{Directory, Record, Trials};
-use super::{Place, control, report, resolver};
+use super::{Place, control, report, resolver, sessions};
 use crate::moment::{self, Moment};
 use crate::notify::Notifier;
+use crate::session::socket::{Peer, Reply};
 use crate::{paths, status};
 
 /// How often netd says that it is alive, and looks at the lease and the trial.
@@ -32,6 +33,8 @@ pub(super) enum Event {
     Changed,
     /// Somebody asks.
     Asked(Request, SyncSender<Answer>),
+    /// The session service asks.
+    Session(sessions::Request, Peer, SyncSender<Reply>),
 }
 
 /// Everything netd knows.
@@ -80,6 +83,7 @@ impl<'a> Daemon<'a> {
         daemon.begin_again()?;
         let asked = daemon.wake.events.clone();
         control::start(&place.control, move |request| ask_loop(&asked, request))?;
+        sessions::start(place, daemon.wake.events.clone())?;
         Ok(daemon)
     }
 
@@ -91,6 +95,10 @@ impl<'a> Daemon<'a> {
                 Ok(Event::Asked(request, reply)) => {
                     let answer = self.answer(request)?;
                     // Who asked may have gone.
+                    let _ = reply.try_send(answer);
+                }
+                Ok(Event::Session(request, peer, reply)) => {
+                    let answer = self.answer_session(request, peer)?;
                     let _ = reply.try_send(answer);
                 }
                 Ok(Event::Changed) | Err(RecvTimeoutError::Timeout) => {}

@@ -19,18 +19,17 @@
 //!   disk, so a crash is no special case.
 
 mod facts;
-mod folder;
 
 use std::io;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use crate::folder::{Directory, Folder};
 use crate::moment::Moment;
 use crate::site::fingerprint;
 
 use facts::{Facts, Step};
-pub(super) use folder::{Directory, Folder};
 
 const SITE: &str = "site.toml";
 const TRIAL: &str = "site.trial.toml";
@@ -268,7 +267,5 @@ impl std::fmt::Display for Outcome {
     }
 }
 
-#[cfg(test)]
-mod sim;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,5 @@
-//! The API instruments post to: `POST /v1/status` for reports, `PUT /v1/files/DIGEST` for data files; HTTP/1.1 over TLS
-//! or plain, one listener a port.
+//! The API instruments post to: `POST /v1/status` for reports, `PUT /v1/files/DIGEST` for data files, `POST /v1/consent` for
+//! what a person says to a remote session; HTTP/1.1 over TLS or plain, one listener a port.
 //!
 //! Invariants
 //! - 202 only after the log said durable, for the reports and for the alerts they raised.
@@ -10,7 +10,7 @@
 //!   the others at once.
 //!
 //! One file a step: `door` accepts, `request` reads, `store` judges and stores, `answer` says what became of it; `file` is
-//! what `request` is, for data files. The API is described in docs/protocol.md.
+//! what `request` is, for data files, and `session` for remote sessions. The API is described in docs/protocol.md.
 
 mod answer;
 mod body;
@@ -19,10 +19,12 @@ mod file;
 mod rate;
 mod request;
 mod room;
+mod session;
 mod store;
 mod timed;
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -104,6 +106,8 @@ pub(super) struct Port {
     desk: Desk,
     memory: Arc<Semaphore>,
     keeper: Arc<Keeper>,
+    /// Where the session service is asked.
+    sessions: Option<Arc<PathBuf>>,
 }
 
 impl Port {
@@ -128,6 +132,18 @@ impl Port {
             desk,
             memory: Arc::new(Semaphore::new(memory.min(Semaphore::MAX_PERMITS))),
             keeper: Arc::new(Keeper::new(source, triggers, writer)),
+            sessions: None,
         }
+    }
+
+    /// The same, with a session service to ask.
+    pub(super) fn with_sessions(mut self, socket: Option<PathBuf>) -> Self {
+        self.sessions = socket.map(Arc::new);
+        self
+    }
+
+    /// The port's name: the end of its `source`, `/SITE/PORT`.
+    fn name(&self) -> &str {
+        self.source.rsplit('/').next().unwrap_or_default()
     }
 }

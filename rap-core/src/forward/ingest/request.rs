@@ -8,7 +8,7 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use hyper::{Method, Request, StatusCode};
 
 use super::answer::{Answer, Refusal, accepted};
-use super::{PATH, Port, body, file};
+use super::{PATH, Port, body, file, session};
 use crate::forward::event::{self, Event, EventError, Format};
 use crate::forward::files;
 use crate::forward::writer::Stored;
@@ -17,6 +17,8 @@ use crate::forward::writer::Stored;
 pub(super) async fn answer(request: Request<Incoming>, port: &Port, storing: impl FnOnce()) -> Answer {
     let answer = if request.uri().path().starts_with(files::PATH) {
         file::take(request, port, storing).await
+    } else if session::is_here(request.uri().path()) {
+        session::take(request, port, storing).await
     } else {
         take(request, port, storing).await.map(|ids| accepted(&ids))
     };

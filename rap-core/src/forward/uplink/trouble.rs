@@ -43,7 +43,7 @@ pub(in crate::forward) struct Times {
     /// By the box's clock.
     pub(super) here: u64,
     /// By the centre's, if it has answered since start.
-    pub(super) there: Option<u64>,
+    pub(in crate::forward) there: Option<u64>,
     /// When `device.crt` is valid.
     pub(super) device: Option<Validity>,
 }

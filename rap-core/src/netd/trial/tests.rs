@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::facts::REMEMBERED;
-use super::sim::Sim;
 use super::*;
+use crate::folder::sim::Sim;
 
 const LIMIT: Duration = Duration::from_secs(120);
 

@@ -9,11 +9,11 @@ use super::Folder;
 
 /// The folder, shared by a test and the code under test.
 #[derive(Debug, Clone)]
-pub(super) struct Sim(pub(super) Rc<RefCell<Disk>>);
+pub(crate) struct Sim(pub(crate) Rc<RefCell<Disk>>);
 
 /// The disk.
 #[derive(Debug, Default)]
-pub(super) struct Disk {
+pub(crate) struct Disk {
     /// What programs see.
     seen: BTreeMap<String, usize>,
     /// What is on the medium for certain.
@@ -22,9 +22,9 @@ pub(super) struct Disk {
     pending: Vec<Change>,
     files: Vec<File>,
     /// Operations until the power fails; then every operation fails.
-    pub(super) power: Option<usize>,
+    pub(crate) power: Option<usize>,
     /// Nothing can be written, but names can be changed.
-    pub(super) full: bool,
+    pub(crate) full: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -41,7 +41,7 @@ enum Change {
 }
 
 impl Sim {
-    pub(super) fn with(name: &str, content: &[u8]) -> Self {
+    pub(crate) fn with(name: &str, content: &[u8]) -> Self {
         let sim = Self(Rc::new(RefCell::new(Disk::default())));
         let mut folder = sim.clone();
         folder.write(name, content).unwrap();
@@ -51,7 +51,7 @@ impl Sim {
 
     /// The power comes back: of the changes that were not synced the first `names` were made, and unsynced content has
     /// `kept` hundredths of its length.
-    pub(super) fn restart(&self, names: usize, kept: usize) {
+    pub(crate) fn restart(&self, names: usize, kept: usize) {
         let mut disk = self.0.borrow_mut();
         let disk = &mut *disk;
         let pending = std::mem::take(&mut disk.pending);
@@ -67,7 +67,7 @@ impl Sim {
     }
 
     /// The program ended, the machine did not.
-    pub(super) fn crash(&self) {
+    pub(crate) fn crash(&self) {
         self.0.borrow_mut().power = None;
     }
 }

@@ -1,6 +1,9 @@
-//! The four file operations a trial is made of, on a real directory.
+//! The file operations of which records are made that have to survive a power cut, on a real directory.
 //!
 //! Invariant: what [`Folder::write`] returned from is on the medium under its name once [`Folder::sync`] returned.
+
+#[cfg(test)]
+pub(crate) mod sim;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -10,7 +13,7 @@ use std::path::PathBuf;
 const LIMIT: u64 = 1 << 20;
 
 /// A folder on a disk that may lose its power at any time.
-pub(in crate::netd) trait Folder {
+pub(crate) trait Folder {
     /// The content of a file; `None` when it is not there.
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
     /// Writes a file anew; its content, not yet its name, is on the medium afterwards.
@@ -25,7 +28,7 @@ pub(in crate::netd) trait Folder {
 
 /// A real directory.
 #[derive(Debug, Clone)]
-pub(in crate::netd) struct Directory(pub(in crate::netd) PathBuf);
+pub(crate) struct Directory(pub(crate) PathBuf);
 
 impl Folder for Directory {
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
