@@ -2,15 +2,19 @@
 //!
 //! What the builder writes and the box reads is one module here, used by both: [`site`] (site.toml), [`boot`] (disk,
 //! slots, the loader's environment), [`release`], [`directive`], [`provision`], [`build_info`], [`digest`], [`paths`],
-//! [`notify`] and [`status`].
-//! The services are [`init`], [`netd`], [`relay`], [`forward`], [`session`], [`update`]; [`rapctl`] is how a person asks them.
+//! [`notify`] and [`status`]. Rooms of the box's programs: `client` (HTTPS to a server of ours), [`folder`] (state that
+//! outlives power).
+//! The services are [`init`], [`netd`], [`relay`], [`forward`], [`session`], [`update`]; [`rapctl`] is how a person asks
+//! them.
 
 pub mod boot;
 pub mod build_info;
+mod client;
 pub mod console;
+pub(crate) mod control;
 pub mod digest;
 pub mod directive;
-mod folder;
+pub mod folder;
 pub mod forward;
 pub mod identity;
 pub mod init;

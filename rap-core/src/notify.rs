@@ -1,7 +1,7 @@
 //! How a service talks to init: readiness, heartbeat, and sockets to keep. The protocol is in ARCHITECTURE.md.
 //!
 //! One message a packet of a `SOCK_SEQPACKET` pair, at most [`PACKET_LIMIT`] bytes of UTF-8 text:
-//! `READY=1`, `RELOADING=1`, `ALIVE=1`, `STATUS=text`, `FORGET=name`, or `STORE=name` with one descriptor attached
+//! `READY=1`, `RELOADING=1`, `ALIVE=1`, `STATUS=text`, `RESTART=why`, `FORGET=name`, or `STORE=name` with one descriptor attached
 //! (`SCM_RIGHTS`, unix(7)).
 //! Invariants: neither end ever blocks on the other; a descriptor that comes with any other message is closed.
 
@@ -88,6 +88,13 @@ impl Notifier {
         self.send(&format!("FORGET={name}"), None);
     }
 
+    /// Asks init to restart the box, and says why. Only a service whose place in init's table says so is heard.
+    pub fn restart(&self, why: &str) {
+        let mut message = format!("RESTART={why}");
+        message.truncate(message.floor_char_boundary(PACKET_LIMIT));
+        self.send(&message, None);
+    }
+
     fn send(&self, text: &str, attached: Option<BorrowedFd<'_>>) {
         let Some(socket) = &self.socket else { return };
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -152,6 +159,8 @@ pub enum Message {
     Alive,
     /// What it is doing, in a few words.
     Status(String),
+    /// It wants the box restarted, for this reason.
+    Restart(String),
     /// A socket to keep.
     Store {
         /// Under which name.
@@ -174,8 +183,8 @@ pub enum ReceiveError {
     Closed,
     /// A packet that is none of the protocol's.
     #[error(
-        "the service sent \"{found}\", expected READY=1, RELOADING=1, ALIVE=1, STATUS=text, FORGET=name, or STORE=name \
-         with a descriptor"
+        "the service sent \"{found}\", expected READY=1, RELOADING=1, ALIVE=1, STATUS=text, RESTART=why, FORGET=name, \
+         or STORE=name with a descriptor"
     )]
     Malformed {
         /// The packet as text.
@@ -262,6 +271,7 @@ impl Message {
                 name: name.to_owned(),
             }),
             (("STATUS", words), _) => Some(Self::Status(words.to_owned())),
+            (("RESTART", why), _) => Some(Self::Restart(why.to_owned())),
             (("STORE", name), Some(socket)) if is_name(name) => Some(Self::Store {
                 name: name.to_owned(),
                 socket,
@@ -285,11 +295,13 @@ mod tests {
         notifier.alive();
         notifier.reloading();
         notifier.forget("ingest@port1");
+        notifier.restart("an update");
         assert!(matches!(channel.receive(), Ok(Some(Message::Status(text))) if text == "läuft"));
         assert!(matches!(channel.receive(), Ok(Some(Message::Ready))));
         assert!(matches!(channel.receive(), Ok(Some(Message::Alive))));
         assert!(matches!(channel.receive(), Ok(Some(Message::Reloading))));
         assert!(matches!(channel.receive(), Ok(Some(Message::Forget { name })) if name == "ingest@port1"));
+        assert!(matches!(channel.receive(), Ok(Some(Message::Restart(why))) if why == "an update"));
         drop(notifier);
         assert!(matches!(channel.receive(), Err(ReceiveError::Closed)));
     }

@@ -4,6 +4,8 @@
 pub const SENTINEL: &str = "/.complete";
 /// [`crate::build_info::BuildInfo`] as JSON.
 pub const BUILD_INFO: &str = "/etc/rap/build.json";
+/// The TUF root an image trusts, as it was when the image was built; an image without it cannot update itself.
+pub const UPDATE_ROOT: &str = "/etc/rap/update-root.json";
 /// Kernel modules: one absolute path a line, in load order.
 pub const MODULES: &str = "/etc/rap/modules";
 /// Mount point of the data partition.
@@ -28,6 +30,14 @@ pub const SESSION_SOCKET: &str = "/run/rap/session/session.sock";
 pub const IDENTITY: &str = "/data/config/identity";
 /// The forwarder's log.
 pub const FORWARD: &str = "/data/forward";
+/// The updater's files.
+pub const UPDATE: &str = "/data/update";
+/// How far an update's trial came, in init's words: `BUILD-ID ATTEMPT WORDS`.
+pub const TRIAL_STAGE: &str = "/data/trial-stage";
+/// What the updater makes while the box runs; only it may write there.
+pub const UPDATE_RUNTIME: &str = "/run/rap/update";
+/// Where the updater is asked: one line of JSON in, one out.
+pub const UPDATE_SOCKET: &str = "/run/rap/update/control.sock";
 /// The last good time, decimal seconds since 1970-01-01 UTC.
 pub const TIME: &str = "/data/time";
 /// One status file a service.

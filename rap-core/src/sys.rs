@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Mutex;
 
 use rustix::io::Errno;
@@ -20,9 +21,10 @@ use rustix::ioctl::{
 /// Descriptors that [`inherited_socket`] has given away.
 static TAKEN: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
 
-/// Takes ownership of a socket that the parent process left open under `number`, and closes it on exec from now on.
+/// Takes ownership of a socket or block device that the parent process left open under `number`, and closes it on exec
+/// from now on.
 ///
-/// `None` when the number is no open socket or was taken before.
+/// `None` when the number is neither, or was taken before.
 #[must_use]
 pub(crate) fn inherited_socket(number: RawFd) -> Option<OwnedFd> {
     let mut taken = TAKEN.lock().ok()?;
@@ -38,7 +40,10 @@ pub(crate) fn inherited_socket(number: RawFd) -> Option<OwnedFd> {
     // hands each number out once.
     let fd = unsafe { BorrowedFd::borrow_raw(number) };
     let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(fd).ok()?.st_mode);
-    if kind != rustix::fs::FileType::Socket {
+    if !matches!(
+        kind,
+        rustix::fs::FileType::Socket | rustix::fs::FileType::BlockDevice
+    ) {
         return None;
     }
     rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC).ok()?;
@@ -230,8 +235,10 @@ pub fn reread_partitions(disk: impl AsFd) -> io::Result<()> {
 pub fn make_tunnel(name: &str, owner: u32) -> io::Result<()> {
     const DEVICE: &str = "/dev/net/tun";
     let file = std::fs::OpenOptions::new().read(true).write(true).open(DEVICE)?;
-    // The kernel gives the device to root alone; who attaches has to open it.
-    std::os::unix::fs::chown(DEVICE, Some(owner), None)?;
+    // Without udev the kernel gives the device to root alone, and who attaches has to open it.
+    if file.metadata()?.mode() & 0o006 != 0o006 {
+        std::os::unix::fs::chown(DEVICE, Some(owner), None)?;
+    }
     let mut request = InterfaceFlags {
         name: [0; 16],
         // IFF_TUN | IFF_NO_PI (include/uapi/linux/if_tun.h).

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rap_core::boot::disk::PROVISION_BYTES;
 use rap_core::boot::variable::Variable;
 use rap_core::provision::{self, IDENTITY_FILES, is_proxy_password};
-use rap_core::site::{Mistakes, Proxy, Site};
+use rap_core::site::{Mistakes, Proxy, Sessions, Site};
 
 use crate::signing::variable::signed;
 use crate::signing::{PROGRAM_KEY, Signer, SigningError};
@@ -63,10 +63,12 @@ impl Parcel {
         let parsed = Site::parse(site, Path::new("site.toml")).map_err(ParcelError::Site)?;
         let with_user = parsed.egress.proxies.iter().filter(|proxy| proxy.user.is_some());
         let passwords: Vec<String> = with_user.map(Proxy::password_file).collect();
+        let sessions = parsed.sessions.iter().flat_map(Sessions::identity_files);
         let mut parcel = Self::default();
         parcel.content.site = Some(site.to_owned());
         for name in IDENTITY_FILES
             .into_iter()
+            .chain(sessions)
             .chain(passwords.iter().map(String::as_str))
         {
             let path = identity.join(name);

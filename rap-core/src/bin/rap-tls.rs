@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use rap_core::console::service;
 use rap_core::forward::ingest::{Limits, Rate};
 use rap_core::forward::uplink::Patience;
-use rap_core::{forward, paths, session};
+use rap_core::{forward, paths, session, update};
 
 /// The appliance's services that speak TLS. The box starts them itself; people use rapctl.
 #[derive(Debug, Parser)]
@@ -28,6 +28,8 @@ enum Service {
     Forward(ForwardArgs),
     /// Remote sessions: asked for by the service centre, allowed at the instrument
     Session,
+    /// Updates: looked for, brought, written into the other slot, tried, kept or undone
+    Update,
 }
 
 /// Where the forwarder finds things; the box starts it without any of these.
@@ -93,5 +95,8 @@ fn main() -> ExitCode {
     match Command::parse().service {
         Service::Forward(args) => service("forward", || forward::run(&args.place())),
         Service::Session => service("session", || session::run(&session::Place::default())),
+        Service::Update => service("update", || {
+            update::service::run(&update::service::Place::default())
+        }),
     }
 }

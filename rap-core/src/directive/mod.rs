@@ -44,6 +44,13 @@ pub const PAYLOAD_LIMIT: usize = 32 << 10;
 /// From issue to expiry, at most.
 pub const LONGEST_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Reads a payload whose signature nobody has looked at: for the fuzzer.
+#[doc(hidden)]
+#[must_use]
+pub fn payload(bytes: &[u8]) -> Option<Directive> {
+    envelope::read(bytes).ok()
+}
+
 /// A directive that was signed by the service key. Whether it is to be done is for the [`Docket`] to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directive {

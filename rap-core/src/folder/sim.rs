@@ -41,8 +41,12 @@ enum Change {
 }
 
 impl Sim {
+    pub(crate) fn empty() -> Self {
+        Self(Rc::new(RefCell::new(Disk::default())))
+    }
+
     pub(crate) fn with(name: &str, content: &[u8]) -> Self {
-        let sim = Self(Rc::new(RefCell::new(Disk::default())));
+        let sim = Self::empty();
         let mut folder = sim.clone();
         folder.write(name, content).unwrap();
         folder.sync().unwrap();
@@ -154,5 +158,11 @@ impl Folder for Sim {
         disk.durable = disk.seen.clone();
         disk.pending.clear();
         disk.spend()
+    }
+
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        let disk = self.0.borrow();
+        let bytes = |(name, file): (&String, &usize)| (name.clone(), disk.files[*file].content.len() as u64);
+        Ok(disk.seen.iter().map(bytes).collect())
     }
 }

@@ -24,8 +24,8 @@ use super::log::{Log, NewRecord};
 use super::signal::Signal;
 use super::uplink::backoff;
 use super::uplink::client::{Client, Request, Way};
-use super::uplink::meter::Meter;
-use crate::session::socket::{self, Reply};
+use crate::client::meter::Meter;
+use crate::control::{self, Answer};
 use crate::session::{self, Exchanged, Report};
 
 /// Below the service centre's URL.
@@ -158,9 +158,9 @@ impl Exchange {
                 taken: std::mem::take(&mut taken),
             };
             // A session service that is away comes again, and the centre is not asked meanwhile.
-            let exchanged = match socket::ask(&self.socket, &request) {
-                Ok(Reply::Done(done)) => serde_json::from_value::<Exchanged>(done).ok(),
-                Ok(Reply::Refused(why)) => {
+            let exchanged = match control::ask("session", &self.socket, &request, None) {
+                Ok(Answer::Done(done)) => serde_json::from_value::<Exchanged>(done).ok(),
+                Ok(Answer::Refused(why)) => {
                     log::warn!("the session service refuses the forwarder: {why}");
                     None
                 }

@@ -39,9 +39,10 @@ use self::signal::Signal;
 pub use self::status::Exchange;
 use self::status::Status;
 use self::uplink::client::Way;
-use self::uplink::meter::Meter;
 use self::uplink::{Parts, Patience, Progress, Uplink};
 use self::writer::Writer;
+use crate::client::meter::Meter;
+use crate::client::retry_after;
 use crate::identity::Identity;
 use crate::site::{BitRate, Ingest};
 
@@ -357,7 +358,7 @@ pub fn is_receipt(body: &[u8], key: &str, count: usize) -> bool {
 #[doc(hidden)]
 #[must_use]
 pub fn retry_after(value: &str, date: &str) -> Option<std::time::Duration> {
-    uplink::retry_after::parse(value, uplink::retry_after::date(date))
+    retry_after::parse(value, retry_after::date(date))
 }
 
 /// The content codings tried one after the other while each is refused with 415 and the next of these

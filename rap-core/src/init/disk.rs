@@ -5,6 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -102,6 +103,22 @@ impl BootDisk {
             source,
         })?;
         Ok((file, self.table.partition(Place::Provision).length()))
+    }
+
+    /// Both slots, opened, under the names by which the updater gets them.
+    ///
+    /// # Errors
+    /// When one cannot be opened.
+    pub(super) fn slots(&self) -> Result<[(&'static str, OwnedFd); 2], InitError> {
+        let open = |place| {
+            let path = self.partition(place);
+            let file = OpenOptions::new().read(true).write(true).open(path);
+            file.map(OwnedFd::from).map_err(|source| InitError::Read {
+                path: path.to_owned(),
+                source,
+            })
+        };
+        Ok([("slot@a", open(Place::SlotA)?), ("slot@b", open(Place::SlotB)?)])
     }
 
     /// Mounts the data partition at `at`; makes its file system first if that was never done.

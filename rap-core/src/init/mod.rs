@@ -19,6 +19,7 @@ mod secure_boot;
 mod services;
 mod stages;
 pub mod supervisor;
+mod trial;
 pub(crate) mod users;
 mod watchdog;
 
@@ -166,6 +167,8 @@ struct Below {
     site: PathBuf,
     identity: PathBuf,
     forward: PathBuf,
+    session: PathBuf,
+    update: PathBuf,
 }
 
 fn paths_below(data: &Path) -> Below {
@@ -182,6 +185,8 @@ fn paths_below(data: &Path) -> Below {
         site,
         identity: below(paths::IDENTITY),
         forward: below(paths::FORWARD),
+        session: below(paths::SESSION),
+        update: below(paths::UPDATE),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{paths, status};
 use super::clock::{self, Floor};
 use super::services::{Services, Surroundings, Turn};
 use super::supervisor::Phase;
+use super::trial::Trial;
 use super::watchdog::Watchdog;
 
 /// How often the status is written when nothing changes.
@@ -30,6 +31,8 @@ pub(super) struct Keeper {
     data: DataState,
     secure_boot: Option<SecureBoot>,
     problems: Vec<String>,
+    /// The trial of this image, if it is on one.
+    pub(super) trial: Option<Trial>,
     last: Option<InitStatus>,
     feed_at: Duration,
     save_at: Duration,
@@ -50,6 +53,7 @@ impl Keeper {
             data,
             secure_boot,
             problems,
+            trial: None,
             last: None,
             feed_at: Duration::ZERO,
             save_at: Duration::ZERO,
@@ -147,11 +151,19 @@ impl Surroundings for Keeper {
             self.save_time();
         }
         self.report(now, services);
+        let mut goal = None;
+        if let Some(trial) = &mut self.trial {
+            trial.note(services);
+            if trial.is_over(now) {
+                goal = trial.end();
+                self.trial = None;
+            }
+        }
         let feed_at = self
             .watchdog
             .as_ref()
             .map_or(Duration::MAX, |_| self.feed_at.max(now));
         let until = feed_at.min(self.save_at).min(self.report_at);
-        Turn { until, goal: None }
+        Turn { until, goal }
     }
 }

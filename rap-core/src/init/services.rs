@@ -81,6 +81,11 @@ impl Services {
         }
     }
 
+    /// Keeps a descriptor that no service stored, for those that take such names.
+    pub(super) fn keep(&mut self, name: &str, descriptor: OwnedFd) {
+        self.store.insert(name.to_owned(), descriptor);
+    }
+
     /// The process of a service that runs.
     pub(super) fn pid(&self, id: Id) -> Option<u32> {
         Some(self.running[id].as_ref()?.child.id())
@@ -285,6 +290,14 @@ impl Services {
             Message::Alive => Event::Heard(id),
             Message::Status(text) => {
                 self.texts[id] = text;
+                Event::Heard(id)
+            }
+            Message::Restart(why) if spec.restarts => {
+                log::info!("{} wants the box restarted: {why}", spec.name);
+                Event::Shutdown(Goal::Reboot)
+            }
+            Message::Restart(_) => {
+                log::warn!("{} may not restart the box", spec.name);
                 Event::Heard(id)
             }
             Message::Store { name, .. } if !spec.stores => {

@@ -1,6 +1,7 @@
 //! What process 1 does before the services run, one stage after another, each named on the console.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use rustix::system::{RebootCommand, reboot};
 
 use crate::build_info::BuildInfo;
 use crate::site::Site;
-use crate::{paths, sys};
+use crate::{paths, session, sys};
 
 use super::clock::{self, Floor};
 use super::disk::BootDisk;
@@ -17,6 +18,7 @@ use super::durable::Owner;
 use super::report::{DataState, Keeper};
 use super::services::{Service, Services};
 use super::supervisor::{Goal, Spec};
+use super::trial::Trial;
 use super::watchdog::Watchdog;
 use super::{InitError, consume, durable, modules, mounts, paths_below, secure_boot, users};
 
@@ -26,6 +28,8 @@ const PROGRAM: &str = "/usr/bin/rap";
 const TLS_PROGRAM: &str = "/usr/bin/rap-tls";
 /// The user of the forwarder.
 const FORWARD_USER: &str = "rap-forward";
+/// The user of the updater.
+const UPDATE_USER: &str = "rap-update";
 /// The user of the relay.
 const RELAY_USER: &str = "rap-relay";
 /// Where the `debug` overlay says which program gets the second serial line.
@@ -53,7 +57,7 @@ pub(super) fn bring_up() -> Result<Goal, InitError> {
     let build = read_build_info();
     let floor = Floor::new(build.as_ref().map_or(0, |build| build.built), clock::since_boot());
     clock::hold(floor);
-    let mut found = prepare_data(watchdog.as_ref())?;
+    let mut found = prepare_data(watchdog.as_ref(), build.as_ref())?;
     let floor = match &found.data {
         DataState::Mounted => raise_floor(floor),
         DataState::Missing(_) => floor,
@@ -72,9 +76,17 @@ pub(super) fn bring_up() -> Result<Goal, InitError> {
         found.problems.push(format!("the loopback link is down: {error}"));
     }
     mounts::seal_root();
+    let trial = build.and_then(|build| Trial::of(Path::new(paths::DATA), &build.build_id));
     stage("services");
+    if let Some(trial) = &trial {
+        trial.came_to("the start of the services");
+    }
     let mut services = Services::new(services(&found.data)?, Some(super::signals()?));
+    for (name, slot) in found.slots {
+        services.keep(name, slot);
+    }
     let mut keeper = Keeper::new(watchdog, floor, found.data, secure_boot, found.problems);
+    keeper.trial = trial;
     let goal = services.run(&mut keeper);
     keeper.save_time();
     shut_down();
@@ -144,19 +156,22 @@ fn read_build_info() -> Option<BuildInfo> {
 /// What came of looking for data and provisions.
 struct Found {
     data: DataState,
+    /// The slots, open, under the names by which the updater gets them.
+    slots: Vec<(&'static str, OwnedFd)>,
     problems: Vec<String>,
     /// Whether firmware was given keys: then it wants a restart.
     enrolled: bool,
 }
 
 /// Finds the disk, mounts its data, takes what was provisioned. What fails is a problem and not the end.
-fn prepare_data(watchdog: Option<&Watchdog>) -> Result<Found, InitError> {
+fn prepare_data(watchdog: Option<&Watchdog>, build: Option<&BuildInfo>) -> Result<Found, InitError> {
     let feed = || watchdog.iter().for_each(|watchdog| watchdog.feed());
     let missing = |error: InitError| {
         let reason = format!("{:#}", anyhow::Error::from(error));
         log::error!("no data partition: {reason}");
         Found {
             data: DataState::Missing(reason),
+            slots: Vec::new(),
             problems: Vec::new(),
             enrolled: false,
         }
@@ -174,14 +189,23 @@ fn prepare_data(watchdog: Option<&Watchdog>) -> Result<Found, InitError> {
         return Ok(missing(error));
     }
     feed();
+    if let Some(trial) = build.and_then(|build| Trial::of(Path::new(paths::DATA), &build.build_id)) {
+        log::info!("this image is on trial");
+        trial.came_to("its data partition");
+    }
     stage("provision");
     let mut found = Found {
         data: DataState::Mounted,
+        slots: Vec::new(),
         problems: Vec::new(),
         enrolled: false,
     };
     if let Err(error) = provision(&disk, &mut found) {
         found.complain(format!("{:#}", anyhow::Error::from(error)));
+    }
+    match disk.slots() {
+        Ok(slots) => found.slots.extend(slots),
+        Err(error) => found.complain(format!("{:#}", anyhow::Error::from(error))),
     }
     feed();
     Ok(found)
@@ -207,11 +231,23 @@ fn provision(disk: &BootDisk, found: &mut Found) -> Result<(), InitError> {
     let data = Path::new(paths::DATA);
     let (mut partition, length) = disk.provision()?;
     // The forwarder's own directory; the keys for its group and the passwords for the relay's: nobody else's.
+    let sessions = users::lookup(session::USER)?;
     let readers = consume::Readers {
         keys: Owner { user: 0, ..forward },
         passwords: Owner { user: 0, ..relay },
+        sessions: Owner { user: 0, ..sessions },
     };
     durable::directory(&paths_below(data).forward, 0o700, Some(forward))?;
+    durable::directory(&paths_below(data).session, 0o700, Some(sessions))?;
+    // What is made in it is the forwarder's group's, which may ask there.
+    let run = Owner {
+        group: forward.group,
+        ..sessions
+    };
+    durable::directory(Path::new(paths::SESSION_RUN), 0o2750, Some(run))?;
+    let update = users::lookup(UPDATE_USER)?;
+    durable::directory(&paths_below(data).update, 0o750, Some(update))?;
+    durable::directory(Path::new(paths::UPDATE_RUNTIME), 0o755, Some(update))?;
     let enrol = |keys: &_| found.enrol(keys);
     if consume::consume(&mut partition, length, data, Some(readers), enrol)? {
         log::info!("provisioned; the provision partition is wiped");
@@ -243,6 +279,7 @@ fn services(data: &DataState) -> Result<Vec<Service>, InitError> {
         after: None,
         stores: false,
         takes: Some("ingest@"),
+        restarts: false,
         speaks: true,
     };
     let service = |program: &str, spec: Spec, user| Service {
@@ -267,12 +304,35 @@ fn services(data: &DataState) -> Result<Vec<Service>, InitError> {
             ..spec("relay")
         };
         list.push(service(PROGRAM, relay, Some(users::lookup(RELAY_USER)?)));
+        // Not vital: without it nobody gets in, and reports are taken and kept.
+        let session = Spec {
+            vital: false,
+            after: Some("netd"),
+            takes: None,
+            ..spec("session")
+        };
+        list.push(service(TLS_PROGRAM, session, Some(users::lookup(session::USER)?)));
         // Not after the relay: reports are taken and kept though nothing gets out.
         let forward = Spec {
             after: Some("netd"),
             ..spec("forward")
         };
-        list.push(service(TLS_PROGRAM, forward, Some(users::lookup(FORWARD_USER)?)));
+        let forwarder = users::lookup(FORWARD_USER)?;
+        list.push(service(TLS_PROGRAM, forward, Some(forwarder)));
+        // Not vital: reports come first. What an update's trial needs of it is held to a time by init itself.
+        let update = Spec {
+            vital: false,
+            after: Some("netd"),
+            takes: Some("slot@"),
+            restarts: true,
+            ..spec("update")
+        };
+        // The forwarder's group may read the keys, and nothing of the forwarder's.
+        let updater = Owner {
+            group: forwarder.group,
+            ..users::lookup(UPDATE_USER)?
+        };
+        list.push(service(TLS_PROGRAM, update, Some(updater)));
     }
     list.extend(debug_shell());
     Ok(list)
@@ -291,6 +351,7 @@ fn debug_shell() -> Option<Service> {
             after: None,
             stores: false,
             takes: None,
+            restarts: false,
             speaks: false,
         },
         program: program.into(),

@@ -45,6 +45,8 @@ pub struct Spec {
     pub stores: bool,
     /// The sockets it gets: those whose names begin so.
     pub takes: Option<&'static str>,
+    /// Whether it may ask for the box to be restarted.
+    pub restarts: bool,
     /// Whether it speaks the notify protocol. One that does not is ready at once and never silent.
     pub speaks: bool,
 }

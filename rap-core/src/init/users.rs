@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::InitError;
 use super::durable::Owner;
+use crate::control::Guest;
 
 /// Finds `name` in the text of a passwd file.
 pub(crate) fn find(passwd: &str, name: &str) -> Option<Owner> {
@@ -31,6 +32,12 @@ pub(crate) fn lookup(name: &str) -> Result<Owner, InitError> {
     find(&text, name).ok_or_else(|| InitError::NoUser {
         name: name.to_owned(),
     })
+}
+
+/// `name` as a guest at a control socket; none where there is no such user, as on a desk.
+pub(crate) fn guest(name: &str) -> Option<Guest> {
+    let Owner { user, group } = lookup(name).ok()?;
+    Some(Guest { user, group })
 }
 
 #[cfg(test)]

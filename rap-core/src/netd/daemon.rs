@@ -16,7 +16,6 @@ use super::trial::{Directory, Record, Trials};
 use super::{Place, control, report, resolver, sessions};
 use crate::moment::{self, Moment};
 use crate::notify::Notifier;
-use crate::session::socket::{Peer, Reply};
 use crate::{paths, status};
 
 /// How often netd says that it is alive, and looks at the lease and the trial.
@@ -33,8 +32,8 @@ pub(super) enum Event {
     Changed,
     /// Somebody asks.
     Asked(Request, SyncSender<Answer>),
-    /// The session service asks.
-    Session(sessions::Request, Peer, SyncSender<Reply>),
+    /// The session service asks, as this user.
+    Session(sessions::Request, u32, SyncSender<Answer>),
 }
 
 /// Everything netd knows.
@@ -97,8 +96,8 @@ impl<'a> Daemon<'a> {
                     // Who asked may have gone.
                     let _ = reply.try_send(answer);
                 }
-                Ok(Event::Session(request, peer, reply)) => {
-                    let answer = self.answer_session(request, peer)?;
+                Ok(Event::Session(request, user, reply)) => {
+                    let answer = self.answer_session(request, user)?;
                     let _ = reply.try_send(answer);
                 }
                 Ok(Event::Changed) | Err(RecvTimeoutError::Timeout) => {}

@@ -14,14 +14,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Place;
-use super::control::{self, Answer};
+use super::control as netd_control;
 use super::daemon::{Daemon, Event};
 use super::drops;
 use super::in_force::InForce;
+use crate::control::{self, Answer, Asked};
 use crate::directive::Diagnostic;
 use crate::init::users;
 use crate::session::USER;
-use crate::session::socket::{self, Peer, Reply};
 use crate::sys;
 
 /// The name of the socket, beside netd's.
@@ -68,19 +68,14 @@ pub(crate) enum Request {
 /// # Errors
 /// When the socket cannot be made.
 pub(super) fn start(place: &Place, events: SyncSender<Event>) -> anyhow::Result<()> {
-    let owner = users::lookup(USER).ok();
-    let ask = move |request, peer| {
+    let ask = move |it: Asked<Request>| {
         let (reply, answer) = sync_channel(1);
-        let asked = events.send(Event::Session(request, peer, reply));
+        let asked = events.send(Event::Session(it.request, it.user, reply));
         let answer = asked.ok().and_then(|()| answer.recv().ok());
-        answer.unwrap_or_else(|| Reply::Refused("netd is ending; ask again in a moment".to_owned()))
+        answer.unwrap_or_else(|| Answer::Refused("netd is ending; ask again in a moment".to_owned()))
     };
-    socket::start(
-        &place.control.with_file_name(SOCKET),
-        owner.iter().map(|owner| owner.user).collect(),
-        owner.map(|owner| owner.group),
-        ask,
-    )
+    let socket = place.control.with_file_name(SOCKET);
+    control::start_for("netd", &socket, users::guest(USER), ask)
 }
 
 impl Daemon<'_> {
@@ -88,25 +83,21 @@ impl Daemon<'_> {
     ///
     /// # Errors
     /// When the box cannot be brought back to the last good site.
-    pub(super) fn answer_session(&mut self, request: Request, peer: Peer) -> anyhow::Result<Reply> {
+    pub(super) fn answer_session(&mut self, request: Request, user: u32) -> anyhow::Result<Answer> {
         if let Request::Try { site } = request {
             let file = "the service centre's site.toml".to_owned();
-            let answer = self.answer(control::Request::Try { file, site })?;
-            return Ok(match answer {
-                Answer::Done(done) => Reply::Done(done),
-                Answer::Refused(why) => Reply::Refused(why),
-            });
+            return self.answer(netd_control::Request::Try { file, site });
         }
         let done = match &self.current {
-            Ok(current) => self.do_for_session(current, &request, peer),
+            Ok(current) => self.do_for_session(current, &request, user),
             Err(trouble) => Err(trouble.clone()),
         };
-        Ok(done.map_or_else(Reply::Refused, Reply::Done))
+        Ok(done.map_or_else(Answer::Refused, Answer::Done))
     }
 
-    fn do_for_session(&self, current: &InForce, request: &Request, peer: Peer) -> Result<Value, String> {
+    fn do_for_session(&self, current: &InForce, request: &Request, user: u32) -> Result<Value, String> {
         match request {
-            Request::Tunnel {} => self.make_tunnel(peer).map(|()| json!({})),
+            Request::Tunnel {} => self.make_tunnel(user).map(|()| json!({})),
             Request::Open {
                 port,
                 services,
@@ -122,10 +113,10 @@ impl Daemon<'_> {
     }
 
     /// A link that is there is a session's that is over.
-    fn make_tunnel(&self, peer: Peer) -> Result<(), String> {
+    fn make_tunnel(&self, user: u32) -> Result<(), String> {
         let root = &self.place.machine.root;
         session::leave(&self.place.machine).map_err(in_words)?;
-        let made = root.run(|| sys::make_tunnel(TUNNEL, peer.user));
+        let made = root.run(|| sys::make_tunnel(TUNNEL, user));
         made.map_err(in_words)?
             .map_err(|error| format!("the tunnel's link cannot be made: {error}"))
     }

@@ -230,8 +230,10 @@ impl<F: Folder> Trials<F> {
 
     fn perform_one(&mut self, step: Step) -> io::Result<()> {
         match step {
-            Step::Remember(records) => self.replace(RECORDS, &serde_json::to_vec_pretty(&records)?),
-            Step::Put(site) => self.replace(TRIAL, &site),
+            Step::Remember(records) => self
+                .folder
+                .replace(RECORDS, &serde_json::to_vec_pretty(&records)?),
+            Step::Put(site) => self.folder.replace(TRIAL, &site),
             Step::Keep => {
                 self.folder.rename(TRIAL, SITE)?;
                 self.folder.sync()
@@ -241,13 +243,6 @@ impl<F: Folder> Trials<F> {
                 self.folder.sync()
             }
         }
-    }
-
-    fn replace(&mut self, name: &str, content: &[u8]) -> io::Result<()> {
-        let temporary = format!(".{name}");
-        self.folder.write(&temporary, content)?;
-        self.folder.rename(&temporary, name)?;
-        self.folder.sync()
     }
 }
 

@@ -16,7 +16,9 @@ use crate::{metrics, paths};
 
 mod net;
 mod queue;
+mod session;
 mod table;
+mod update;
 
 /// Asks the box how it is.
 #[derive(Debug, Parser)]
@@ -25,7 +27,7 @@ mod table;
     version,
     after_help = "Exit codes: 0 all is well; 1 something is wrong and is named; 2 it cannot be told.\n\n\
                   Examples:\n  rapctl status\n  rapctl status --json\n  rapctl queue\n  rapctl net status\n  \
-                  rapctl net try new.toml"
+                  rapctl net try new.toml\n  rapctl update status"
 )]
 pub struct Command {
     /// What to ask.
@@ -70,6 +72,10 @@ enum Verb {
     },
     /// Show the network, try a new site, keep or undo it
     Net(net::Net),
+    /// Say whether somebody asks to get in or is in, and end that
+    Session(session::Session),
+    /// Show updates, look for one, install it, keep it or go back
+    Update(update::Update),
     /// Print the completions for a shell
     Completions {
         /// Which shell
@@ -112,6 +118,8 @@ pub fn run(args: Args) -> ExitCode {
             Err(error) => unreadable(&from, &error),
         },
         Verb::Net(net) => net::run(net),
+        Verb::Session(session) => session::run(&session),
+        Verb::Update(update) => update::run(update),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Command::command(), "rapctl", &mut std::io::stdout());
             ExitCode::SUCCESS

@@ -17,7 +17,7 @@ use super::house::House;
 use super::memory::{Memory, Report};
 use super::pin::Pin;
 use super::record::Record;
-use super::socket::Reply;
+use crate::control::Answer;
 use crate::digest::Sha256;
 use crate::directive::{Command, Directive, OpenSession, Outcome, Refusal, ServiceKey, Verdict};
 use crate::folder::Folder;
@@ -127,7 +127,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
     }
 
     /// Answers one request.
-    pub(super) fn answer(&mut self, request: Request, now: Now) -> Reply {
+    pub(super) fn answer(&mut self, request: Request, now: Now) -> Answer {
         match request {
             Request::Exchange {
                 envelopes,
@@ -139,16 +139,16 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
                 }
                 self.exchange(&envelopes, &taken, now)
             }
-            Request::Requests { port } => Reply::Done(json!(self.requests(&port, now.boot))),
+            Request::Requests { port } => Answer::Done(json!(self.requests(&port, now.boot))),
             Request::Consent { port, consent } => self.consent(&port, &consent, now.boot),
-            Request::Status {} => Reply::Done(self.status(now.boot)),
+            Request::Status {} => Answer::Done(self.status(now.boot)),
             Request::End { by } => match &self.course {
                 Some(course) if !course.is_over() => {
                     let by = clean(&by);
                     self.drive(Event::End { by }, now.boot);
-                    Reply::Done(json!({}))
+                    Answer::Done(json!({}))
                 }
-                _ => Reply::Refused("there is no session".to_owned()),
+                _ => Answer::Refused("there is no session".to_owned()),
             },
         }
     }
@@ -213,7 +213,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
         }
     }
 
-    fn exchange(&mut self, envelopes: &[String], taken: &[String], now: Now) -> Reply {
+    fn exchange(&mut self, envelopes: &[String], taken: &[String], now: Now) -> Answer {
         if self.memory.kept().has(taken)
             && let Err(error) = self.memory.change(|kept| kept.taken(taken))
         {
@@ -227,7 +227,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
             .key
             .is_ok()
             .then(|| (kept.docket.id().to_string(), kept.docket.last()));
-        Reply::Done(json!(Exchanged {
+        Answer::Done(json!(Exchanged {
             docket,
             reports: kept.reports(AT_ONCE),
         }))
@@ -329,8 +329,8 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
         Outcome::Done(json!({ "session": ticket.session, "seconds-to-answer": silence.as_secs() }))
     }
 
-    fn consent(&mut self, port: &str, consent: &Consent, now: Duration) -> Reply {
-        use super::consent::{Answer, NotCounted};
+    fn consent(&mut self, port: &str, consent: &Consent, now: Duration) -> Answer {
+        use super::consent::{self, NotCounted};
         let course = self.course.as_ref().filter(|course| !course.is_over());
         let course = course.filter(|course| course.ticket.instrument.as_str() == port);
         let Some(course) = course.filter(|course| course.ticket.session == consent.session) else {
@@ -353,20 +353,20 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
         }
         let by = format!("{} at {port}", consent.by);
         let event = match consent.answer {
-            Answer::Once | Answer::ForATime => Event::Consented { by },
-            Answer::Refuse => Event::Refused { by },
-            Answer::Later => Event::Later,
+            consent::Answer::Once | consent::Answer::ForATime => Event::Consented { by },
+            consent::Answer::Refuse => Event::Refused { by },
+            consent::Answer::Later => Event::Later,
         };
         self.drive(event, now);
         let state = self.course.as_ref().map_or("ended", Course::word);
-        Reply::Done(json!({ "session": consent.session, "state": state }))
+        Answer::Done(json!({ "session": consent.session, "state": state }))
     }
 
-    fn not_counted(&mut self, port: &str, why: &super::consent::NotCounted) -> Reply {
+    fn not_counted(&mut self, port: &str, why: &super::consent::NotCounted) -> Answer {
         let words = why.to_string();
         self.records
             .record("consent-refused", &[("port", port), ("words", &words)]);
-        Reply::Refused(words)
+        Answer::Refused(words)
     }
 
     fn read_pin(&self) -> Option<Pin> {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::News;
 use super::openvpn::{self, Tunnel};
-use super::socket::{self, Reply};
+use crate::control::{self, Answer};
 use crate::directive::{Diagnostic, OpenSession};
 use crate::netd::sessions;
 
@@ -44,10 +44,10 @@ pub(super) struct Real {
 
 impl Real {
     fn ask(&self, request: &sessions::Request) -> Result<Value, String> {
-        match socket::ask(&self.netd, request) {
-            Ok(Reply::Done(done)) => Ok(done),
-            Ok(Reply::Refused(why)) => Err(why),
-            Err(error) => Err(format!("netd does not answer: {error}")),
+        match control::ask("netd", &self.netd, request, None) {
+            Ok(Answer::Done(done)) => Ok(done),
+            Ok(Answer::Refused(why)) => Err(why),
+            Err(error) => Err(format!("{:#}", anyhow::Error::from(error))),
         }
     }
 }

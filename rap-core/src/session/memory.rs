@@ -14,9 +14,8 @@ use serde_json::Value;
 use crate::directive::{Docket, DocketId};
 use crate::folder::Folder;
 
-/// The file, what it is written as before it has its name, and one that was damaged.
+/// The file, and one that was damaged.
 const FILE: &str = "docket.json";
-const FRESH: &str = ".docket.json";
 const DAMAGED: &str = "docket.damaged";
 /// Reports that wait for the forwarder, at most.
 const MOST_REPORTS: usize = 256;
@@ -92,9 +91,7 @@ impl<F: Folder> Memory<F> {
     pub(super) fn change(&mut self, change: impl FnOnce(&mut Kept)) -> io::Result<()> {
         let mut next = self.kept.clone();
         change(&mut next);
-        self.folder.write(FRESH, &serde_json::to_vec(&next)?)?;
-        self.folder.rename(FRESH, FILE)?;
-        self.folder.sync()?;
+        self.folder.replace(FILE, &serde_json::to_vec(&next)?)?;
         self.kept = next;
         Ok(())
     }

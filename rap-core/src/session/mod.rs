@@ -25,7 +25,6 @@ mod memory;
 pub mod openvpn;
 mod pin;
 mod record;
-pub(crate) mod socket;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -35,7 +34,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use jiff::Timestamp;
 
-pub use self::consent::{Answer, Consent};
+pub use self::consent::Consent;
 use self::course::Event;
 use self::desk::{Desk, Now};
 pub(crate) use self::desk::{Exchanged, Request};
@@ -43,7 +42,7 @@ use self::hands::Real;
 use self::house::House;
 use self::memory::Memory;
 pub(crate) use self::memory::Report;
-use self::socket::Reply;
+use crate::control::{self, Answer, Asked};
 use crate::directive::{DocketId, ServiceKey};
 use crate::folder::Directory;
 use crate::init::users;
@@ -100,7 +99,7 @@ impl Default for Place {
 #[derive(Debug)]
 enum News {
     /// Somebody asks.
-    Asked(Request, SyncSender<Reply>),
+    Asked(Request, SyncSender<Answer>),
     /// The tunnel of the session of this name says something.
     Tunnel(String, Event),
 }
@@ -119,11 +118,13 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
     close_everything(place, &site);
     let mut desk = desk(place, &site, news.clone())?;
     let asked = news.clone();
-    let users = [USER, FORWARD_USER].map(|name| users::lookup(name).ok());
-    let group = users[1].map(|owner| owner.group);
-    let allowed = users[1].iter().map(|owner| owner.user).collect();
     let socket = place.run.join("session.sock");
-    socket::start(&socket, allowed, group, move |request, _| ask(&asked, request))?;
+    control::start_for(
+        "session",
+        &socket,
+        users::guest(FORWARD_USER),
+        move |it: Asked<Request>| ask(&asked, it.request),
+    )?;
     notifier.ready();
     let mut told = None::<Instant>;
     loop {
@@ -190,21 +191,26 @@ fn desk(
 fn close_everything(place: &Place, site: &Site) {
     for port in site.ports.iter().filter(|port| !port.remote.is_empty()) {
         let port = port.name.to_string();
-        match socket::ask(&place.netd, &netd::sessions::Request::Close { port }) {
-            Ok(Reply::Done(_)) => {}
-            Ok(Reply::Refused(why)) => log::warn!("netd does not close what may be open: {why}"),
-            Err(error) => log::warn!("netd does not answer: {error}"),
+        match control::ask(
+            "netd",
+            &place.netd,
+            &netd::sessions::Request::Close { port },
+            None,
+        ) {
+            Ok(Answer::Done(_)) => {}
+            Ok(Answer::Refused(why)) => log::warn!("netd does not close what may be open: {why}"),
+            Err(error) => log::warn!("{:#}", anyhow::Error::from(error)),
         }
     }
 }
 
 /// Hands a request to the loop and waits for its answer.
-fn ask(news: &SyncSender<News>, request: Request) -> Reply {
+fn ask(news: &SyncSender<News>, request: Request) -> Answer {
     let (reply, answer) = sync_channel(1);
     let asked = news.send(News::Asked(request, reply));
     match asked.ok().and_then(|()| answer.recv().ok()) {
         Some(answer) => answer,
-        None => Reply::Refused("the session service is ending; ask again in a moment".to_owned()),
+        None => Answer::Refused("the session service is ending; ask again in a moment".to_owned()),
     }
 }
 

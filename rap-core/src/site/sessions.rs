@@ -8,6 +8,7 @@ use super::mistake::Fault;
 use super::read::{Reader, Section};
 use super::{BitRate, Target};
 use crate::directive::COMMANDS;
+use crate::provision::SESSION_FILES;
 
 /// The longest session when nothing is said, and the longest at all.
 const LONGEST: [Duration; 2] = [Duration::from_hours(2), Duration::from_hours(8)];
@@ -32,6 +33,16 @@ pub struct Sessions {
 }
 
 impl Sessions {
+    /// What of [`SESSION_FILES`] the identity needs for them.
+    #[must_use]
+    pub fn identity_files(&self) -> Vec<&'static str> {
+        let needed = |file: &&str| match *file {
+            "consent.pin" => self.require_pin,
+            _ => self.tunnel.is_some(),
+        };
+        SESSION_FILES.into_iter().filter(needed).collect()
+    }
+
     /// Whether the hospital forbids this command.
     #[must_use]
     pub fn forbids(&self, command: &str) -> bool {
@@ -134,6 +145,8 @@ mod tests {
         );
         assert!(found.require_pin && found.forbids("put-settings") && !found.forbids("open-session"));
         assert_eq!(found.rate_limit.unwrap().to_string(), "96 kbit/s");
+        assert_eq!(found.identity_files(), SESSION_FILES);
+        assert_eq!(sessions("").unwrap().sessions.unwrap().identity_files(), [""; 0]);
     }
 
     #[test]

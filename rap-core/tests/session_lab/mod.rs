@@ -1,6 +1,7 @@
 //! A box in namespaces with netd, relay and session service as processes, a real OpenVPN server, and its engineer.
 //!
-//! The lab is netd's ([`super::netd_lab`]); the session service's socket is asked as the forwarder would.
+//! The lab is netd's ([`super::netd_lab`]); the session service's socket is asked as the forwarder would. The service, and
+//! with it OpenVPN, runs as on the box: as a user of its own, without any right.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,6 +12,7 @@ mod keys;
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -29,6 +31,14 @@ use crate::netd_lab::{Lab, ip, possible};
 const ROLE: &str = "RAP_LAB_ROLE";
 const FOLDER: &str = "RAP_LAB_FOLDER";
 const OPENVPN: &str = "/usr/sbin/openvpn";
+const TUN: &str = "/dev/net/tun";
+/// The users of the session service and of the forwarder, who may ask it.
+const USERS: &str = "rap-session:x:903:903::/:/none\nrap-forward:x:901:901::/:/none\n";
+const SESSION: u32 = 903;
+const FORWARD: u32 = 901;
+/// How the service is started: as init does, and with nothing that could be had back.
+const WITHOUT_RIGHTS: &str = "exec setpriv --reuid 903 --regid 903 --clear-groups --no-new-privs --bounding-set -all \
+                              --inh-caps -all";
 /// The service addresses of the instruments at ports 1 and 2.
 pub(crate) const SERVICE: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 200, 0, 1), Ipv4Addr::new(10, 200, 0, 3)];
 const INSTRUMENT: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 50);
@@ -108,10 +118,10 @@ pub(crate) fn be_one() {
 impl Story {
     /// Everything runs, nothing was asked for. None, and says so, where it cannot be tried.
     pub(crate) fn new(test: &str) -> Option<Self> {
-        if !possible(&[OPENVPN, "/dev/net/tun"]) {
+        if !possible(&[OPENVPN, TUN]) {
             return None;
         }
-        let mut lab = Lab::build(&format!("s{test}"), SITE);
+        let mut lab = Lab::build(&format!("s{test}"), SITE).with_users(USERS);
         for (host, addresses) in [("i1", INSTRUMENT), ("i2", INSTRUMENT)] {
             ip(&format!("-n {} addr add {addresses}/24 dev eth0", lab.full(host)));
         }
@@ -120,10 +130,23 @@ impl Story {
         lab.wait("two ports", |status| {
             status["problems"].as_array().is_some_and(Vec::is_empty)
         });
-        for folder in ["identity", "run", "server"] {
+        for folder in ["identity", "run", "server", "memory"] {
             std::fs::create_dir_all(lab.path(folder)).unwrap();
         }
+        let mode = |path: &str, mode| {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(lab.path(path), mode).unwrap();
+        };
+        // As init makes them.
+        chown(lab.path("memory"), Some(SESSION), Some(SESSION)).unwrap();
+        chown(lab.path("run"), Some(SESSION), Some(FORWARD)).unwrap();
+        mode("", 0o711);
+        mode("run", 0o2750);
+        mode("status", 0o1777);
         let signer = keys::write(&lab.path("identity"), &lab.path("server"));
+        for file in std::fs::read_dir(lab.path("identity")).unwrap() {
+            chown(file.unwrap().path(), None, Some(SESSION)).unwrap();
+        }
         let server = server(&lab);
         let relay = start(&lab, "relay");
         let service = start(&lab, "session");
@@ -302,6 +325,8 @@ impl Story {
 
 impl Drop for Story {
     fn drop(&mut self) {
+        // Where no udev gave it to all, netd gave it to the service.
+        let _ = chown(TUN, Some(0), None);
         for child in [&mut self.service, &mut self.relay, &mut self.server] {
             let _ = child.kill();
             let _ = child.wait();
@@ -311,8 +336,15 @@ impl Drop for Story {
 
 /// Starts this very program in the box, as the relay or the session service.
 fn start(lab: &Lab, role: &str) -> Child {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut words = if role == "session" {
+        lab.knowing_users(WITHOUT_RIGHTS)
+    } else {
+        Vec::new()
+    };
+    words.push(std::env::current_exe().unwrap().to_str().unwrap().to_owned());
+    let mut command = Command::new(&words[0]);
     command
+        .args(&words[1..])
         .args(["session_process", "--exact", "--nocapture"])
         .env(ROLE, role)
         .env(FOLDER, lab.path(""))

@@ -17,6 +17,7 @@ mod builder;
 mod files;
 mod forward;
 mod network;
+mod session;
 
 /// A parser under test.
 pub type Target = fn(&[u8]);
@@ -26,10 +27,13 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("accept-encoding", forward::accept_encoding),
     ("batch", forward::batch),
     ("binary-event", forward::binary_event),
+    ("consent", session::consent),
     ("content-type", forward::content_type),
     ("deb", builder::deb),
     ("debian-version", builder::debian_version),
     ("dhcp", network::dhcp),
+    ("directive", session::directive),
+    ("directives", session::directives),
     ("elf", builder::elf),
     ("environment", boot::environment),
     ("event", forward::event),
@@ -45,6 +49,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("nft-listing", network::nft_listing),
     ("notify", boot::notify),
     ("openings", network::openings),
+    ("openvpn-line", session::openvpn),
     ("packages", builder::packages),
     ("provision", boot::provision),
     ("receipt", forward::receipt),

@@ -70,11 +70,17 @@ impl Directives {
         let query = request.uri().query().unwrap_or_default();
         let value = |name: &str| {
             let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-            pairs.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
+            pairs
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| value.to_owned())
         };
         let number = |name| value(name).and_then(|value| value.parse::<u64>().ok());
         let (Some(docket), Some(after)) = (value("docket"), number("after")) else {
-            return respond(StatusCode::BAD_REQUEST, "text/plain", "expected docket and after\n");
+            return respond(
+                StatusCode::BAD_REQUEST,
+                "text/plain",
+                "expected docket and after\n",
+            );
         };
         lock(&self.polls).push(Poll { docket, after });
         if let Some(Fault::Status(status)) = fault {
@@ -91,6 +97,10 @@ impl Directives {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         };
-        respond(StatusCode::OK, MEDIA_TYPE, json!({ "directives": found }).to_string())
+        respond(
+            StatusCode::OK,
+            MEDIA_TYPE,
+            json!({ "directives": found }).to_string(),
+        )
     }
 }

@@ -34,7 +34,9 @@ fn play(socket: &Path, answer: impl Fn(&Value) -> Value + Send + 'static) -> Rec
 /// Waits for a request like this.
 fn expect(heard: &Receiver<Value>, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
     loop {
-        let request = heard.recv_timeout(LONG).unwrap_or_else(|_| panic!("never {what}"));
+        let request = heard
+            .recv_timeout(LONG)
+            .unwrap_or_else(|_| panic!("never {what}"));
         if is_it(&request) {
             return request;
         }
@@ -46,7 +48,9 @@ fn exchanged(after: u64, reports: Value) -> Value {
 }
 
 fn carries(request: &Value) -> bool {
-    request["envelopes"].as_array().is_some_and(|list| !list.is_empty())
+    request["envelopes"]
+        .as_array()
+        .is_some_and(|list| !list.is_empty())
 }
 
 #[test]
@@ -54,25 +58,41 @@ fn a_poll_brings_directives_and_reports_go_back_once_each() {
     let mut rig = Rig::new();
     let socket = rig.path().join("session.sock");
     let heard = play(&socket, |request| {
-        let taken = request["taken"].as_array().is_some_and(|taken| taken.contains(&json!("r-1")));
+        let taken = request["taken"]
+            .as_array()
+            .is_some_and(|taken| taken.contains(&json!("r-1")));
         let report = json!({ "id": "r-1", "type": "rap.directive.answered", "data": { "number": 7 } });
         // Told again until it is taken.
         exchanged(6, if taken { json!([]) } else { json!([report]) })
     });
-    rig.centre.directives().add(7, json!({ "payload": "cA==", "signature": "cw==" }));
+    rig.centre
+        .directives()
+        .add(7, json!({ "payload": "cA==", "signature": "cw==" }));
     rig.start(|config| {
         config.sessions = Some(socket);
         config.source = Some("/lab".to_owned());
     });
     let request = expect(&heard, "carried", carries);
-    assert_eq!(request["envelopes"][0], r#"{"payload":"cA==","signature":"cw=="}"#);
-    assert!(request["there"].is_i64(), "the centre's time came with it: {request}");
+    assert_eq!(
+        request["envelopes"][0],
+        r#"{"payload":"cA==","signature":"cw=="}"#
+    );
+    assert!(
+        request["there"].is_i64(),
+        "the centre's time came with it: {request}"
+    );
     expect(&heard, "taken", |request| request["taken"] == json!(["r-1"]));
     let events = rig.centre.store().unwrap().wait_for(1, LONG).unwrap();
-    assert_eq!((events[0].id.as_str(), events[0].source.as_str()), ("r-1", "/lab"));
+    assert_eq!(
+        (events[0].id.as_str(), events[0].source.as_str()),
+        ("r-1", "/lab")
+    );
     assert_eq!(events[0].event["data"]["number"], 7);
     let poll = &rig.centre.directives().polls()[0];
-    assert_eq!((poll.docket.as_str(), poll.after), ("00112233445566778899aabbccddeeff", 6));
+    assert_eq!(
+        (poll.docket.as_str(), poll.after),
+        ("00112233445566778899aabbccddeeff", 6)
+    );
 }
 
 #[test]
@@ -110,7 +130,8 @@ fn a_person_speaks_for_the_own_port_only() {
         let mut stream = std::net::TcpStream::connect(rig.address(port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let length = body.len();
-        let request = format!("{head}\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
+        let request =
+            format!("{head}\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -120,14 +141,28 @@ fn a_person_speaks_for_the_own_port_only() {
     let consent = r#"{"session":"s-1","answer":"once","by":"Bob"}"#;
     // The second port is the one without TLS: the name is the listener's, whatever is posted.
     let answer = plain(1, &json_to("/v1/consent"), consent);
-    assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("is asked for at this port"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 403") && answer.contains("is asked for at this port"),
+        "{answer}"
+    );
     let asked = expect(&heard, "consented", |request| request["do"] == "consent");
     assert_eq!(asked["port"], "port2");
     let answer = plain(1, "GET /v1/requests HTTP/1.1", "");
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(r#"[{"session":"s-1"}]"#), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.ends_with(r#"[{"session":"s-1"}]"#),
+        "{answer}"
+    );
     for (head, body, status) in [
-        (json_to("/v1/consent"), r#"{"session":"s-1","answer":"once","by":"Bob","port":"port1"}"#, "400"),
-        (json_to("/v1/consent"), r#"{"session":"s-1","answer":"maybe","by":"Bob"}"#, "400"),
+        (
+            json_to("/v1/consent"),
+            r#"{"session":"s-1","answer":"once","by":"Bob","port":"port1"}"#,
+            "400",
+        ),
+        (
+            json_to("/v1/consent"),
+            r#"{"session":"s-1","answer":"maybe","by":"Bob"}"#,
+            "400",
+        ),
         ("POST /v1/consent HTTP/1.1".to_owned(), consent, "415"),
         (json_to("/v1/requests"), "{}", "405"),
     ] {
@@ -145,7 +180,9 @@ fn a_centre_that_knows_no_directives_is_left_alone() {
     let _heard = play(&socket, |_| exchanged(0, json!([])));
     rig.centre.fault(Some(rap_tests::centre::Fault::Status(404)));
     rig.start(|config| config.sessions = Some(socket));
-    wait_until("a poll is answered", || !rig.centre.directives().polls().is_empty());
+    wait_until("a poll is answered", || {
+        !rig.centre.directives().polls().is_empty()
+    });
     std::thread::sleep(Duration::from_secs(2));
     assert_eq!(rig.centre.directives().polls().len(), 1);
 }

@@ -12,7 +12,7 @@ use hyper::{Method, Request, StatusCode};
 use super::answer::{Answer, Refusal, respond};
 use super::request::{enter, plain};
 use super::{Port, body};
-use crate::session::socket::{self, Reply};
+use crate::control::{self, Answer as Told};
 use crate::session::{self, Consent};
 
 /// Where requests are read.
@@ -88,10 +88,10 @@ async fn ask(socket: Option<Arc<PathBuf>>, request: session::Request) -> Result<
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail)
     };
     let socket = socket.ok_or_else(away)?;
-    let asked = tokio::task::spawn_blocking(move || socket::ask(&socket, &request));
+    let asked = tokio::task::spawn_blocking(move || control::ask("session", &socket, &request, None));
     match asked.await {
-        Ok(Ok(Reply::Done(done))) => Ok(respond(StatusCode::OK, "application/json", done.to_string())),
-        Ok(Ok(Reply::Refused(why))) => Err(Refusal::new(StatusCode::FORBIDDEN, "consent", why)),
+        Ok(Ok(Told::Done(done))) => Ok(respond(StatusCode::OK, "application/json", done.to_string())),
+        Ok(Ok(Told::Refused(why))) => Err(Refusal::new(StatusCode::FORBIDDEN, "consent", why)),
         _ => Err(away()),
     }
 }

@@ -8,8 +8,8 @@
 //!   while delivery works.
 //!
 //! `client` is the one way to the centre, `deliver` what is done in a lane, `upload` what is done with data files when
-//! nothing waits in the lanes, this file the loop around them. Decisions
-//! are pure: `hunt`, `encoding`, `backoff`, `pace`, `retry_after`. The protocol is in docs/protocol.md.
+//! nothing waits in the lanes, this file the loop around them; the lower half of `client` is [`crate::client`]. Decisions
+//! are pure: `hunt`, `encoding`, `backoff`. The protocol is in docs/protocol.md.
 
 pub(in crate::forward) mod answer;
 pub(in crate::forward) mod backoff;
@@ -18,15 +18,11 @@ pub(in crate::forward) mod client;
 mod deliver;
 pub mod encoding;
 mod hunt;
-pub(in crate::forward) mod meter;
 mod notice;
-mod pace;
 pub(in crate::forward) mod receipt;
-pub(in crate::forward) mod retry_after;
 mod trouble;
 mod upload;
 mod voice;
-mod wire;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -37,7 +33,6 @@ use self::batch::Size;
 use self::client::{Client, Request, Way};
 use self::deliver::Course;
 use self::encoding::{Codings, Encoding};
-use self::meter::Meter;
 use self::notice::Notices;
 use self::trouble::Trouble;
 use self::upload::Uploads;
@@ -48,6 +43,7 @@ use super::files;
 use super::lane::Lane;
 use super::log::{Log, NewRecord, Record};
 use super::signal::Signal;
+use crate::client::meter::Meter;
 use crate::moment;
 
 /// Where batches are posted, below the service centre's URL.

@@ -54,6 +54,7 @@ fn services() -> Services {
             after,
             stores,
             takes: Some("ingest@"),
+            restarts: false,
             speaks: true,
         },
         program: std::env::current_exe().unwrap(),

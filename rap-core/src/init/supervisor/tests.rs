@@ -14,6 +14,7 @@ fn specs() -> [Spec; 2] {
         after: None,
         stores: true,
         takes: Some("ingest@"),
+        restarts: false,
         speaks: true,
     };
     let forward = Spec {

@@ -126,14 +126,14 @@ impl Rig {
             there,
             taken,
         };
-        let Reply::Done(done) = self.desk.answer(request, Self::now(at)) else {
+        let Answer::Done(done) = self.desk.answer(request, Self::now(at)) else {
             panic!("refused")
         };
         let exchanged: Exchanged = serde_json::from_value(done).unwrap();
         exchanged.reports.into_iter().map(|report| report.data).collect()
     }
 
-    fn say(&mut self, port: &str, answer: &str, at: u64) -> Reply {
+    fn say(&mut self, port: &str, answer: &str, at: u64) -> Answer {
         self.say_with(
             port,
             &json!({ "session": "s-1", "answer": answer, "by": "Bob" }),
@@ -141,7 +141,7 @@ impl Rig {
         )
     }
 
-    fn say_with(&mut self, port: &str, consent: &Value, at: u64) -> Reply {
+    fn say_with(&mut self, port: &str, consent: &Value, at: u64) -> Answer {
         let consent = serde_json::from_value(consent.clone()).unwrap();
         let port = port.to_owned();
         self.desk
@@ -193,7 +193,7 @@ fn asked_consented_connected_opened_withdrawn() {
     assert_eq!(states, [&json!("asked"), &Value::Null]);
     assert_eq!(reports[1]["answer"]["outcome"], "done");
     assert_eq!(rig.done(), [""; 0]);
-    assert!(matches!(rig.say("port1", "once", 10), Reply::Done(_)));
+    assert!(matches!(rig.say("port1", "once", 10), Answer::Done(_)));
     assert_eq!(rig.done(), ["connect 600"]);
     rig.tunnel(CONNECTED, 15);
     assert_eq!(rig.done()[1..], ["open port1 tcp/5900 10.8.0.6 595"]);
@@ -227,7 +227,7 @@ fn only_the_instruments_own_port_is_heard() {
     let mut rig = Rig::new();
     rig.direct(&ask_to_open(), 0);
     for port in ["port2", "port9", ""] {
-        let Reply::Refused(why) = rig.say(port, "once", 1) else {
+        let Answer::Refused(why) = rig.say(port, "once", 1) else {
             panic!("{port}")
         };
         assert!(
@@ -253,7 +253,7 @@ fn a_pin_where_the_house_wants_one() {
             1,
         )
     };
-    let Reply::Refused(why) = say(&mut rig, "passwd") else {
+    let Answer::Refused(why) = say(&mut rig, "passwd") else {
         panic!()
     };
     assert!(why.contains("this box has none"), "{why}");
@@ -263,11 +263,11 @@ fn a_pin_where_the_house_wants_one() {
         format!("pbkdf2-sha256:1:73616c74:{hash}\n"),
     )
     .unwrap();
-    let Reply::Refused(why) = say(&mut rig, "4711") else {
+    let Answer::Refused(why) = say(&mut rig, "4711") else {
         panic!()
     };
     assert!(why.contains("the PIN is wrong"), "{why}");
-    assert!(matches!(say(&mut rig, "passwd"), Reply::Done(_)));
+    assert!(matches!(say(&mut rig, "passwd"), Answer::Done(_)));
     assert_eq!(rig.state(), "connecting");
 }
 

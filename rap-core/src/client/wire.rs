@@ -13,18 +13,18 @@ use crate::site::BitRate;
 
 /// To be chained below TLS: counts the wire's bytes, and sends no faster than the limit.
 #[derive(Debug)]
-pub(super) struct Below {
-    pub(super) meter: Arc<Meter>,
+pub(crate) struct Below {
+    pub(crate) meter: Arc<Meter>,
     pace: Option<Arc<Mutex<Pace>>>,
 }
 
 /// To be chained above TLS: counts the answers' bytes.
 #[derive(Debug)]
-pub(super) struct Above(pub(super) Arc<Meter>);
+pub(crate) struct Above(pub(crate) Arc<Meter>);
 
 impl Below {
     /// All its connections together keep to `limit`.
-    pub(super) fn new(meter: Arc<Meter>, limit: Option<BitRate>) -> Self {
+    pub(crate) fn new(meter: Arc<Meter>, limit: Option<BitRate>) -> Self {
         Self {
             meter,
             pace: limit.map(|rate| Arc::new(Mutex::new(Pace::new(rate)))),
@@ -64,7 +64,7 @@ impl<In: Transport> Connector<In> for Above {
 
 /// A TCP stream.
 #[derive(Debug)]
-pub(super) struct Wire<T> {
+pub(crate) struct Wire<T> {
     inner: T,
     meter: Arc<Meter>,
     pace: Option<Arc<Mutex<Pace>>>,
@@ -125,7 +125,7 @@ impl<T: Transport> Transport for Wire<T> {
 
 /// What comes out of TLS.
 #[derive(Debug)]
-pub(super) struct Answers<T> {
+pub(crate) struct Answers<T> {
     inner: T,
     meter: Arc<Meter>,
 }

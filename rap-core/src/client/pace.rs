@@ -11,13 +11,13 @@ const BURST: Duration = Duration::from_millis(250);
 
 /// When the line is free again, if it were as slow as it is to look.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     rate: BitRate,
     free: Duration,
 }
 
 impl Pace {
-    pub(super) fn new(rate: BitRate) -> Self {
+    pub(crate) fn new(rate: BitRate) -> Self {
         Self {
             rate,
             free: Duration::ZERO,
@@ -25,14 +25,14 @@ impl Pace {
     }
 
     /// How many bytes to send at once: a tenth of a second's, so that sending is even, but not many small packets.
-    pub(super) fn part(&self) -> usize {
+    pub(crate) fn part(&self) -> usize {
         self.rate
             .bytes_in(Duration::from_millis(100))
             .clamp(1200, 16 * 1024)
     }
 
     /// Takes room for `bytes` at `now`, on any clock that only goes forward; says how long to wait before sending them.
-    pub(super) fn take(&mut self, bytes: usize, now: Duration) -> Duration {
+    pub(crate) fn take(&mut self, bytes: usize, now: Duration) -> Duration {
         let start = self.free.max(now.saturating_sub(BURST));
         self.free = start + self.rate.time_for(bytes);
         start.saturating_sub(now)

@@ -3,11 +3,11 @@
 use std::time::{Duration, SystemTime};
 
 /// The longest that is heard: a server's mistake must not silence the box for days.
-pub(super) const LONGEST: Duration = Duration::from_secs(3600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(3600);
 
 /// The value in seconds, at most [`LONGEST`]. A date is held against `there`, the time by the server's own clock: the
 /// box's may be wrong. Where that is not known a date says nothing.
-pub(in crate::forward) fn parse(value: &str, there: Option<SystemTime>) -> Option<Duration> {
+pub(crate) fn parse(value: &str, there: Option<SystemTime>) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // More digits than fit are very long.
@@ -18,7 +18,7 @@ pub(in crate::forward) fn parse(value: &str, there: Option<SystemTime>) -> Optio
 }
 
 /// An HTTP date in any of its three forms (RFC 9110 §5.6.7).
-pub(in crate::forward) fn date(value: &str) -> Option<SystemTime> {
+pub(crate) fn date(value: &str) -> Option<SystemTime> {
     httpdate::parse_http_date(value.trim()).ok()
 }
 

@@ -1,0 +1,141 @@
+//! [`Repository`] by the real means: files of a web server or bundle ([`source`](super::source)), believed by TUF
+//! ([`trust`](super::trust)), kept as pieces ([`pieces`](super::pieces)), made an image.
+
+use std::io::{self, BufReader};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use super::needs::{Done, Image, Offer, Repository};
+use super::pieces::Pieces;
+use super::policy::Way;
+use super::source::Source;
+use super::trust::{self, Question};
+use crate::boot::disk::SLOT_BYTES;
+use crate::folder::Directory;
+use crate::release::{File, Manifest};
+
+/// A frame holds a MiB, so no window is larger (RFC 8878 §3.1.1.1.2).
+const WINDOW_LOG: u32 = 20;
+
+/// A repository of files.
+#[derive(Debug)]
+pub(super) struct Files {
+    source: Arc<dyn Source>,
+    trust: Trust,
+    pieces: Pieces<Directory>,
+    folder: PathBuf,
+}
+
+/// What is trusted, and for which boxes.
+#[derive(Debug, Clone)]
+pub(super) struct Trust {
+    /// The root in the image.
+    pub(super) root: Arc<[u8]>,
+    /// The image's hardware profile.
+    pub(super) profile: String,
+}
+
+impl Files {
+    /// With what is remembered of metadata and pieces below `folder`.
+    pub(super) fn new(source: Arc<dyn Source>, trust: Trust, folder: &Path) -> Self {
+        Self {
+            source,
+            trust,
+            pieces: Pieces::new(Directory(folder.join("pieces"))),
+            folder: folder.to_owned(),
+        }
+    }
+}
+
+impl Repository for Files {
+    fn check(&mut self, now: u64) -> anyhow::Result<Offer> {
+        let question = Question {
+            root: &self.trust.root,
+            profile: &self.trust.profile,
+            floor: now,
+            scratch: &self.folder.join("scratch"),
+        };
+        let mut memory = Directory(self.folder.join("tuf"));
+        let trusted = trust::check(&self.source, question, &mut memory)?;
+        if let Some(lost) = &trusted.lost {
+            log::error!("{lost}");
+        }
+        Ok(Offer {
+            manifest: trusted.manifest,
+            date: self.source.time(),
+        })
+    }
+
+    fn bring(
+        &mut self,
+        manifest: &Manifest,
+        way: Way,
+        report: &mut dyn FnMut(Done) -> bool,
+    ) -> anyhow::Result<()> {
+        let files = files(manifest, way)?;
+        let budget = budget(&self.folder);
+        let mut tell = |progress: super::pieces::Progress| {
+            let done = Done {
+                bytes: progress.bytes,
+                brought: progress.came,
+            };
+            if report(done) {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        };
+        self.pieces
+            .bring(self.source.as_ref(), files, budget, &mut tell)?;
+        Ok(())
+    }
+
+    fn image<'a>(
+        &'a mut self,
+        manifest: &'a Manifest,
+        way: Way,
+        base: Box<dyn Image>,
+    ) -> anyhow::Result<Box<dyn io::Read + 'a>> {
+        let stream = self.pieces.stream(files(manifest, way)?);
+        match way {
+            Way::Full => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(BufReader::new(stream))?;
+                decoder.window_log_max(WINDOW_LOG)?;
+                Ok(Box::new(decoder))
+            }
+            Way::Patch(_) => {
+                drop(base);
+                anyhow::bail!("this program cannot apply patches yet")
+            }
+        }
+    }
+
+    fn sweep(&mut self) {
+        if let Err(error) = self.pieces.sweep(&[]) {
+            log::warn!("{:#}", anyhow::Error::from(error));
+        }
+    }
+}
+
+/// The files of a way, in their order.
+fn files(manifest: &Manifest, way: Way) -> anyhow::Result<&[File]> {
+    match way {
+        Way::Full => Ok(&manifest.full),
+        Way::Patch(index) => {
+            let patch = manifest
+                .patches
+                .get(index)
+                .context("the release has no such patch")?;
+            Ok(&patch.pieces)
+        }
+    }
+}
+
+/// What pieces may take of the disk: half of what is free, the rest is the forwarder's; never more than a slot.
+fn budget(folder: &Path) -> u64 {
+    let free = rustix::fs::statvfs(folder).map_or(0, |about| about.f_bavail.saturating_mul(about.f_frsize));
+    (free / 2).min(SLOT_BYTES)
+}

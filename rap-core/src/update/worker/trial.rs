@@ -1,0 +1,197 @@
+//! A trial and its end: confirmed, rejected, begun again.
+
+use anyhow::Context as _;
+
+use super::super::aftermath::reached;
+use super::super::control::Answer;
+use super::super::health::{Before, Seen};
+use super::super::needs::other;
+use super::super::state::{Floor, GivenUp, Named, Trial};
+use super::super::status::TrialStatus;
+use super::{Worker, lock, now_text};
+use crate::boot::slot::Label;
+use crate::moment::since_boot;
+
+/// How often a box on trial asks the repository, when nobody else was reached.
+const ASK_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
+
+impl Worker {
+    /// This image is on trial.
+    pub(super) fn begin_trial(&mut self, running: Label, known: bool) -> anyhow::Result<()> {
+        self.on_trial = true;
+        if !known {
+            // The record was lost: what worked before is not known, and no floor is raised.
+            self.state.trial = Some(Trial {
+                release: Named {
+                    number: 0,
+                    version: self.parts.setup.version.clone(),
+                    build_id: self.parts.setup.build_id.clone(),
+                },
+                uki: self.parts.bays.digest(running)?,
+                attempt: 1,
+                asked: false,
+                before: Before::default(),
+                verdict: None,
+            });
+        }
+        if let Some(trial) = &self.state.trial {
+            log::info!("on trial: {}", trial.release.words());
+        }
+        Ok(())
+    }
+
+    /// Looks whether the box does what it did before.
+    pub(super) fn watch_trial(&mut self) -> anyhow::Result<()> {
+        let Some(trial) = &self.state.trial else {
+            return Ok(());
+        };
+        let before = trial.before.clone();
+        let seen = Seen::read(&self.parts.setup.status, self.knowledge.heard());
+        let lacks = seen.lacks(&before);
+        let now = since_boot();
+        let well = self.steady.look(now, lacks.is_empty(), seen.restarts());
+        lock(&self.parts.told).trial = Some(TrialStatus {
+            release: trial.release.clone(),
+            attempt: trial.attempt,
+            lacks: lacks.clone(),
+            well_seconds: well.as_secs(),
+        });
+        if well >= self.parts.setup.steady {
+            return self.confirm("all was well for a while");
+        }
+        if now >= self.parts.setup.patience && !lacks.is_empty() {
+            return self.reject(&lacks.join("; "));
+        }
+        // Somebody who matters was reached before, and nobody yet: the repository may be there.
+        if before.reached && !seen.works().reached && now >= self.check_at && self.parts.repository.is_some()
+        {
+            self.check_at = now + ASK_EVERY;
+            let certain = self.knowledge.certain();
+            if let Some(repository) = &mut self.parts.repository {
+                match repository.check(certain) {
+                    Ok(offer) => self.learn(offer)?,
+                    Err(error) => log::info!("the repository is not reached either: {error:#}"),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The image that runs stays.
+    fn confirm(&mut self, why: &str) -> anyhow::Result<()> {
+        let running = self.running()?;
+        self.parts.bays.confirm(running)?;
+        self.confirmed(why);
+        self.save()?;
+        self.look()
+    }
+
+    /// The image that runs was confirmed in its slot: that is written down.
+    pub(super) fn confirmed(&mut self, why: &str) {
+        self.on_trial = false;
+        let Some(trial) = self.state.trial.take() else {
+            return;
+        };
+        log::info!("{} is confirmed: {why}", trial.release.words());
+        self.state.remember(&now_text(), &trial.release, "confirmed", why);
+        let time = self.state.floor.time;
+        let floor = Floor {
+            number: trial.release.number,
+            build_id: trial.release.build_id.clone(),
+            time,
+        };
+        self.state.floor = std::mem::take(&mut self.state.floor).max(floor);
+        self.state.running = (trial.release.number > 0).then_some(trial.release);
+        self.state.consent = None;
+        self.state.given_up = None;
+        self.check_at = since_boot() + super::FIRST;
+        if let Some(repository) = &mut self.parts.repository {
+            repository.sweep();
+        }
+    }
+
+    /// The image that runs goes: the reason is written down for the one that comes back.
+    fn reject(&mut self, why: &str) -> anyhow::Result<()> {
+        let running = self.running()?;
+        log::error!("this image goes: {why}");
+        if let Some(trial) = &mut self.state.trial {
+            trial.verdict = Some(why.to_owned());
+        }
+        self.save()?;
+        self.parts.bays.reject(running)?;
+        self.restart("the update did not work here");
+        Ok(())
+    }
+
+    /// A trial was cut short: it is begun again if its image is whole.
+    pub(super) fn begin_again(&mut self, slot: Label, stage: Option<&str>) -> anyhow::Result<()> {
+        let Some(trial) = self.state.trial.clone() else {
+            return Ok(());
+        };
+        let how = reached(stage);
+        log::warn!("the trial of {} was cut short: {how}", trial.release.words());
+        self.state
+            .remember(&now_text(), &trial.release, "interrupted", &how);
+        let whole = self.parts.bays.digest(slot).is_ok_and(|found| found == trial.uki);
+        if !whole {
+            self.give_up("its image in the slot is damaged");
+            return Ok(());
+        }
+        if let Some(trial) = &mut self.state.trial {
+            trial.attempt += 1;
+        }
+        self.save()?;
+        if let Err(error) = self.parts.bays.arm_again(slot) {
+            self.give_up(&format!("it cannot be tried again: {error:#}"));
+            return Ok(());
+        }
+        self.look()?;
+        self.armed = true;
+        Ok(())
+    }
+
+    /// A person keeps the image on trial.
+    pub(super) fn confirm_by(&mut self, by: &str) -> Answer {
+        if !self.on_trial {
+            return Answer::Refused("no update is on trial".to_owned());
+        }
+        match self.confirm(&format!("{by} said so")) {
+            Ok(()) => Answer::Done(serde_json::json!({})),
+            Err(error) => Answer::Refused(format!("{error:#}")),
+        }
+    }
+
+    /// A person wants the other image back.
+    pub(super) fn roll_back(&mut self, by: &str) -> Answer {
+        let done = if self.on_trial {
+            self.reject(&format!("{by} said so"))
+        } else {
+            self.go_back(by)
+        };
+        match done {
+            Ok(()) => Answer::Done(serde_json::json!({})),
+            Err(error) => Answer::Refused(format!("{error:#}")),
+        }
+    }
+
+    /// From a confirmed image to the other slot's.
+    fn go_back(&mut self, by: &str) -> anyhow::Result<()> {
+        let running = self.running()?;
+        let back = self.view.of(other(running)).clone();
+        let build_id = back.build_id.context("there is no image in the other slot")?;
+        let release = self.state.running.take().unwrap_or_else(|| Named {
+            number: 0,
+            version: self.parts.setup.version.clone(),
+            build_id: self.parts.setup.build_id.clone(),
+        });
+        self.parts.bays.reject(running)?;
+        let why = format!("{by} went back to build {build_id:.12}");
+        let at = now_text();
+        self.state.remember(&at, &release, "rolled back", &why);
+        self.state.given_up = Some(GivenUp { release, why, at });
+        (self.state.trial, self.state.consent) = (None, None);
+        self.save()?;
+        self.restart("somebody went back to the other image");
+        Ok(())
+    }
+}
