@@ -193,6 +193,11 @@ impl<'a> Daemon<'a> {
         self.hold.plan(&current.network)
     }
 
+    /// The uplink's network by its lease, if it has one.
+    pub(super) fn leased(&self) -> Option<ipnet::Ipv4Net> {
+        Some(self.hold.used.as_ref()?.address)
+    }
+
     /// Writes the status where it is news.
     pub(super) fn tell(&mut self, mut status: report::Status) {
         status.site = self.current.as_ref().ok().map(|site| site.fingerprint.clone());

@@ -7,7 +7,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
-use netfw::model::{Opening, PortName};
+use netfw::model::{Addressing, Opening, PortName};
 use netfw::plan::TUNNEL;
 use netfw::session;
 use serde::{Deserialize, Serialize};
@@ -145,6 +145,9 @@ impl Daemon<'_> {
                 remote.find(|opening| opening.to_string() == *text).copied()
             })
             .collect();
+        if let Some(net) = self.taken(current).into_iter().find(|net| overlap(net, &address)) {
+            return Err(format!("the tunnel's {address} overlaps {net} of this box"));
+        }
         let openings = openings.ok_or_else(|| format!("not all of {services:?} may be opened at {port}"))?;
         let time = Duration::from_secs(seconds);
         session::join(machine, address).map_err(in_words)?;
@@ -154,6 +157,18 @@ impl Daemon<'_> {
             services.join(", ")
         );
         Ok(())
+    }
+
+    /// The networks that are behind other links.
+    fn taken(&self, current: &InForce) -> Vec<Ipv4Net> {
+        let network = &current.network;
+        let mut taken: Vec<_> = network.ports.iter().map(|port| port.address).collect();
+        taken.extend(network.sessions);
+        match &network.uplink.addressing {
+            Addressing::Static { address, .. } => taken.push(*address),
+            Addressing::Dhcp => taken.extend(self.leased()),
+        }
+        taken
     }
 
     /// The openings first: without them the tunnel leads nowhere.
@@ -177,6 +192,10 @@ impl Daemon<'_> {
             _ => Err("this box's software cannot look at that yet".to_owned()),
         }
     }
+}
+
+fn overlap(a: &Ipv4Net, b: &Ipv4Net) -> bool {
+    a.contains(&b.network()) || b.contains(&a.network())
 }
 
 fn in_words(error: impl std::error::Error + Send + Sync + 'static) -> String {

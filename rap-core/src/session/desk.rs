@@ -330,18 +330,18 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
     }
 
     fn consent(&mut self, port: &str, consent: &Consent, now: Duration) -> Answer {
-        use super::consent::{self, NotCounted};
-        let course = self.course.as_ref().filter(|course| !course.is_over());
-        let course = course.filter(|course| course.ticket.instrument.as_str() == port);
-        let Some(course) = course.filter(|course| course.ticket.session == consent.session) else {
+        use super::consent::{Answer as Said, NotCounted};
+        let current = self.course.as_ref().filter(|course| !course.is_over());
+        let is_it = current.is_some_and(|course| {
+            course.ticket.instrument.as_str() == port && course.ticket.session == consent.session
+        });
+        let name = self.house.port(port).cloned();
+        // A no is heard at any time: it ends what was said for a time.
+        let Some(name) = name.filter(|_| is_it || consent.answer == Said::Refuse) else {
             return self.not_counted(port, &NotCounted::NoRequest(consent.session.clone()));
         };
-        let name = course.ticket.instrument.clone();
-        let wants = self
-            .house
-            .sessions
-            .as_ref()
-            .is_some_and(|sessions| sessions.require_pin);
+        let wants = self.house.sessions.as_ref();
+        let wants = wants.is_some_and(|sessions| sessions.require_pin);
         let pin = wants.then(|| self.read_pin()).flatten();
         let wanted = if wants {
             Wanted::Pin(pin.as_ref())
@@ -353,12 +353,18 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
         }
         let by = format!("{} at {port}", consent.by);
         let event = match consent.answer {
-            consent::Answer::Once | consent::Answer::ForATime => Event::Consented { by },
-            consent::Answer::Refuse => Event::Refused { by },
-            consent::Answer::Later => Event::Later,
+            Said::Once | Said::ForATime => Event::Consented { by },
+            Said::Refuse => Event::Refused { by },
+            Said::Later => Event::Later,
         };
-        self.drive(event, now);
-        let state = self.course.as_ref().map_or("ended", Course::word);
+        if is_it {
+            self.drive(event, now);
+        }
+        let state = self
+            .course
+            .as_ref()
+            .filter(|_| is_it)
+            .map_or("ended", Course::word);
         Answer::Done(json!({ "session": consent.session, "state": state }))
     }
 

@@ -46,6 +46,12 @@ impl House {
         forbidden.then(|| format!("the hospital forbids {command} (sessions.forbid in site.toml)"))
     }
 
+    /// The port of this name, if there is one.
+    pub(super) fn port(&self, name: &str) -> Option<&PortName> {
+        let mut names = self.ports.iter().map(|(port, _)| port);
+        names.find(|port| port.as_str() == name)
+    }
+
     /// Whether the site allows to ask for this session.
     ///
     /// # Errors

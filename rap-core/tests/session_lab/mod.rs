@@ -145,7 +145,9 @@ impl Story {
         mode("status", 0o1777);
         let signer = keys::write(&lab.path("identity"), &lab.path("server"));
         for file in std::fs::read_dir(lab.path("identity")).unwrap() {
-            chown(file.unwrap().path(), None, Some(SESSION)).unwrap();
+            let path = file.unwrap().path();
+            chown(&path, None, Some(SESSION)).unwrap();
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o640)).unwrap();
         }
         let server = server(&lab);
         let relay = start(&lab, "relay");

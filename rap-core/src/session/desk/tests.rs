@@ -285,6 +285,11 @@ fn a_yes_for_a_time_answers_the_next_request_and_later_hides_this_one() {
     assert_eq!(rig.state(), "ended");
     rig.direct(&ask_to_open(), 5);
     assert_eq!(rig.state(), "connecting");
+    rig.direct(&json!({ "do": "end-session", "session": "s-1" }), 6);
+    // A no also when nothing is asked for.
+    assert!(matches!(rig.say("port1", "refuse", 7), Answer::Done(_)));
+    rig.direct(&ask_to_open(), 8);
+    assert_eq!(rig.state(), "asked");
 }
 
 #[test]

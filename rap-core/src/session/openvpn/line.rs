@@ -13,6 +13,8 @@ pub enum Line {
     Ending(String),
     /// It wants a password, which nobody has.
     WantsPassword,
+    /// A warning or an error of its log: why it ends, perhaps.
+    Complaint(String),
     /// Anything else.
     Other,
 }
@@ -28,6 +30,7 @@ pub fn parse(line: &str) -> Line {
         "FATAL" => Line::Ending(clean(rest)),
         "PASSWORD" => Line::WantsPassword,
         "STATE" => state(rest),
+        "LOG" => complaint(rest),
         _ => Line::Other,
     }
 }
@@ -42,6 +45,15 @@ fn state(rest: &str) -> Line {
             (detail, _) => Line::Ending(format!("connected without an address ({})", clean(detail))),
         },
         "RECONNECTING" | "EXITING" => Line::Ending(format!("the tunnel ended ({})", clean(field(2)))),
+        _ => Line::Other,
+    }
+}
+
+/// `time,flags,text`: N is an error, F a fatal one, W a warning.
+fn complaint(rest: &str) -> Line {
+    let mut fields = rest.splitn(3, ',').skip(1);
+    match (fields.next(), fields.next()) {
+        (Some(flags), Some(text)) if flags.contains(['N', 'F', 'W']) => Line::Complaint(clean(text)),
         _ => Line::Other,
     }
 }
@@ -68,6 +80,11 @@ mod tests {
                 Line::Ending("the tunnel ended (connection-reset)".to_owned()),
             ),
             (">FATAL:no key\u{1b}", Line::Ending("no key".to_owned())),
+            (
+                ">LOG:1,N,TCP: connect to 10.9.0.10 failed, again",
+                Line::Complaint("TCP: connect to 10.9.0.10 failed, again".to_owned()),
+            ),
+            (">LOG:1,I,TUN/TAP device tunnel opened", Line::Other),
             (">PASSWORD:Need 'Private Key' password", Line::WantsPassword),
             ("SUCCESS: hold release succeeded", Line::Other),
             (">INFO:OpenVPN Management Interface Version 5", Line::Other),

@@ -14,8 +14,9 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -77,11 +78,12 @@ impl Tunnel {
             .args(arguments::of(config, &path, time))
             .env_clear()
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .with_context(|| format!("cannot start {}", config.program.display()))?;
-        let come = come(&listener, &mut child);
+        let said = last_said(child.stdout.take());
+        let come = come(&listener, &mut child, said);
         let _ = std::fs::remove_file(&path);
         let control = match come {
             Ok(control) => control,
@@ -101,19 +103,24 @@ impl Tunnel {
         let (control, mut speak) = (self.control.try_clone()?, self.control.try_clone()?);
         let hear = move || {
             let mut lines = BufReader::new(control);
+            let mut complaint = String::new();
             loop {
                 let mut line = Vec::new();
                 let read = (&mut lines).take(LINE).read_until(b'\n', &mut line);
                 let said = String::from_utf8_lossy(&line);
                 let event = match (read, line::parse(said.trim_end())) {
-                    (Ok(0) | Err(_), _) => Event::Lost("OpenVPN ended".to_owned()),
+                    (Ok(0) | Err(_), _) => Event::Lost(format!("OpenVPN ended{complaint}")),
                     (_, Line::Hold) => {
                         // One that has gone says so by the end of what it says.
-                        let _ = speak.write_all(b"state on\nhold release\n");
+                        let _ = speak.write_all(b"state on\nlog on\nhold release\n");
                         continue;
                     }
                     (_, Line::Connected(address)) => Event::Connected(address),
-                    (_, Line::Ending(why)) => Event::Lost(why),
+                    (_, Line::Complaint(text)) => {
+                        complaint = format!(": {text}");
+                        continue;
+                    }
+                    (_, Line::Ending(why)) => Event::Lost(format!("{why}{complaint}")),
                     (_, Line::WantsPassword) => {
                         Event::Lost("OpenVPN wants a password for its key".to_owned())
                     }
@@ -149,7 +156,11 @@ impl Drop for Tunnel {
 }
 
 /// Waits until OpenVPN connects to its management socket.
-fn come(listener: &UnixListener, child: &mut Child) -> anyhow::Result<UnixStream> {
+fn come(
+    listener: &UnixListener,
+    child: &mut Child,
+    said: Option<JoinHandle<String>>,
+) -> anyhow::Result<UnixStream> {
     let begun = Instant::now();
     loop {
         if let Ok((control, _)) = listener.accept() {
@@ -158,7 +169,8 @@ fn come(listener: &UnixListener, child: &mut Child) -> anyhow::Result<UnixStream
             return Ok(control);
         }
         if let Some(status) = child.try_wait()? {
-            anyhow::bail!("OpenVPN refuses its options or keys ({status})");
+            let said = said.and_then(|said| said.join().ok()).unwrap_or_default();
+            anyhow::bail!("OpenVPN refuses its options or keys ({status}): {said}");
         }
         anyhow::ensure!(
             begun.elapsed() < COMES,
@@ -166,6 +178,29 @@ fn come(listener: &UnixListener, child: &mut Child) -> anyhow::Result<UnixStream
         );
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Reads what it writes until it ends, so that it never waits for a reader; keeps the last lines that say something.
+fn last_said(output: Option<ChildStdout>) -> Option<JoinHandle<String>> {
+    let mut lines = BufReader::new(output?);
+    let read = move || {
+        let mut last = String::new();
+        loop {
+            let mut line = Vec::new();
+            let read = (&mut lines).take(LINE).read_until(b'\n', &mut line);
+            if matches!(read, Ok(0) | Err(_)) {
+                return last;
+            }
+            let line = String::from_utf8_lossy(&line);
+            let words: String = line.chars().filter(|c| !c.is_control()).take(160).collect();
+            // Its last word is where to read more.
+            if !words.is_empty() && !words.contains("Use --help") && !words.contains("Exiting due to") {
+                last = words;
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("openvpn-log".to_owned());
+    thread.spawn(read).ok()
 }
 
 /// Packets that passed through the tunnel's link so far, in either direction; none without one.
