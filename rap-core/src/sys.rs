@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::MetadataExt as _;
 use std::sync::Mutex;
 
 use rustix::io::Errno;
@@ -235,10 +234,6 @@ pub fn reread_partitions(disk: impl AsFd) -> io::Result<()> {
 pub fn make_tunnel(name: &str, owner: u32) -> io::Result<()> {
     const DEVICE: &str = "/dev/net/tun";
     let file = std::fs::OpenOptions::new().read(true).write(true).open(DEVICE)?;
-    // Without udev the kernel gives the device to root alone, and who attaches has to open it.
-    if file.metadata()?.mode() & 0o006 != 0o006 {
-        std::os::unix::fs::chown(DEVICE, Some(owner), None)?;
-    }
     let mut request = InterfaceFlags {
         name: [0; 16],
         // IFF_TUN | IFF_NO_PI (include/uapi/linux/if_tun.h).

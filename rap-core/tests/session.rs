@@ -49,6 +49,7 @@ fn nothing_before_yes_then_exactly_the_ticket_and_nothing_a_second_after_no() {
     story.say("port1", "once");
     story.until("open");
     let (engineer, instrument) = story.connected();
+    story.openvpn_has_no_right_and_took_no_route();
     // Another port of it, another instrument, the box itself, the hospital's side of it.
     assert!(story.connect(SERVICE[0], 22).is_err());
     assert!(story.connect(SERVICE[1], 5900).is_err());

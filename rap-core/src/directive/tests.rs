@@ -92,8 +92,7 @@ fn each_refusal_has_its_own_words() {
     let of = |change: &dyn Fn(&mut Value)| {
         let mut payload = payload(400, json!({"do": "check-update"}));
         change(&mut payload);
-        let words = refusal(judge(&docket, &signer, &payload)).to_string();
-        words
+        refusal(judge(&docket, &signer, &payload)).to_string()
     };
     let starts = |change: &dyn Fn(&mut Value), words: &str| {
         let found = of(change);

@@ -48,6 +48,7 @@ pub(super) fn bring_up() -> Result<Goal, InitError> {
     stage("modules");
     let watchdog = load_modules();
     mounts::mount_efi_variables();
+    mounts::open_tunnels();
     modules::apply_settings(Path::new("/etc/sysctl.d"));
     stage("watchdog");
     if watchdog.is_none() {
@@ -245,6 +246,9 @@ fn provision(disk: &BootDisk, found: &mut Found) -> Result<(), InitError> {
         ..sessions
     };
     durable::directory(Path::new(paths::SESSION_RUN), 0o2750, Some(run))?;
+    // And here the session service's, which may ask netd.
+    let ask = Owner { user: 0, ..sessions };
+    durable::directory(Path::new(paths::NETD_SESSIONS_RUN), 0o2750, Some(ask))?;
     let update = users::lookup(UPDATE_USER)?;
     durable::directory(&paths_below(data).update, 0o750, Some(update))?;
     durable::directory(Path::new(paths::UPDATE_RUNTIME), 0o755, Some(update))?;

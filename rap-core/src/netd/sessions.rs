@@ -6,6 +6,7 @@
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use ipnet::Ipv4Net;
 use netfw::model::{Addressing, Opening, PortName};
 use netfw::plan::TUNNEL;
@@ -24,8 +25,9 @@ use crate::init::users;
 use crate::session::USER;
 use crate::sys;
 
-/// The name of the socket, beside netd's.
-const SOCKET: &str = "netd-sessions.sock";
+/// The socket's folder, beside netd's own socket, and its name.
+const FOLDER: &str = "sessions";
+const SOCKET: &str = "netd.sock";
 /// Openings asked for at once, at most.
 const MOST: usize = 16;
 
@@ -74,7 +76,9 @@ pub(super) fn start(place: &Place, events: SyncSender<Event>) -> anyhow::Result<
         let answer = asked.ok().and_then(|()| answer.recv().ok());
         answer.unwrap_or_else(|| Answer::Refused("netd is ending; ask again in a moment".to_owned()))
     };
-    let socket = place.control.with_file_name(SOCKET);
+    let folder = place.control.with_file_name(FOLDER);
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let socket = folder.join(SOCKET);
     control::start_for("netd", &socket, users::guest(USER), ask)
 }
 

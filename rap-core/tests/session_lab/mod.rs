@@ -108,7 +108,7 @@ pub(crate) fn be_one() {
         memory: folder.join("memory"),
         run: folder.join("run"),
         status: folder.join("status"),
-        netd: folder.join("netd-sessions.sock"),
+        netd: folder.join("sessions/netd.sock"),
         relay: RELAY,
         openvpn: OPENVPN.into(),
     };
@@ -143,6 +143,8 @@ impl Story {
         mode("", 0o711);
         mode("run", 0o2750);
         mode("status", 0o1777);
+        // As init does, and udev where there is one.
+        std::fs::set_permissions(TUN, std::fs::Permissions::from_mode(0o666)).unwrap();
         let signer = keys::write(&lab.path("identity"), &lab.path("server"));
         for file in std::fs::read_dir(lab.path("identity")).unwrap() {
             let path = file.unwrap().path();
@@ -275,6 +277,33 @@ impl Story {
         self.openvpn().is_none()
     }
 
+    /// It is another user with no capability it could ever have, and what its server pushed besides an address (a route to
+    /// everything, a name server) came to nothing.
+    pub(crate) fn openvpn_has_no_right_and_took_no_route(&self) {
+        let pid = self.openvpn().unwrap().as_raw_nonzero();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        for line in [
+            "Uid:\t903\t903\t903\t903",
+            "CapBnd:\t0000000000000000",
+            "NoNewPrivs:\t1",
+        ] {
+            assert!(status.contains(line), "{line}: {status}");
+        }
+        let routes = ip(&format!("-n {} route", self.lab.full("root")));
+        let tunnel: Vec<_> = routes
+            .lines()
+            .filter(|line| line.contains("dev tunnel"))
+            .collect();
+        assert!(
+            matches!(*tunnel, [only] if only.starts_with("10.8.0.0/24 ")),
+            "{routes}"
+        );
+        assert!(
+            !routes.contains("default") && !routes.contains("0.0.0.0/"),
+            "{routes}"
+        );
+    }
+
     fn openvpn(&self) -> Option<Pid> {
         let pids = ip(&format!("netns pids {}", self.lab.full("root")));
         let mut pids = pids.split_whitespace().map(str::to_owned);
@@ -327,8 +356,6 @@ impl Story {
 
 impl Drop for Story {
     fn drop(&mut self) {
-        // Where no udev gave it to all, netd gave it to the service.
-        let _ = chown(TUN, Some(0), None);
         for child in [&mut self.service, &mut self.relay, &mut self.server] {
             let _ = child.kill();
             let _ = child.wait();

@@ -34,6 +34,7 @@ use tokio_rustls::TlsAcceptor;
 pub(super) use self::door::serve;
 use self::rate::Bucket;
 pub use self::rate::Rate;
+use self::session::Ear;
 use self::store::Keeper;
 use super::event;
 use super::files::Desk;
@@ -106,8 +107,8 @@ pub(super) struct Port {
     desk: Desk,
     memory: Arc<Semaphore>,
     keeper: Arc<Keeper>,
-    /// Where the session service is asked.
-    sessions: Option<Arc<PathBuf>>,
+    /// The session service, where there is one.
+    sessions: Option<Arc<Ear>>,
 }
 
 impl Port {
@@ -138,7 +139,7 @@ impl Port {
 
     /// The same, with a session service to ask.
     pub(super) fn with_sessions(mut self, socket: Option<PathBuf>) -> Self {
-        self.sessions = socket.map(Arc::new);
+        self.sessions = socket.map(Ear::new).map(Arc::new);
         self
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, StatusCode};
+use tokio::sync::Semaphore;
 
 use super::answer::{Answer, Refusal, respond};
 use super::request::{enter, plain};
@@ -21,6 +22,8 @@ const REQUESTS: &str = "/v1/requests";
 const CONSENT: &str = "/v1/consent";
 /// Bytes of an answer, at most.
 const LIMIT: usize = 4096;
+/// Of one port, so many ask at once: each is a thread.
+const AT_ONCE: usize = 2;
 
 /// Whether a path is one of these.
 pub(super) fn is_here(path: &str) -> bool {
@@ -78,20 +81,47 @@ pub(super) async fn take(
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method", detail).allowing(right));
         }
     };
-    ask(port.sessions.clone(), asked).await
+    ask(port.sessions.as_deref(), asked).await
 }
 
-/// Asks the session service, beside the threads that serve connections.
-async fn ask(socket: Option<Arc<PathBuf>>, request: session::Request) -> Result<Answer, Refusal> {
-    let away = || {
-        let detail = "the box's session service does not answer; ask again";
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail)
+/// Where the session service is asked, and by how many at once.
+pub(super) struct Ear {
+    socket: PathBuf,
+    room: Arc<Semaphore>,
+}
+
+impl Ear {
+    pub(super) fn new(socket: PathBuf) -> Self {
+        Self {
+            socket,
+            room: Arc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
+
+    /// Asks beside the threads that serve connections. One that hangs holds up [`AT_ONCE`] of them, and no more.
+    async fn ask(&self, request: session::Request) -> Option<Told> {
+        let place = Arc::clone(&self.room).try_acquire_owned().ok()?;
+        let socket = self.socket.clone();
+        let asked = tokio::task::spawn_blocking(move || {
+            let told = control::ask("session", &socket, &request, None);
+            drop(place);
+            told
+        });
+        asked.await.ok()?.ok()
+    }
+}
+
+async fn ask(ear: Option<&Ear>, request: session::Request) -> Result<Answer, Refusal> {
+    let told = match ear {
+        Some(ear) => ear.ask(request).await,
+        None => None,
     };
-    let socket = socket.ok_or_else(away)?;
-    let asked = tokio::task::spawn_blocking(move || control::ask("session", &socket, &request, None));
-    match asked.await {
-        Ok(Ok(Told::Done(done))) => Ok(respond(StatusCode::OK, "application/json", done.to_string())),
-        Ok(Ok(Told::Refused(why))) => Err(Refusal::new(StatusCode::FORBIDDEN, "consent", why)),
-        _ => Err(away()),
+    match told {
+        Some(Told::Done(done)) => Ok(respond(StatusCode::OK, "application/json", done.to_string())),
+        Some(Told::Refused(why)) => Err(Refusal::new(StatusCode::FORBIDDEN, "consent", why)),
+        None => {
+            let detail = "the box's session service does not answer now; ask again";
+            Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail))
+        }
     }
 }

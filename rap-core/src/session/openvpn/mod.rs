@@ -120,6 +120,7 @@ impl Tunnel {
                         complaint = format!(": {text}");
                         continue;
                     }
+                    (_, Line::Ending(why)) if complaint.ends_with(&why) => Event::Lost(why),
                     (_, Line::Ending(why)) => Event::Lost(format!("{why}{complaint}")),
                     (_, Line::WantsPassword) => {
                         Event::Lost("OpenVPN wants a password for its key".to_owned())
