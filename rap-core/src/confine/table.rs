@@ -60,6 +60,8 @@ pub enum Calls {
     Files,
     /// Sockets of IPv4, IPv6 and files' names, streams and datagrams; questions to the kernel about routes and links.
     Sockets,
+    /// Another program started, which takes a tunnel's link that is there.
+    Tunnel,
     /// The network's making: any socket but raw memory's, namespaces, bind mounts of namespaces, starting programs.
     Network,
 }
@@ -110,7 +112,7 @@ const PUBLISHED: Reach = read("/run/rap");
 const STATUS: Reach = write("/run/rap/status");
 
 /// Every service.
-pub const NEEDS: [Needs; 5] = [
+pub const NEEDS: [Needs; 6] = [
     Needs {
         service: "netd",
         user: "rap-netd",
@@ -229,6 +231,34 @@ pub const NEEDS: [Needs; 5] = [
         limits: Limits {
             memory: 1024 * MIB, // a kernel that a patch unpacked is packed again; what there is, is looked at before
             processes: 16,
+            descriptors: 512,
+        },
+    },
+    Needs {
+        service: "session",
+        user: "rap-session",
+        capabilities: CapabilitySet::empty(),
+        files: Some(&[
+            execute("/usr/bin/rap-tls"),
+            execute("/usr/sbin/openvpn"),
+            LOADER,
+            LIBRARIES,
+            SETTINGS,
+            PUBLISHED,
+            STATUS,
+            read("/data/config/identity"), // the tunnel's key and certificates, the service key's public half
+            write("/data/session"),        // what was asked and answered
+            write("/run/rap/session"),     // where it is asked, and its OpenVPN
+            write("/dev/net/tun"),         // the link that netd made for this user
+            write("/dev/null"),            // what OpenVPN reads and complains to
+        ]),
+        binds: Port::Only(&[]),
+        // OpenVPN goes through the relay, too.
+        connects: Port::Only(&[crate::relay::ADDRESS.port()]),
+        calls: &[Calls::Files, Calls::Sockets, Calls::Tunnel],
+        limits: Limits {
+            memory: 128 * MIB, // with OpenVPN
+            processes: 32,
             descriptors: 512,
         },
     },

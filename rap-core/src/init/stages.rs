@@ -46,6 +46,7 @@ pub(super) fn bring_up() -> Result<Goal, InitError> {
     stage("modules");
     let watchdog = load_modules();
     mounts::mount_efi_variables();
+    mounts::open_tunnels();
     modules::apply_settings(Path::new("/etc/sysctl.d"));
     stage("watchdog");
     if watchdog.is_none() {
@@ -244,6 +245,7 @@ fn provision(disk: &BootDisk, found: &mut Found) -> Result<(), InitError> {
     let data = Path::new(paths::DATA);
     let (mut partition, length) = disk.provision()?;
     // The forwarder's own directory; the keys for its group and the passwords for the relay's: nobody else's.
+    let sessions = user_of("session")?.1;
     let readers = consume::Readers {
         keys: Owner { user: 0, ..forward },
         // Two services show themselves to the instruments with it.
@@ -252,8 +254,22 @@ fn provision(disk: &BootDisk, found: &mut Found) -> Result<(), InitError> {
             ..forward
         },
         passwords: Owner { user: 0, ..relay },
+        sessions: Owner { user: 0, ..sessions },
     };
     durable::directory(&paths_below(data).forward, 0o700, Some(forward))?;
+    durable::directory(&paths_below(data).session, 0o700, Some(sessions))?;
+    // What is made in it is the forwarder's group's, which may ask there.
+    let run = Owner {
+        group: forward.group,
+        ..sessions
+    };
+    durable::directory(Path::new(paths::SESSION_RUN), 0o2750, Some(run))?;
+    // And here the session service's, which may ask netd.
+    let ask = Owner {
+        user: user_of("netd")?.1.user,
+        ..sessions
+    };
+    durable::directory(Path::new(paths::NETD_SESSIONS_RUN), 0o2750, Some(ask))?;
     let update = user_of("update")?.1;
     durable::directory(&paths_below(data).update, 0o750, Some(update))?;
     durable::directory(Path::new(paths::UPDATE_RUNTIME), 0o755, Some(update))?;
@@ -327,6 +343,14 @@ fn services(data: &DataState) -> Result<Vec<Service>, InitError> {
             ..spec("relay")
         };
         list.push(service(PROGRAM, relay)?);
+        // Not vital: without it nobody gets in, and reports are taken and kept.
+        let session = Spec {
+            vital: false,
+            after: Some("netd"),
+            takes: &[],
+            ..spec("session")
+        };
+        list.push(service(TLS_PROGRAM, session)?);
         // Not after the relay: reports are taken and kept though nothing gets out.
         let forward = Spec {
             after: Some("netd"),

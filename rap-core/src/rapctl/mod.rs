@@ -17,6 +17,7 @@ use crate::{metrics, paths};
 mod hardening;
 mod net;
 mod queue;
+mod session;
 mod table;
 mod update;
 
@@ -72,6 +73,8 @@ enum Verb {
     },
     /// Show the network, try a new site, keep or undo it
     Net(net::Net),
+    /// Say whether somebody asks to get in or is in, and end that
+    Session(session::Session),
     /// Show updates, look for one, install it, keep it or go back
     Update(update::Update),
     /// Say of each measure that keeps the box tight whether it holds now
@@ -118,6 +121,7 @@ pub fn run(args: Args) -> ExitCode {
             Err(error) => unreadable(&from, &error),
         },
         Verb::Net(net) => net::run(net),
+        Verb::Session(session) => session::run(&session),
         Verb::Update(update) => update::run(update),
         Verb::Hardening(args) => hardening::run(&args),
         Verb::Completions { shell } => {

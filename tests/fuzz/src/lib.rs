@@ -18,6 +18,7 @@ mod desk;
 mod files;
 mod forward;
 mod network;
+mod session;
 mod update;
 
 /// A parser under test.
@@ -31,11 +32,14 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("binary-event", forward::binary_event),
     ("bundle", update::bundle),
     ("boot-entry", boot::boot_entry),
+    ("consent", session::consent),
     ("content-type", forward::content_type),
     ("copyright", builder::copyright),
     ("deb", builder::deb),
     ("debian-version", builder::debian_version),
     ("dhcp", network::dhcp),
+    ("directive", session::directive),
+    ("directives", session::directives),
     ("elf", builder::elf),
     ("environment", boot::environment),
     ("event", forward::event),
@@ -53,6 +57,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("nft-listing", network::nft_listing),
     ("notify", boot::notify),
     ("openings", network::openings),
+    ("openvpn-line", session::openvpn),
     ("packages", builder::packages),
     ("provision", boot::provision),
     ("receipt", forward::receipt),
