@@ -124,7 +124,7 @@ impl Worker {
     /// # Errors
     /// When the slots cannot be read, or the state cannot be written.
     pub(super) fn start(mut parts: Parts) -> anyhow::Result<Self> {
-        let (state, problems) = parts.store.load(uuid::Uuid::new_v4().as_u128() as u32);
+        let (state, problems) = parts.store.load(uuid::Uuid::new_v4().as_fields().0);
         let view = parts.bays.look(&parts.setup.build_id)?;
         let knowledge = Knowledge::new(parts.setup.built.max(state.floor.time));
         let mut worker = Self {
