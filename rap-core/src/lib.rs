@@ -5,6 +5,7 @@
 //! [`status`].
 //! The services are [`init`], [`netd`], [`relay`], [`forward`], [`update`]; [`rapctl`] is how a person asks them.
 
+pub mod audit;
 pub mod boot;
 pub mod build_info;
 pub mod confine;

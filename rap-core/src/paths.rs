@@ -20,6 +20,10 @@ pub const NETD_SOCKET: &str = "/run/rap/netd.sock";
 pub const IDENTITY: &str = "/data/config/identity";
 /// The forwarder's log.
 pub const FORWARD: &str = "/data/forward";
+/// The audit trail.
+pub const AUDIT: &str = "/data/audit";
+/// Where events for the audit trail are handed over.
+pub const AUDIT_SOCKET: &str = "/run/rap/audit/socket";
 /// The last good time, decimal seconds since 1970-01-01 UTC.
 pub const TIME: &str = "/data/time";
 /// One status file a service.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::mount::{MountFlags, UnmountFlags, mount_remount, unmount};
 use rustix::system::{RebootCommand, reboot};
 
+use crate::audit::{Event, Kind};
 use crate::build_info::BuildInfo;
 use crate::confine::{self, Needs};
 use crate::site::Site;
@@ -75,6 +76,11 @@ pub(super) fn bring_up() -> Result<Goal, InitError> {
     mounts::seal_root();
     stage("services");
     let mut services = Services::new(services(&found.data)?, Some(super::signals()?));
+    services.outbox.put(boot_event(build.as_ref()));
+    if found.provisioned {
+        let words = "site or identity came from the provision partition";
+        services.outbox.put(Event::new(Kind::Provisioned, words));
+    }
     let mut keeper = Keeper::new(watchdog, floor, found.data, secure_boot, found.problems);
     let goal = services.run(&mut keeper);
     keeper.save_time();
@@ -148,6 +154,8 @@ struct Found {
     problems: Vec<String>,
     /// Whether firmware was given keys: then it wants a restart.
     enrolled: bool,
+    /// Whether something came from the provision partition.
+    provisioned: bool,
 }
 
 /// Finds the disk, mounts its data, takes what was provisioned. What fails is a problem and not the end.
@@ -160,6 +168,7 @@ fn prepare_data(watchdog: Option<&Watchdog>) -> Result<Found, InitError> {
             data: DataState::Missing(reason),
             problems: Vec::new(),
             enrolled: false,
+            provisioned: false,
         }
     };
     mounts::make_directory(Path::new(paths::DATA))?;
@@ -180,6 +189,7 @@ fn prepare_data(watchdog: Option<&Watchdog>) -> Result<Found, InitError> {
         data: DataState::Mounted,
         problems: Vec::new(),
         enrolled: false,
+        provisioned: false,
     };
     if let Err(error) = provision(&disk, &mut found) {
         found.complain(format!("{:#}", anyhow::Error::from(error)));
@@ -215,9 +225,20 @@ fn provision(disk: &BootDisk, found: &mut Found) -> Result<(), InitError> {
     durable::directory(&paths_below(data).forward, 0o700, Some(forward))?;
     let enrol = |keys: &_| found.enrol(keys);
     if consume::consume(&mut partition, length, data, Some(readers), enrol)? {
+        found.provisioned = true;
         log::info!("provisioned; the provision partition is wiped");
     }
     Ok(())
+}
+
+fn boot_event(build: Option<&BuildInfo>) -> Event {
+    let event = Event::new(Kind::Boot, "the box came up");
+    match build {
+        Some(build) => event
+            .with("version", &build.version)
+            .with("build", &build.build_id),
+        None => event,
+    }
 }
 
 fn raise_floor(floor: Floor) -> Floor {
@@ -236,7 +257,8 @@ fn user_of(service: &str) -> Result<(&'static Needs, Owner), InitError> {
 }
 
 fn hand_over(data: &DataState) -> Result<(), InitError> {
-    harden::hand_over(user_of("netd")?.1, matches!(data, DataState::Mounted))
+    let mounted = matches!(data, DataState::Mounted);
+    harden::hand_over(user_of("netd")?.1, user_of("audit")?.1, mounted)
 }
 
 /// The site's name, or `rap` for a box that has none yet.
@@ -267,13 +289,23 @@ fn services(data: &DataState) -> Result<Vec<Service>, InitError> {
             spec,
         })
     };
-    let mut list = vec![service(
+    let mut list = Vec::new();
+    if matches!(data, DataState::Mounted) {
+        // First, so that it hears of all others, and ends last.
+        let audit = Spec {
+            vital: false,
+            takes: None,
+            ..spec("audit")
+        };
+        list.push(service(PROGRAM, audit)?);
+    }
+    list.push(service(
         PROGRAM,
         Spec {
             stores: true,
             ..spec("netd")
         },
-    )?];
+    )?);
     if matches!(data, DataState::Mounted) {
         let relay = Spec {
             after: Some("netd"),

@@ -16,6 +16,8 @@ use rustix::net::sockopt::socket_peercred;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::audit;
+
 /// The longest request, in bytes; a site of 256 KiB fits with every character escaped.
 const LIMIT: u64 = 2 << 20;
 /// How long a request and the reading of its answer may take.
@@ -140,6 +142,10 @@ fn serve(stream: &UnixStream, answer: &impl Fn(Request) -> Answer) -> io::Result
         }
     } else {
         log::warn!("control socket: refused user {}", peer.uid.as_raw());
+        audit::tell(
+            audit::Event::new(audit::Kind::RequestRefused, "somebody who may not asked netd")
+                .with("user", peer.uid.as_raw()),
+        );
         Answer::Refused("only root may ask netd".to_owned())
     };
     let mut stream = stream;

@@ -14,6 +14,7 @@ use crate::build_info::BuildInfo;
 use crate::status::{self, InitStatus};
 use crate::{metrics, paths};
 
+mod audit;
 mod hardening;
 mod net;
 mod queue;
@@ -71,6 +72,8 @@ enum Verb {
     },
     /// Show the network, try a new site, keep or undo it
     Net(net::Net),
+    /// Show the audit trail, or hold it against changes
+    Audit(audit::Audit),
     /// Say of each measure that keeps the box tight whether it holds now
     Hardening(hardening::Hardening),
     /// Print the completions for a shell
@@ -115,6 +118,7 @@ pub fn run(args: Args) -> ExitCode {
             Err(error) => unreadable(&from, &error),
         },
         Verb::Net(net) => net::run(net),
+        Verb::Audit(args) => audit::run(args),
         Verb::Hardening(args) => hardening::run(&args),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Command::command(), "rapctl", &mut std::io::stdout());
