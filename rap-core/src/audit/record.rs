@@ -35,7 +35,8 @@ impl Link {
     /// After `line`, which has this link's number.
     pub(crate) fn after(self, line: &[u8]) -> Self {
         Self {
-            number: self.number + 1,
+            // What a disk says may be any number.
+            number: self.number.saturating_add(1),
             before: Sha256::of(line),
         }
     }

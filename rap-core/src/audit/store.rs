@@ -132,7 +132,7 @@ impl<F: Folder> Store<F> {
                 .map(|record| record.link.before);
             let event = Event::new(Kind::RecordsDropped, "the oldest records made room")
                 .with("first", oldest)
-                .with("last", following - 1)
+                .with("last", following.saturating_sub(1))
                 .with(
                     "digest",
                     before.map_or_else(|| "unknown".to_owned(), |digest| digest.to_string()),
@@ -158,7 +158,7 @@ impl<F: Folder> Store<F> {
             if let Some((line, count)) = lines {
                 // A record that was changed on the disk still has its place.
                 let place = Link {
-                    number: first + count - 1,
+                    number: first.saturating_add(count - 1),
                     before: Link::first().before,
                 };
                 self.next = place.after(line);

@@ -90,9 +90,9 @@ pub(super) fn check(folder: &impl Folder, room: Room, mut each: impl FnMut(&Reco
     if let Some(begin) = begin {
         verdict.first = begin.number;
         let explained = begin == Link::first()
-            || dropped
-                .iter()
-                .any(|(last, digest)| last + 1 == begin.number && *digest == begin.before.to_string());
+            || dropped.iter().any(|(last, digest)| {
+                last.checked_add(1) == Some(begin.number) && *digest == begin.before.to_string()
+            });
         if !explained {
             verdict.complain(format!(
                 "the trail begins with record {}, and no record says what became of those before it",

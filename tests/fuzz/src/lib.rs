@@ -12,6 +12,7 @@
     reason = "a target reports by panicking"
 )]
 
+mod audit;
 mod boot;
 mod builder;
 mod files;
@@ -24,6 +25,7 @@ pub type Target = fn(&[u8]);
 /// All targets by name, sorted.
 pub const TARGETS: &[(&str, Target)] = &[
     ("accept-encoding", forward::accept_encoding),
+    ("audit-record", audit::record),
     ("batch", forward::batch),
     ("binary-event", forward::binary_event),
     ("content-type", forward::content_type),

@@ -156,3 +156,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn numbers_at_the_end_of_all_numbers_end_nothing() {
+    let sim = trail(3);
+    let end = u64::MAX;
+    sim.tamper(&name(1), |bytes| {
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        *bytes = text.replace("seq=\"3\"", &format!("seq=\"{end}\"")).into_bytes();
+    });
+    let content = sim.read(&name(1), u64::MAX).unwrap();
+    let mut folder = sim.clone();
+    folder.append(&name(end), &content).unwrap();
+    let mut store = Store::open(sim.clone(), ROOM, origin()).unwrap();
+    store.append(origin(), event(4)).unwrap();
+    assert!(!verdict(&sim).0.breaks.is_empty());
+}
