@@ -7,12 +7,12 @@
 //!  └ and severity             site └ who, by the kernel's word
 //! ```
 //!
-//! * A record is one line of RFC 5424 ([`record`]) with the SHA-256 of the line before it, over all files. Who changes,
-//!   removes or reorders a line breaks the chain there, and [`verify`] says where. Who may write the whole disk can make
+//! * A record is one line of RFC 5424 (`record`) with the SHA-256 of the line before it, over all files. Who changes,
+//!   removes or reorders a line breaks the chain there, and `verify` says where. Who may write the whole disk can make
 //!   another whole chain: against that helps only who has seen its head elsewhere.
-//! * One writer ([`store`], in the service `audit`): a record is acknowledged after `fdatasync`. The oldest file goes when
+//! * One writer (`store`, in the service `audit`): a record is acknowledged after `fdatasync`. The oldest file goes when
 //!   there is no more room, and before it goes a record says which numbers went and what the last digest was.
-//! * Whoever has something to tell hands it over at a socket ([`client`]); who it is is the kernel's word (`SO_PEERCRED`,
+//! * Whoever has something to tell hands it over at a socket (`client`); who it is is the kernel's word (`SO_PEERCRED`,
 //!   unix(7)), not the sender's. What could not be handed over is counted, and told with the next.
 //!
 //! `32473` is the enterprise number that RFC 5612 keeps for examples.
