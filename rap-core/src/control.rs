@@ -14,6 +14,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 
+use crate::audit;
 use anyhow::Context as _;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{
@@ -176,6 +177,11 @@ fn serve<Q: DeserializeOwned>(
         }
     } else {
         log::warn!("control socket: refused user {user}");
+        audit::tell(
+            audit::Event::new(audit::Kind::RequestRefused, "somebody who may not asked")
+                .with("asked", service)
+                .with("user", user),
+        );
         Answer::Refused(format!("this user may not ask {service}"))
     };
     let mut stream = stream;

@@ -7,6 +7,7 @@
 //! The services are [`init`], [`netd`], [`relay`], [`forward`], [`session`], [`update`], [`web`]; [`rapctl`] is how a person
 //! asks them.
 
+pub mod audit;
 pub mod boot;
 pub mod build_info;
 mod client;

@@ -44,6 +44,10 @@ pub const UPDATE_RUNTIME: &str = "/run/rap/update";
 pub const UPDATE_SOCKET: &str = "/run/rap/update/control.sock";
 /// At how many starts firmware's boot entries had to be written.
 pub const BOOT_ENTRIES: &str = "/data/boot-entries";
+/// The audit trail.
+pub const AUDIT: &str = "/data/audit";
+/// Where events for the audit trail are handed over.
+pub const AUDIT_SOCKET: &str = "/run/rap/audit/socket";
 /// The last good time, decimal seconds since 1970-01-01 UTC.
 pub const TIME: &str = "/data/time";
 /// One status file a service.

@@ -308,7 +308,7 @@ fn rules(needs: &Needs) -> Result<Rules, seccompiler::BackendError> {
             rules.insert(call, vec![rule([equal_to(0, DHCPCD)?])?]);
         }
     } else {
-        rules.insert(libc::SYS_socket, plain_sockets()?);
+        rules.insert(libc::SYS_socket, plain_sockets(has(Calls::KernelAudit))?);
         let tunnel = has(Calls::Tunnel);
         if tunnel {
             rules.extend(TUNNEL.iter().map(|call| (*call, Vec::new())));
@@ -339,7 +339,7 @@ fn only_this_program(rules: &mut Rules) -> Result<(), seccompiler::BackendError>
 }
 
 /// Streams and datagrams; routes and links may be asked for, as the C library does when it looks a name up.
-fn plain_sockets() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+fn plain_sockets(kernel_audit: bool) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
     let mut rules = Vec::new();
     for family in [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6] {
         for kind in [libc::SOCK_STREAM, libc::SOCK_DGRAM] {
@@ -350,6 +350,12 @@ fn plain_sockets() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
         equal(0, libc::AF_NETLINK)?,
         equal(2, libc::NETLINK_ROUTE)?,
     ])?);
+    if kernel_audit {
+        rules.push(rule([
+            equal(0, libc::AF_NETLINK)?,
+            equal(2, libc::NETLINK_AUDIT)?,
+        ])?);
+    }
     Ok(rules)
 }
 

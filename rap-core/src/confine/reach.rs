@@ -88,6 +88,7 @@ fn rights(access: Access) -> BitFlags<AccessFs> {
                 | AccessFs::Truncate
                 | AccessFs::MakeReg
                 | AccessFs::MakeDir
+                | AccessFs::MakeSock
                 | AccessFs::RemoveFile
                 | AccessFs::RemoveDir
         }

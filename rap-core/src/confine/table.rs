@@ -62,6 +62,8 @@ pub enum Calls {
     Sockets,
     /// Another program started, which takes a tunnel's link that is there.
     Tunnel,
+    /// What the kernel tells of refusals (netlink's audit group).
+    KernelAudit,
     /// The network's making: any socket but raw memory's, namespaces, bind mounts of namespaces, starting programs.
     Network,
 }
@@ -112,7 +114,30 @@ const PUBLISHED: Reach = read("/run/rap");
 const STATUS: Reach = write("/run/rap/status");
 
 /// Every service.
-pub const NEEDS: [Needs; 6] = [
+pub const NEEDS: [Needs; 7] = [
+    Needs {
+        service: "audit",
+        user: "rap-audit",
+        capabilities: CapabilitySet::AUDIT_READ, // what the kernel refused others
+        files: Some(&[
+            execute("/usr/bin/rap"),
+            LOADER,
+            LIBRARIES,
+            SETTINGS,
+            PUBLISHED,
+            STATUS,
+            write("/run/rap/audit"), // its socket
+            write("/data/audit"),
+        ]),
+        binds: Port::Only(&[]),
+        connects: Port::Only(&[]),
+        calls: &[Calls::Files, Calls::Sockets, Calls::KernelAudit],
+        limits: Limits {
+            memory: 32 * MIB,
+            processes: 8,
+            descriptors: 256,
+        },
+    },
     Needs {
         service: "netd",
         user: "rap-netd",
@@ -282,10 +307,10 @@ mod tests {
     }
 
     #[test]
-    fn only_netd_has_capabilities_mounts_and_starts_programs() {
+    fn only_netd_can_change_anything_by_capabilities_mounts_and_starts_programs() {
         for needs in NEEDS.iter().filter(|needs| needs.service != "netd") {
             assert!(
-                needs.capabilities.is_empty() && needs.files.is_some(),
+                CapabilitySet::AUDIT_READ.contains(needs.capabilities) && needs.files.is_some(),
                 "{needs:?}"
             );
             assert!(!needs.calls.contains(&Calls::Network), "{needs:?}");

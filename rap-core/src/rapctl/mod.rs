@@ -14,6 +14,7 @@ use crate::build_info::BuildInfo;
 use crate::status::{self, InitStatus};
 use crate::{metrics, paths};
 
+mod audit;
 mod hardening;
 mod net;
 mod queue;
@@ -77,6 +78,8 @@ enum Verb {
     Session(session::Session),
     /// Show updates, look for one, install it, keep it or go back
     Update(update::Update),
+    /// Show the audit trail, or hold it against changes
+    Audit(audit::Audit),
     /// Say of each measure that keeps the box tight whether it holds now
     Hardening(hardening::Hardening),
     /// Print the completions for a shell
@@ -123,6 +126,7 @@ pub fn run(args: Args) -> ExitCode {
         Verb::Net(net) => net::run(net),
         Verb::Session(session) => session::run(&session),
         Verb::Update(update) => update::run(update),
+        Verb::Audit(args) => audit::run(args),
         Verb::Hardening(args) => hardening::run(&args),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Command::command(), "rapctl", &mut std::io::stdout());

@@ -12,6 +12,7 @@
     reason = "a target reports by panicking"
 )]
 
+mod audit;
 mod boot;
 mod builder;
 mod desk;
@@ -28,6 +29,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("accept-encoding", forward::accept_encoding),
     ("auditable", builder::auditable),
+    ("audit-record", audit::record),
     ("batch", forward::batch),
     ("binary-event", forward::binary_event),
     ("bundle", update::bundle),
