@@ -1,6 +1,7 @@
 //! Publishing, with `tough`'s client in the place of a box.
 
 mod cuts;
+mod python;
 mod refused;
 mod rotation;
 
