@@ -4,6 +4,8 @@
 pub const SENTINEL: &str = "/.complete";
 /// [`crate::build_info::BuildInfo`] as JSON.
 pub const BUILD_INFO: &str = "/etc/rap/build.json";
+/// The TUF root an image trusts, as it was when the image was built; an image without it cannot update itself.
+pub const UPDATE_ROOT: &str = "/etc/rap/update-root.json";
 /// Kernel modules: one absolute path a line, in load order.
 pub const MODULES: &str = "/etc/rap/modules";
 /// Mount point of the data partition.

@@ -22,6 +22,7 @@ use crate::payload::{Kind, Part};
 use crate::pick::{self, Firmware, Picked, firmware, pick};
 use crate::report::{Report, grouped};
 use crate::signing::{PROGRAM_KEY, Signer, SigningError, sign};
+use crate::trust::{Root, RootError};
 use crate::uki::UkiError;
 use rap_core::digest::Sha256;
 
@@ -51,7 +52,8 @@ pub struct Order {
     pub offline: bool,
     /// Lock anew what no mirror has any more.
     pub refresh_missing: bool,
-    /// The directory with the key to sign loader and UKI with; `None` leaves them unsigned.
+    /// The directory with the key to sign loader and UKI with, and with the root of updates that the image is to trust.
+    /// `None` leaves them unsigned, and the image without updates.
     pub keys: Option<PathBuf>,
 }
 
@@ -107,6 +109,9 @@ pub enum BuildError {
     /// Signing.
     #[error("the image is not signed")]
     Signing(#[from] SigningError),
+    /// The root of updates.
+    #[error("the root of updates cannot be put into the image")]
+    Root(#[from] RootError),
     /// A key that is not for development was given for an image that is.
     #[error(
         "an image with the host's tools or a debug overlay is only signed with development keys, and {0} is none; \
@@ -130,6 +135,7 @@ pub struct Prepared {
     firmware: Firmware,
     overlays: Vec<String>,
     signer: Option<Signer>,
+    root: Option<Root>,
     /// What `--refresh-missing` changed in the lock.
     pub changes: Vec<Change>,
 }
@@ -140,6 +146,7 @@ pub struct Prepared {
 /// When a recipe is wrong, a package is not to be had, or lacks what is wanted.
 pub fn prepare(order: &Order, fetcher: &Fetcher, say: &dyn Fn(Step)) -> Result<Prepared, BuildError> {
     let signer = signer(order)?;
+    let root = order.keys.as_deref().map(Root::in_keys).transpose()?.flatten();
     say(Step::Fetch);
     let overlays: Vec<String> = [BASE.to_owned(), order.profile.clone()]
         .into_iter()
@@ -168,6 +175,7 @@ pub fn prepare(order: &Order, fetcher: &Fetcher, say: &dyn Fn(Step)) -> Result<P
         firmware,
         overlays,
         signer,
+        root,
         changes,
     })
 }
@@ -229,6 +237,7 @@ impl Prepared {
             firmware,
             overlays,
             signer,
+            root,
             ..
         } = self;
         let packages = packages(&lock, &picked.parts);
@@ -243,6 +252,7 @@ impl Prepared {
             },
             parts: picked.parts,
             packages,
+            update_root: root.map(|root| root.bytes().to_vec()),
             core,
             kernel: picked.kernel,
             kernel_version: picked.kernel_version,

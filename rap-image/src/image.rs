@@ -22,6 +22,8 @@ use crate::uki::{self, UkiError};
 pub const CONTENTS: &str = "etc/rap/packages.json";
 /// The owner of the core's part.
 pub const CORE: &str = "rap";
+/// [`rap_core::paths::UPDATE_ROOT`] as a path of the initramfs.
+pub const UPDATE_ROOT: &str = "etc/rap/update-root.json";
 /// [`rap_core::paths::SENTINEL`] as a path of the initramfs.
 const SENTINEL: &str = ".complete";
 const REVISION: u32 = 2;
@@ -83,6 +85,8 @@ pub struct Ingredients {
     pub parts: Vec<Part>,
     /// The packages they come from, by name.
     pub packages: Vec<Package>,
+    /// The TUF root the image trusts; without one it cannot update itself.
+    pub update_root: Option<Vec<u8>>,
     /// Our own programs.
     pub core: Core,
     /// The kernel.
@@ -108,6 +112,8 @@ pub struct Image {
     pub uki: Vec<u8>,
     /// What it is made of, in the order in which it lies in the UKI.
     pub shares: Vec<Share>,
+    /// The TUF root in it.
+    pub update_root: Option<Vec<u8>>,
 }
 
 /// How much of the UKI something is.
@@ -152,7 +158,13 @@ pub fn compose(ingredients: &Ingredients) -> Result<Image, ImageError> {
         initramfs: &writer.finish(),
     })
     .map_err(ImageError::Uki)?;
-    Ok(Image { info, uki, shares })
+    let update_root = ingredients.update_root.clone();
+    Ok(Image {
+        info,
+        uki,
+        shares,
+        update_root,
+    })
 }
 
 /// The fresh disk's volumes: the loader, slot A with the image, confirmed, and a vacant slot B.
@@ -200,6 +212,7 @@ fn build_id(ingredients: &Ingredients) -> String {
         }
     }
     piece(&json(&ingredients.packages));
+    piece(ingredients.update_root.as_deref().unwrap_or_default());
     for (name, program) in &ingredients.core {
         piece(name.as_bytes());
         piece(program);
@@ -249,6 +262,9 @@ fn core_part(ingredients: &Ingredients, info: &BuildInfo) -> Part {
         entry("init", 0o777, Kind::Link("usr/bin/rap".to_owned())),
         entry("usr/bin/rapctl", 0o777, Kind::Link("rap".to_owned())),
     ]);
+    if let Some(root) = &ingredients.update_root {
+        entries.push(entry(UPDATE_ROOT, 0o644, Kind::File(root.clone())));
+    }
     for (name, program) in &ingredients.core {
         entries.push(entry(
             &format!("usr/bin/{name}"),
@@ -269,6 +285,7 @@ pub fn core_reason(path: &str) -> Option<&'static str> {
     Some(match path {
         "etc/rap/build.json" => "what the image says of itself",
         CONTENTS => "what the image is made from, for `rap-image verify`",
+        UPDATE_ROOT => "whose updates the image takes: root.json of the directory given by --keys",
         "init" => "the kernel starts it as the first process",
         "usr/bin/rap" => "the appliance's program: process 1, the network, rapctl",
         "usr/bin/rap-tls" => "the appliance's services that speak TLS",
@@ -346,6 +363,7 @@ pub(crate) mod tests {
                 name: "hello".to_owned(),
                 version: "1.0".to_owned(),
             }],
+            update_root: None,
             core: Core::from([("rap", b"core".to_vec())]),
             kernel: b"kernel".to_vec(),
             kernel_version: "6.12".to_owned(),
@@ -378,6 +396,24 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_root_of_updates_is_where_the_box_looks_for_it() {
+        let mut with = ingredients();
+        with.update_root = Some(b"{}".to_vec());
+        let image = compose(&with).unwrap();
+        let initramfs = uki::Program::parse(&image.uki)
+            .unwrap()
+            .required(".initrd")
+            .unwrap();
+        let entries = cpio::read(initramfs).unwrap().concat();
+        let root = entries
+            .iter()
+            .find(|entry| format!("/{}", entry.path) == rap_core::paths::UPDATE_ROOT)
+            .unwrap();
+        assert_eq!(root.kind, Kind::File(b"{}".to_vec()));
+        assert_eq!(image.update_root.as_deref(), Some(&b"{}"[..]));
+    }
+
+    #[test]
     fn the_build_id_follows_from_everything_and_from_nothing_else() {
         let id = |change: &dyn Fn(&mut Ingredients)| {
             let mut changed = ingredients();
@@ -387,7 +423,8 @@ pub(crate) mod tests {
         let same = id(&|_| ());
         assert_eq!(same.len(), 64);
         assert_eq!(id(&|with| with.info.build_id = "other".to_owned()), same);
-        let changes: [&dyn Fn(&mut Ingredients); 6] = [
+        let changes: [&dyn Fn(&mut Ingredients); 7] = [
+            &|with| with.update_root = Some(b"{}".to_vec()),
             &|with| drop(with.core.insert("rap-tls", Vec::new())),
             &|with| with.kernel.push(0),
             &|with| with.command_line.push('x'),

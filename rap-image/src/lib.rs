@@ -5,8 +5,10 @@
 //! the wanted files, with the libraries ([`elf`]) and kernel modules ([`modules`]) that follow, as [`payload`] parts.
 //!
 //! [`hermetic`] compiles the core in a root of locked packages; [`image`] composes everything into [`cpio`] archives, the
-//! [`uki`] and the disk; [`signing`] signs it for Secure Boot; [`output`] writes it; [`build`] is all of that in order;
-//! [`verify`] reads it again, and [`sbom`] lists what it is made of, down to the crates that [`auditable`] keeps in each program. [`staging`] makes an image ready for the lab, [`flash`] writes it to a device; both give it a
+//! [`uki`] and the disk; [`signing`] signs it for Secure Boot, [`trust`] signs updates; [`output`] writes it; [`build`] is
+//! all of that in order; [`verify`] reads it again, and [`sbom`] lists what it is made of, down to the crates that
+//! [`auditable`] keeps in each program. [`publish`] makes updates of images. [`staging`] makes an image ready for the lab,
+//! [`flash`] writes it to a device; both give it a
 //! [`parcel`].
 
 pub mod archive;
@@ -28,11 +30,13 @@ pub mod overlay;
 pub mod parcel;
 pub mod payload;
 pub mod pick;
+pub mod publish;
 pub mod report;
 pub mod sbom;
 pub mod signing;
 pub mod staging;
 pub mod store;
+pub mod trust;
 pub mod uki;
 pub mod verify;
 

@@ -24,6 +24,8 @@ pub struct Report {
     pub sha256: String,
     /// The name in the certificate of who signed it; `None` when nobody did.
     pub signed_by: Option<String>,
+    /// SHA-256 of the TUF root in it; `None` when the image cannot update itself.
+    pub update_root: Option<String>,
     /// What it is made of, in the order in which it lies in the file.
     pub parts: Vec<PartReport>,
     /// The packages it is made from.
@@ -55,6 +57,10 @@ impl Report {
             unsigned_digest: program.authenticode().to_string(),
             sha256: Sha256::of(&image.uki).to_string(),
             signed_by: signed_by(&program),
+            update_root: image
+                .update_root
+                .as_ref()
+                .map(|root| Sha256::of(root).to_string()),
             parts: image.shares.iter().map(|share| part(share, total)).collect(),
             packages,
         })
@@ -88,6 +94,11 @@ impl Display for Report {
             "signed by        {}",
             self.signed_by.as_deref().unwrap_or("nobody")
         )?;
+        let root = self
+            .update_root
+            .as_deref()
+            .unwrap_or("none: such an image cannot update itself");
+        writeln!(f, "update root      {root}")?;
         write!(f, "unsigned digest  {}", self.unsigned_digest)?;
         if self.info.development {
             write!(

@@ -36,7 +36,8 @@ pub(super) struct Args {
     /// Compile with the host's tools: quicker, without the FIPS module, marked as for development
     #[arg(long)]
     host_toolchain: bool,
-    /// Sign loader and image for Secure Boot with secure-boot-db.key and .crt of this directory
+    /// Sign loader and image for Secure Boot with secure-boot-db.key and .crt of this directory, and let the image take
+    /// the updates that its root.json stands for
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
     /// Do not build: say where a path of the image comes from, and why

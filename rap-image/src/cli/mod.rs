@@ -7,6 +7,7 @@ mod flash;
 mod hermetic_cell;
 mod keys;
 mod lock;
+mod publish;
 mod run;
 mod sbom;
 mod sources;
@@ -26,7 +27,8 @@ use clap::{Parser, Subcommand};
                   rap-image build                        packages, programs, target/image/qemu\n  \
                   rap-image verify target/image/qemu/disk.img\n  \
                   rap-image run --site site.toml --identity keys/dev\n  \
-                  rap-image flash target/image/qemu/disk.img /dev/sdX\n\n\
+                  rap-image flash target/image/qemu/disk.img /dev/sdX\n  \
+                  rap-image publish target/image/qemu --repository updates --keys keys/dev\n\n\
                   Packages are kept in ~/.cache/rap-image (or $XDG_CACHE_HOME). Where they come from is said by --mirror, \
                   RAP_IMAGE_MIRROR, `mirror = \"…\"` in ~/.config/rap-image/config.toml, or the host's apt sources."
 )]
@@ -49,8 +51,14 @@ enum Verb {
     Run(run::Args),
     /// Write an image to a device, a stick or a disk, and read it back
     Flash(flash::Args),
-    /// Make the development keys
+    /// Make keys, replace them, say what they are
     Keys(keys::Args),
+    /// Add a release to a repository of updates
+    Publish(publish::PublishArgs),
+    /// Sign a repository of updates anew, before boxes stop to believe it
+    Refresh(publish::RefreshArgs),
+    /// Write the newest release as one file, for a box without a network
+    Bundle(publish::BundleArgs),
     /// Check a site.toml on the desk
     Check(check::Args),
     /// The inside of the hermetic build; `build` starts it
@@ -75,6 +83,9 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Verb::Run(args) => run::run(args),
         Verb::Flash(args) => flash::run(args),
         Verb::Keys(args) => keys::run(args),
+        Verb::Publish(args) => publish::publish(args),
+        Verb::Refresh(args) => publish::refresh(args),
+        Verb::Bundle(args) => publish::bundle(args),
         Verb::Check(args) => check::run(args),
         Verb::HermeticCell(args) => hermetic_cell::run(args),
         Verb::Completions(args) => completions::run(args),

@@ -99,15 +99,7 @@ impl<'a> Signature<'a> {
     /// Whether the numbers are those of the certificate's key over the attributes.
     fn verified(&self) -> Option<()> {
         let parts = Parts::of(self.certificate)?;
-        let key = public_key(&parts.public_key)?;
-        let provider = rap_core::identity::provider();
-        let mut known = provider.signature_verification_algorithms.mapping.iter();
-        let (_, algorithms) = known.find(|(scheme, _)| *scheme == SignatureScheme::RSA_PKCS1_SHA256)?;
-        let signed = value(SET, self.attributes);
-        let mut outcomes = algorithms
-            .iter()
-            .map(|algorithm| algorithm.verify_signature(key, &signed, self.numbers));
-        outcomes.find_map(Result::ok)
+        verified(&parts.public_key, &value(SET, self.attributes), self.numbers)
     }
 
     fn attributes_fit(&self) -> bool {
@@ -115,6 +107,18 @@ impl<'a> Signature<'a> {
         let mut attributes = Reader(self.attributes);
         std::iter::from_fn(|| attributes.next()).any(|attribute| attribute.whole == wanted)
     }
+}
+
+/// Whether `numbers` are those of the RSA key in the `SubjectPublicKeyInfo` over `signed`.
+pub(super) fn verified(information: &[u8], signed: &[u8], numbers: &[u8]) -> Option<()> {
+    let key = public_key(information)?;
+    let provider = rap_core::identity::provider();
+    let mut known = provider.signature_verification_algorithms.mapping.iter();
+    let (_, algorithms) = known.find(|(scheme, _)| *scheme == SignatureScheme::RSA_PKCS1_SHA256)?;
+    let mut outcomes = algorithms
+        .iter()
+        .map(|algorithm| algorithm.verify_signature(key, signed, numbers));
+    outcomes.find_map(Result::ok)
 }
 
 /// The key in a `SubjectPublicKeyInfo`, as verification takes it.

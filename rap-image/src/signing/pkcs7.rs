@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::SigningKey as _;
-
+use super::check::verified;
 use super::der::{INTEGER, NULL, OCTET_STRING, OID, Reader, SEQUENCE, SET, context, nested, value};
+use crate::keys::{Passphrase, PrivateKey, PrivateKeyError};
 use rap_core::digest::Sha256;
 
 /// 1.2.840.113549.1.7.1, data.
@@ -34,13 +34,18 @@ pub enum SigningError {
     Certificate(PathBuf),
     /// The key is none.
     #[error("{0} holds no key that can be used for Secure Boot: expected RSA-2048 in PEM, PKCS #8")]
-    Key(PathBuf, #[source] rcgen::Error),
+    Key(PathBuf, #[source] PrivateKeyError),
     /// The key is not the certificate's.
     #[error("{0} is not the key of the certificate beside it")]
     Pair(PathBuf),
     /// Signing failed.
     #[error("signing failed")]
-    Sign(#[source] rcgen::Error),
+    Sign(#[source] PrivateKeyError),
+    /// What a program signed is not by this key.
+    #[error(
+        "what was signed does not fit the certificate of {0}: its .crt and what signs are not of one pair"
+    )]
+    Foreign(String),
     /// What was to be signed is no program.
     #[error("only programs can be signed")]
     Program(#[from] crate::uki::UkiError),
@@ -58,7 +63,8 @@ pub struct Signer {
     certificate: Vec<u8>,
     issuer_and_serial: Vec<u8>,
     name: String,
-    key: rcgen::KeyPair,
+    public_key: Vec<u8>,
+    key: PrivateKey,
 }
 
 /// Where the content is.
@@ -74,7 +80,8 @@ pub(super) enum Content<'a> {
 }
 
 impl Signer {
-    /// Reads `NAME.crt` and `NAME.key` in `directory`.
+    /// Reads `NAME.crt` and `NAME.key` (or `NAME.signer`) in `directory`. The passphrase of an encrypted key comes from the
+    /// environment or the terminal.
     ///
     /// # Errors
     /// When one of them is missing or unusable, or they do not belong together.
@@ -89,15 +96,21 @@ impl Signer {
         let chain = rap_core::identity::certificates(&of_certificate).map_err(|_| unusable())?;
         let certificate = chain.first().ok_or_else(unusable)?.to_vec();
         let parts = Parts::of(&certificate).ok_or_else(unusable)?;
-        let pem = read(of_key.clone())?;
-        let key = rcgen::KeyPair::from_pkcs8_pem_and_sign_algo(&pem, &rcgen::PKCS_RSA_SHA256)
-            .map_err(|source| SigningError::Key(of_key.clone(), source))?;
-        if parts.public_key != rcgen::PublicKeyData::subject_public_key_info(&key) {
+        let passphrase = Passphrase::usual(None);
+        let key = PrivateKey::load(directory, name, Some(&rcgen::PKCS_RSA_SHA256), &passphrase);
+        let key = key.map_err(|error| match error {
+            PrivateKeyError::Absent(_) => {
+                SigningError::Read(of_key.clone(), std::io::ErrorKind::NotFound.into())
+            }
+            error => SigningError::Key(of_key.clone(), error),
+        })?;
+        if key.public_der().is_some_and(|public| public != parts.public_key) {
             return Err(SigningError::Pair(of_key));
         }
         Ok(Self {
             issuer_and_serial: nested(SEQUENCE, &[parts.issuer, parts.serial]),
             name: parts.name,
+            public_key: parts.public_key,
             certificate,
             key,
         })
@@ -141,6 +154,9 @@ impl Signer {
             Content::Detached(bytes) => (nested(SEQUENCE, &[&value(OID, DATA)]), Vec::new(), bytes.to_vec()),
         };
         let signature = self.key.sign(&signed).map_err(SigningError::Sign)?;
+        if verified(&self.public_key, &signed, &signature).is_none() {
+            return Err(SigningError::Foreign(self.name.clone()));
+        }
         let signer = nested(
             SEQUENCE,
             &[

@@ -100,6 +100,23 @@ fn every_certificate_says_development_and_every_key_is_of_its_kind() {
 }
 
 #[test]
+fn the_root_is_for_development_and_signed_by_two_of_three() {
+    let set = set();
+    let root = trust::Root::parse(Path::new(ROOT_FILE), &set[ROOT_FILE]).unwrap();
+    assert!(root.is_development());
+    assert_eq!(root.version(), 1);
+    let keys = &root.content().roles[&RoleType::Root];
+    assert_eq!((keys.threshold.get(), keys.keyids.len()), (2, 3));
+    let text = std::str::from_utf8(&set[ROOT_FILE]).unwrap();
+    assert!(text.contains("\"expires\":\"2054-01-01T00:00:00Z\""), "{text}");
+    let online =
+        PrivateKey::of(KeyPair::from_pem(std::str::from_utf8(&set["update-online.key"]).unwrap()).unwrap());
+    let online = Signatory::new(ONLINE, online).unwrap();
+    assert!(online.is_of(root.content(), RoleType::Timestamp));
+    assert!(!online.is_of(root.content(), RoleType::Root));
+}
+
+#[test]
 fn a_set_is_closed_to_others_and_not_replaced_by_accident() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("keys/dev");
@@ -110,7 +127,7 @@ fn a_set_is_closed_to_others_and_not_replaced_by_accident() {
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
-    assert_eq!(names.len(), 1 + 2 * 7 + 2 * 4);
+    assert_eq!(names.len(), 1 + 2 * 7 + 2 * 5 + 1);
     assert!(names.iter().all(|path| mode(path) == 0o600));
     let before = std::fs::read(out.join("device.key")).unwrap();
     let error = write_development(&out, false, &[]).unwrap_err();
