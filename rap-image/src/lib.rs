@@ -9,7 +9,7 @@
 //! all of that in order; [`verify`] reads it again, and [`sbom`] lists what it is made of, down to the crates that
 //! [`auditable`] keeps in each program. [`publish`] makes updates of images. [`staging`] makes an image ready for the lab,
 //! [`flash`] writes it to a device; both give it a
-//! [`parcel`].
+//! [`parcel`], whose identity [`provision`] makes.
 
 pub mod archive;
 pub mod auditable;
@@ -30,6 +30,7 @@ pub mod overlay;
 pub mod parcel;
 pub mod payload;
 pub mod pick;
+pub mod provision;
 pub mod publish;
 pub mod report;
 pub mod sbom;
