@@ -63,7 +63,7 @@ impl Parcel {
         let parsed = Site::parse(site, Path::new("site.toml")).map_err(ParcelError::Site)?;
         let with_user = parsed.egress.proxies.iter().filter(|proxy| proxy.user.is_some());
         let passwords: Vec<String> = with_user.map(Proxy::password_file).collect();
-        let sessions = parsed.sessions.iter().flat_map(Sessions::identity_files);
+        let sessions: Vec<&str> = parsed.sessions.iter().flat_map(Sessions::identity_files).collect();
         let mut parcel = Self::default();
         parcel.content.site = Some(site.to_owned());
         for name in IDENTITY_FILES
