@@ -7,7 +7,7 @@
 //! [`hermetic`] compiles the core in a root of locked packages; [`image`] composes everything into [`cpio`] archives, the
 //! [`uki`] and the disk; [`signing`] signs it for Secure Boot; [`output`] writes it; [`build`] is all of that in order;
 //! [`verify`] reads it again. [`staging`] makes an image ready for the lab, [`flash`] writes it to a device; both give it a
-//! [`parcel`].
+//! [`parcel`]. [`patch`] makes the small updates from one release to the next.
 
 pub mod archive;
 pub mod build;
@@ -25,6 +25,7 @@ pub mod modules;
 pub mod output;
 pub mod overlay;
 pub mod parcel;
+pub mod patch;
 pub mod payload;
 pub mod pick;
 pub mod report;

@@ -17,6 +17,7 @@ mod builder;
 mod files;
 mod forward;
 mod network;
+mod update;
 
 /// A parser under test.
 pub type Target = fn(&[u8]);
@@ -26,6 +27,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("accept-encoding", forward::accept_encoding),
     ("batch", forward::batch),
     ("binary-event", forward::binary_event),
+    ("bzimage", update::bzimage),
     ("content-type", forward::content_type),
     ("deb", builder::deb),
     ("debian-version", builder::debian_version),
@@ -46,6 +48,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("notify", boot::notify),
     ("openings", network::openings),
     ("packages", builder::packages),
+    ("patch", update::patch),
     ("provision", boot::provision),
     ("receipt", forward::receipt),
     ("relay", network::relay),
