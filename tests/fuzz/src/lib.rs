@@ -19,6 +19,7 @@ mod desk;
 mod files;
 mod forward;
 mod network;
+mod patches;
 mod session;
 mod update;
 
@@ -35,6 +36,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("bundle", update::bundle),
     ("boot-entry", boot::boot_entry),
     ("consent", session::consent),
+    ("bzimage", patches::bzimage),
     ("content-type", forward::content_type),
     ("copyright", builder::copyright),
     ("deb", builder::deb),
@@ -61,6 +63,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("openings", network::openings),
     ("openvpn-line", session::openvpn),
     ("packages", builder::packages),
+    ("patch", patches::patch),
     ("provision", boot::provision),
     ("receipt", forward::receipt),
     ("relay", network::relay),
