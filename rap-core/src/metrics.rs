@@ -13,6 +13,8 @@ use crate::build_info::BuildInfo;
 use crate::forward::files::FilesStatus;
 use crate::forward::status::{LaneStatus, Status as Forward};
 use crate::status::{self, InitStatus, SecureBoot};
+use crate::update::policy::Decision;
+use crate::update::status::Status as Update;
 
 /// The media type of what [`render`] gives.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -35,6 +37,9 @@ pub fn render(services: &BTreeMap<String, Value>, build: Option<&BuildInfo>) -> 
         of_delivery(&forward, &mut page);
         of_link(&forward, &mut page);
         of_files(&forward.files, &mut page);
+    }
+    if let Some(update) = read::<Update>(services, "update") {
+        of_update(&update, &mut page);
     }
     page.text
 }
@@ -79,6 +84,21 @@ fn of_init(init: &InitStatus, page: &mut Page) {
         Kind::Gauge,
     )
     .sample(&[], flag(init.data));
+}
+
+fn of_update(update: &Update, page: &mut Page) {
+    let mut one = |name, help, value: f64| page.family(name, help, Kind::Gauge).sample(&[], value);
+    let help = "The number of the highest release that was confirmed here.";
+    one("rap_update_floor", help, update.floor as f64);
+    let help = "Whether the image that runs is on trial.";
+    one("rap_update_on_trial", help, flag(update.trial.is_some()));
+    let help = "Whether a release was tried and did not work here.";
+    one("rap_update_given_up", help, flag(update.given_up.is_some()));
+    if let Some(decision) = &update.decision {
+        let help = "Whether a release is on offer that does not run here.";
+        let runs = matches!(decision, Decision::Nothing { .. });
+        one("rap_update_on_offer", help, flag(!runs));
+    }
 }
 
 fn of_lanes(forward: &Forward, page: &mut Page) {

@@ -17,4 +17,5 @@ pub mod random;
 pub mod releases;
 pub mod repository;
 pub mod system;
+pub mod updates;
 pub mod volatile;

@@ -19,6 +19,8 @@ use rap_image::publish::{self, Input, Outcome, Patcher};
 use rap_image::signing::{PROGRAM_KEY, Signer, sign};
 use rap_image::staging::DISK;
 use rap_image::uki::{self, Program};
+use rap_image::verify::{self, FoundUki};
+use serde_json::{Value, json};
 
 /// With this in the environment, a folder of built programs (`target/debug`), every release has those instead of its own:
 /// for trying what was just compiled.
@@ -77,9 +79,9 @@ impl Workshop {
         let made = self.remake(&uki, version, changes)?;
         let folder = self.place.path().join(version);
         fs::create_dir_all(&folder)?;
+        let bill = bill(&verify::read_uki(&made)?);
+        fs::write(folder.join("sbom.cdx.json"), bill.to_string())?;
         fs::write(folder.join(UKI), made)?;
-        let sbom = r#"{"bomFormat":"CycloneDX","specVersion":"1.6","version":1,"components":[]}"#;
-        fs::write(folder.join("sbom.cdx.json"), sbom)?;
         Ok(folder)
     }
 
@@ -185,6 +187,54 @@ impl Workshop {
         })?;
         Ok(sign(&made, &Signer::load(&self.keys, PROGRAM_KEY)?)?)
     }
+}
+
+/// What `rap-image sbom` would say of an image, as far as publishing holds it against it.
+fn bill(found: &FoundUki) -> Value {
+    let hash = |content: &str| json!([{ "alg": "SHA-256", "content": content }]);
+    let packages = found.packages.iter().map(|package| {
+        json!({
+            "type": "library", "bom-ref": format!("deb:{}", package.name), "name": package.name, "version": package.version,
+        })
+    });
+    let programs = found.programs.iter().map(|program| {
+        json!({
+            "type": "application", "bom-ref": format!("program:{}", program.name()), "name": program.name(),
+            "hashes": hash(&program.sha256),
+        })
+    });
+    let inventories = found
+        .programs
+        .iter()
+        .filter_map(|program| program.crates.as_ref());
+    let crates = inventories
+        .flat_map(|inventory| inventory.compiled_in())
+        .filter(|krate| !krate.root);
+    let crates: std::collections::BTreeMap<String, Value> = crates
+        .map(|krate| {
+            let reference = format!("crate:{}@{}", krate.name, krate.version);
+            let component = json!({
+                "type": "library", "bom-ref": reference, "name": krate.name, "version": krate.version,
+            });
+            (reference, component)
+        })
+        .collect();
+    json!({
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json", "bomFormat": "CycloneDX", "specVersion": "1.6",
+        "serialNumber": "urn:uuid:00000000-0000-4000-8000-000000000000", "version": 1, "dependencies": [],
+        "compositions": [], "components": packages.chain(programs).chain(crates.into_values()).collect::<Vec<_>>(),
+        "metadata": {
+            "timestamp": "2026-01-01T00:00:00Z", "tools": { "components": [] },
+            "component": {
+                "type": "operating-system", "bom-ref": "image", "name": "rap", "version": found.info.version,
+                "hashes": hash(&found.sha256),
+                "properties": [
+                    { "name": "rap:build-id", "value": found.info.build_id },
+                    { "name": "rap:unsigned-digest", "value": found.unsigned_digest },
+                ],
+            },
+        },
+    })
 }
 
 /// The program that the UKI's sections were added to, unsigned.

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use rap_tests::cuts::{self, Setup};
 use rap_tests::system;
+use rap_tests::updates::Story;
 
 /// Looks for what a test is too short to find.
 #[derive(Debug, Parser)]
@@ -16,6 +17,8 @@ enum Arguments {
     Cuts(Campaign),
     /// Power cuts of the whole box in QEMU
     GuestCuts(Guest),
+    /// Updates of the whole box in QEMU: good releases and bad ones
+    Update(Image),
 }
 
 #[derive(Debug, clap::Args)]
@@ -26,6 +29,16 @@ struct Campaign {
     /// How many power cuts
     #[arg(long)]
     cuts: u64,
+}
+
+#[derive(Debug, clap::Args)]
+struct Image {
+    /// The directory `rap-image build --overlay debug --keys` writes
+    #[arg(long, value_name = "DIR", default_value = "target/image/qemu-debug")]
+    image: PathBuf,
+    /// The development keys
+    #[arg(long, value_name = "DIR", default_value = system::KEYS)]
+    keys: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
@@ -45,6 +58,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse() {
         Arguments::Cuts(Campaign { seed, cuts }) => forwarder(seed, cuts),
         Arguments::GuestCuts(arguments) => guest(&arguments),
+        Arguments::Update(arguments) => update(&arguments),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -68,5 +82,22 @@ fn guest(arguments: &Guest) -> anyhow::Result<ExitCode> {
     };
     let Campaign { seed, cuts } = arguments.campaign;
     println!("{}", cuts::guest(&setup, seed, cuts)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn update(arguments: &Image) -> anyhow::Result<ExitCode> {
+    rap_qemu::lab::enter_user_namespace()?;
+    let setup = system::Setup {
+        image: arguments.image.clone(),
+        identity: arguments.keys.clone(),
+        keys: arguments.keys.clone(),
+        secure_boot: true,
+        ..system::Setup::below(Path::new("."))
+    };
+    let mut story = Story::begin(&setup)?;
+    let (bytes, files) = story.keeps_a_good_one()?;
+    println!("a good release, whole: {bytes} bytes in {files} files; confirmed");
+    let why = story.loses_a_bad_one()?;
+    println!("without nft: given up, \"{why}\"");
     Ok(ExitCode::SUCCESS)
 }

@@ -42,6 +42,12 @@ fn workspace() -> PathBuf {
 
 /// The quick start's system with `change` made to it; `None` when this machine cannot have one.
 fn system_with(change: impl FnOnce(&mut Setup)) -> Option<System> {
+    let system = System::new(&setup_with(change)?);
+    Some(system.unwrap_or_else(|error| panic!("{error:#}")))
+}
+
+/// What such a system is made of; `None` when this machine cannot have one.
+fn setup_with(change: impl FnOnce(&mut Setup)) -> Option<Setup> {
     let mut setup = Setup::below(&workspace());
     change(&mut setup);
     let needed = if !rap_qemu::lab::permitted() {
@@ -49,8 +55,7 @@ fn system_with(change: impl FnOnce(&mut Setup)) -> Option<System> {
     } else if !setup.image.join("disk.img").is_file() {
         "the image (rap-image build), or with a shell (rap-image build --overlay debug --out target/image/qemu-debug)"
     } else {
-        let system = System::new(&setup);
-        return Some(system.unwrap_or_else(|error| panic!("{error:#}")));
+        return Some(setup);
     };
     assert!(std::env::var_os("CI").is_none(), "this test needs {needed}");
     eprintln!("skipped: needs {needed}");
