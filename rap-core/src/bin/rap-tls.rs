@@ -9,7 +9,6 @@ use rap_core::console::service;
 use rap_core::forward::ingest::{Limits, Rate};
 use rap_core::forward::uplink::Patience;
 use rap_core::{confine, forward, paths, session, update, web};
-use rap_core::{confine, forward, paths, update, web};
 
 /// The appliance's services that speak TLS. The box starts them itself; people use rapctl.
 #[derive(Debug, Parser)]

@@ -31,7 +31,7 @@ use tough::schema::RoleType;
 pub use bundle::{Bundled, bundle};
 pub use error::PublishError;
 pub use image::Input;
-pub use ways::{Made, Patcher};
+pub use ways::Patcher;
 
 use crate::keys::{Passphrase, signatories};
 use crate::trust::{Chain, Root, Signatory};

@@ -18,6 +18,7 @@ use tough::{RepositoryLoader, TargetName};
 use super::*;
 use crate::image;
 use crate::keys::write_development;
+use crate::patch::Made;
 use crate::signing::{PROGRAM_KEY, Signer, sign};
 use crate::verify::read_uki;
 
