@@ -85,6 +85,24 @@ pub(crate) fn socket_namespace(socket: impl AsFd) -> io::Result<OwnedFd> {
     Ok(unsafe { ioctl(socket, SocketNamespace) }?)
 }
 
+/// Blocks no signal for this thread any more. May be called between fork and exec (signal-safety(7)).
+///
+/// # Errors
+/// What the kernel says.
+pub fn unblock_signals() -> io::Result<()> {
+    // SAFETY: an all-zero sigset_t is a valid value for sigemptyset to overwrite; both calls use only that set.
+    unsafe {
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        check(libc::sigprocmask(
+            libc::SIG_SETMASK,
+            &raw const none,
+            std::ptr::null_mut(),
+        ))
+        .map(drop)
+    }
+}
+
 /// Signals as a descriptor to poll: signalfd(2).
 #[derive(Debug)]
 pub struct Signals(OwnedFd);
@@ -92,7 +110,7 @@ pub struct Signals(OwnedFd);
 impl Signals {
     /// Blocks `signals` for this thread and everything it starts, and makes them readable here.
     ///
-    /// Children do not stay blocked: `std::process::Command` empties the mask before exec.
+    /// A child has them blocked too, until [`unblock_signals`].
     ///
     /// # Errors
     /// What the kernel says.
