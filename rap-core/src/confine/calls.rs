@@ -346,6 +346,8 @@ fn plain_sockets(kernel_audit: bool) -> Result<Vec<SeccompRule>, seccompiler::Ba
             rules.push(rule([equal(0, family)?, kind_is(kind)?])?);
         }
     }
+    // The audit trail is told over one of these.
+    rules.push(rule([equal(0, libc::AF_UNIX)?, kind_is(libc::SOCK_SEQPACKET)?])?);
     rules.push(rule([
         equal(0, libc::AF_NETLINK)?,
         equal(2, libc::NETLINK_ROUTE)?,
