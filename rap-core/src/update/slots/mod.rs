@@ -1,9 +1,9 @@
 //! What is in the slots, and writing, arming, confirming and mending them.
 //!
 //! * [`device`]: what a slot is on: a partition, or a test's disk that loses power.
-//! * [`look`](mod@look): what a slot says of itself.
-//! * [`write`](mod@write): a new UKI into the slot that does not run.
-//! * [`turn`]: which slot is started next: arm, confirm, fail.
+//! * `look`: what a slot says of itself.
+//! * `write`: a new UKI into the slot that does not run.
+//! * `turn`: which slot is started next: arm, confirm, fail.
 //! * [`keep`]: compressed copies of UKIs on the data partition.
 //! * [`mend`]: finding what rotted, and mending it.
 //!
