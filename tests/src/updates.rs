@@ -106,7 +106,7 @@ impl Story {
     fn install(&self, words: &str, deadline: Duration) -> anyhow::Result<()> {
         let machine = &self.system.machine;
         let mark = machine.mark();
-        self.system.shell("rapctl update install >/run/said 2>&1 &")?;
+        self.system.shell("(rapctl update install >/run/said 2>&1 &)")?;
         let begun = machine
             .console()
             .wait_for_since(mark, "wants the box restarted: the trial", INSTALL);

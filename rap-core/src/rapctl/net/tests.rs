@@ -97,7 +97,7 @@ fn a_plan_is_told_in_words_rules_and_json() {
     let words = plan::render(&site, &network);
     for expected in [
         "uplink  pci:0000:00:10.0, MTU 1500\n  IPv4 10.9.0.2/24 via 10.9.0.1\n  IPv6 off\n",
-        "  may reach centre 10.9.0.10 tcp/8443\n",
+        "  may reach centre 10.9.0.10 tcp/8443, proxy-hospital proxy.hospital.example tcp/3128\n",
         "port1  pci:0000:00:11.0\n  the box 192.168.1.1/24\n  the instrument 192.168.1.50, only 52:54:00:12:34:56\n",
         "  may use DHCP, ingest tcp/8443, page tcp/443\n",
         "  sessions to tcp/5900 at 100.64.7.1\n",

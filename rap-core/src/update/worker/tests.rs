@@ -1,6 +1,6 @@
 //! The flow on simulated slots, a simulated repository and a loader's model, with the power cut before any operation.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
