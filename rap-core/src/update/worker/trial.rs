@@ -55,7 +55,7 @@ impl Worker {
             lacks: lacks.clone(),
             well_seconds: well.as_secs(),
         });
-        if well >= self.parts.setup.steady {
+        if lacks.is_empty() && well >= self.parts.setup.steady {
             return self.confirm("all was well for a while");
         }
         if now >= self.parts.setup.patience && !lacks.is_empty() {
