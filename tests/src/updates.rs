@@ -48,11 +48,14 @@ impl Story {
         let repository = Repository::serve(&system.lab, &setup.keys, &workshop.repository())?;
         system.machine.power_on()?;
         system.machine.wait_for(READY, START)?;
-        Ok(Self {
+        let mut story = Self {
             system,
             workshop,
             repository,
-        })
+        };
+        // Ready it is before it has its lease.
+        story.delivers()?;
+        Ok(story)
     }
 
     /// A release that works is brought, tried and kept; says how many bytes and files were asked for.
