@@ -1,7 +1,7 @@
 //! Stories of updates on the booted box, told to the end: a test tells the short ones, `rap-soak update` all of them.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use rap_qemu::console::Mark;
@@ -18,6 +18,9 @@ const INSTALL: Duration = Duration::from_secs(900);
 const CONFIRM: Duration = Duration::from_secs(600);
 /// How long until init gives up a service that ends again and again.
 const GIVE_UP: Duration = Duration::from_secs(900);
+
+/// How long the status may stay behind the log.
+const SETTLE: Duration = Duration::from_secs(60);
 
 /// A box, its repository, and the workshop for more releases. Release 1 runs.
 #[derive(Debug)]
@@ -45,11 +48,14 @@ impl Story {
         let repository = Repository::serve(&system.lab, &setup.keys, &workshop.repository())?;
         system.machine.power_on()?;
         system.machine.wait_for(READY, START)?;
-        Ok(Self {
+        let mut story = Self {
             system,
             workshop,
             repository,
-        })
+        };
+        // Ready it is before it has its lease.
+        story.delivers()?;
+        Ok(story)
     }
 
     /// A release that works is brought, tried and kept; says how many bytes and files were asked for.
@@ -106,7 +112,7 @@ impl Story {
     fn install(&self, words: &str, deadline: Duration) -> anyhow::Result<()> {
         let machine = &self.system.machine;
         let mark = machine.mark();
-        self.system.shell("rapctl update install >/run/said 2>&1 &")?;
+        self.system.shell("(rapctl update install >/run/said 2>&1 &)")?;
         let begun = machine
             .console()
             .wait_for_since(mark, "wants the box restarted: the trial", INSTALL);
@@ -127,8 +133,18 @@ impl Story {
             .with_context(|| format!("the repository's log:\n{}", self.repository.log()))
     }
 
+    /// What the updater says of itself, once it does nothing any more; what it logs it has not said yet.
     fn status(&self) -> anyhow::Result<Value> {
-        self.system.status("update")
+        let begun = Instant::now();
+        loop {
+            let status = self.system.status("update")?;
+            let trial = status["slots"]
+                .as_array()
+                .is_some_and(|slots| slots.iter().any(|slot| slot["state"] == "on trial"));
+            if status["doing"] == "idle" && status["trial"].is_null() && !trial || begun.elapsed() > SETTLE {
+                return Ok(status);
+            }
+        }
     }
 
     /// The box does its work.

@@ -88,6 +88,7 @@ fn rights(access: Access) -> BitFlags<AccessFs> {
                 | AccessFs::Truncate
                 | AccessFs::MakeReg
                 | AccessFs::MakeDir
+                // Where a service is asked.
                 | AccessFs::MakeSock
                 | AccessFs::RemoveFile
                 | AccessFs::RemoveDir

@@ -55,25 +55,36 @@ impl Worker {
             lacks: lacks.clone(),
             well_seconds: well.as_secs(),
         });
-        if well >= self.parts.setup.steady {
+        // Somebody who matters was reached before, and nobody yet: the repository may be there. The next look judges.
+        if before.reached && !seen.works().reached && now >= self.check_at && self.parts.repository.is_some()
+        {
+            self.check_at = now + ASK_EVERY;
+            return self.ask_repository();
+        }
+        if lacks.is_empty() && well >= self.parts.setup.steady {
             return self.confirm("all was well for a while");
         }
         if now >= self.parts.setup.patience && !lacks.is_empty() {
             return self.reject(&lacks.join("; "));
         }
-        // Somebody who matters was reached before, and nobody yet: the repository may be there.
-        if before.reached && !seen.works().reached && now >= self.check_at && self.parts.repository.is_some()
-        {
-            self.check_at = now + ASK_EVERY;
-            let certain = self.knowledge.certain();
-            if let Some(repository) = &mut self.parts.repository {
-                match repository.check(certain) {
-                    Ok(offer) => self.learn(offer)?,
-                    Err(error) => log::info!("the repository is not reached either: {error:#}"),
-                }
-            }
-        }
         Ok(())
+    }
+
+    fn ask_repository(&mut self) -> anyhow::Result<()> {
+        let certain = self.knowledge.certain();
+        match self
+            .parts
+            .repository
+            .as_mut()
+            .map(|repository| repository.check(certain))
+        {
+            Some(Ok(offer)) => self.learn(offer),
+            Some(Err(error)) => {
+                log::info!("the repository is not reached either: {error:#}");
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     /// The image that runs stays.
