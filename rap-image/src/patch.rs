@@ -1,4 +1,4 @@
-//! Patches from one UKI to the next, for the box's [`apply`](rap_core::update::apply), which says what is in one.
+//! Patches from one UKI to the next, for the box's [`apply`], which says what is in one.
 //!
 //! [`between`] makes them over both of [`Over`](rap_core::release::Over): the raw one is good for every box; the one over the unpacked kernel is there
 //! only when it is smaller, and takes the box more memory. Each is applied before it is given out, so none can come to a

@@ -1,8 +1,8 @@
 //! `bench update`: what three kinds of update move and take, beside other ways to move the same images.
 //!
 //! A kind is a pair of signed images that differ in one thing only, made from the image in `target/image/qemu`
-//! ([`pairs`]). Ours is what `rap_image::patch` makes, applied by a process of its own, so that its memory is its own;
-//! the others ([`peers`]) are Debian's programs on the very same files.
+//! (`pairs`). Ours is what `rap_image::patch` makes, applied by a process of its own, so that its memory is its own;
+//! the others (`peers`) are Debian's programs on the very same files.
 
 mod pairs;
 mod peers;
