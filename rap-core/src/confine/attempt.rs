@@ -119,9 +119,9 @@ impl Attempt {
         let makes_networks = needs.calls.contains(&Calls::Network);
         match self {
             Self::ReadKey => !matches!(needs.service, "forward" | "update"),
-            Self::WriteSite | Self::RawSocket | Self::Firewall | Self::Execute | Self::RunMemory => {
-                !makes_networks
-            }
+            Self::WriteSite | Self::RawSocket | Self::Firewall => !makes_networks,
+            // Who starts programs lets their loader map them. Which ones is said by the files it may start.
+            Self::Execute | Self::RunMemory => !makes_networks && !needs.calls.contains(&Calls::Tunnel),
             Self::Connect => needs.connects != Port::Any,
             Self::Listen => needs.binds != Port::Any,
             _ => true,

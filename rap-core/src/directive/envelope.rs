@@ -14,7 +14,7 @@ use crate::digest::Sha256;
 /// Stands before the payload in what is signed, so that no signature of this key for another purpose is one of these.
 const CONTEXT: &[u8] = b"RAP directive 1\0";
 
-/// What is signed for `payload`: [`CONTEXT`], then the payload.
+/// What is signed for `payload`: `CONTEXT`, then the payload.
 #[must_use]
 pub fn signed_bytes(payload: &[u8]) -> Vec<u8> {
     [CONTEXT, payload].concat()

@@ -5,7 +5,7 @@
 //! what is durable there is called taken. The other keeps a poll open at the service centre, which answers when it has
 //! something. Envelopes come in receipts, too.
 //!
-//! Invariants: at most [`WAITING`] envelopes wait here; a centre that does not know directives is asked rarely, and one
+//! Invariants: at most `WAITING` envelopes wait here; a centre that does not know directives is asked rarely, and one
 //! that fails with growing pauses; nothing of this holds up a report.
 
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! `rap-tls update`: the updater with what init, site.toml and the image give it.
 //!
 //! The main thread says that the service is alive, writes its status and answers who asks; the work is done by one other
-//! thread ([`super::worker`]). When that thread ends, the service ends, and init starts it again.
+//! thread (`worker`). When that thread ends, the service ends, and init starts it again.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};

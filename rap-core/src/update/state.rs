@@ -34,7 +34,7 @@ pub const TRIAL: &str = "trial";
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct State {
-    /// [`FORMAT`].
+    /// `FORMAT`.
     pub format: u32,
     /// What this box's place among all boxes is drawn from; see [`State::percent`].
     pub seed: u32,

@@ -1,6 +1,6 @@
 //! The local page: what the box is and does, told at each instrument's port, in plain HTML.
 //!
-//! `door` accepts → [`route`] (pure) → `view` (what is known now, read from the services' status) → `page` (pure: words and
+//! `door` accepts → `route` (pure) → `view` (what is known now, read from the services' status) → `page` (pure: words and
 //! view to HTML) → `policy` (headers). One process without rights over anything it tells of.
 //!
 //! Invariants

@@ -5,7 +5,7 @@
 //! .dep-v0   zlib( {"packages":[{"name","version","source","kind"?,"dependencies"?,"root"?}, …]} ), never loaded
 //! ```
 //!
-//! The builder asks cargo ([`tree`]) for what it is about to compile and attaches the answer after linking
+//! The builder asks cargo (`tree`) for what it is about to compile and attaches the answer after linking
 //! ([`attach`]): no compiler wrapper, no flag that compiles everything anew, the same bits from the same `Cargo.lock`.
 //! As with cargo-auditable, the answer is about the package: two programs of one package carry the same list, though
 //! the linker may have used less of it for one of them.

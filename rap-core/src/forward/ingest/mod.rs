@@ -4,12 +4,12 @@
 //! Invariants
 //! - 202 only after the log said durable, for the reports and for the alerts they raised.
 //! - Every connection has a deadline for the handshake, each request's head, each body and each write of an answer. Of
-//!   a port's connections those that do nothing give way to new ones, so a client can only keep itself out ([`crate::door`]).
+//!   a port's connections those that do nothing give way to new ones, so a client can only keep itself out (`crate::door`).
 //! - Memory is bounded: connections a port, bytes of a head, bytes of all bodies together (`body`).
 //! - A port's reports and the bytes of its files are bounded in rate (`rate`), so that no instrument can fill the log for
 //!   the others at once.
 //!
-//! One file a step: [`crate::door`] accepts, `request` reads, `store` judges and stores, `answer` says what became of it;
+//! One file a step: `crate::door` accepts, `request` reads, `store` judges and stores, `answer` says what became of it;
 //! `file` is what `request` is, for data files, and `session` for remote sessions. The API is described in docs/protocol.md.
 
 mod answer;
