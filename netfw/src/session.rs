@@ -11,10 +11,14 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use crate::kernel::{self, Executor, Machine, Place, Seen, observe, session_of, session_steps, tables_of};
+use ipnet::Ipv4Net;
+
+use crate::kernel::{
+    self, Action, Executor, Machine, Place, Seen, Step, observe, session_of, session_steps, tables_of,
+};
 use crate::model::{Network, Opening, PortName};
 use crate::nft;
-use crate::plan::{NetPlan, PortSession};
+use crate::plan::{NetPlan, PortSession, TUNNEL};
 use crate::ruleset::{self, INSTRUMENTS, Key, OPEN, SESSION_TABLE};
 
 /// The shortest time something can be open; the kernel counts an element's in seconds here, and none would be for ever.
@@ -142,6 +146,45 @@ pub fn close_one(
         .any(|open| open.port == *port && open.opening != opening);
     empty(machine, session, &[opening], last)?;
     settle(machine, &plan, &observe(machine, &plan)?).map(drop)
+}
+
+/// Gives the tunnel's link, which is there, its address, and switches it on: the tunnel's network is behind it then.
+///
+/// # Errors
+/// The kernel's.
+pub fn join(machine: &Machine, address: Ipv4Net) -> Result<(), Error> {
+    let link = || TUNNEL.to_owned();
+    let address = address.into();
+    let actions = [
+        Action::AddAddress {
+            link: link(),
+            address,
+        },
+        Action::SwitchOn { link: link() },
+    ];
+    let mut executor = Executor::new(machine);
+    for action in actions {
+        executor.execute(&Step {
+            place: Place::Root,
+            action,
+        })?;
+    }
+    Ok(())
+}
+
+/// Takes the tunnel's link away, whoever holds it. One that is not there is away.
+///
+/// # Errors
+/// The kernel's.
+pub fn leave(machine: &Machine) -> Result<(), Error> {
+    let action = Action::Delete {
+        link: TUNNEL.to_owned(),
+    };
+    let step = Step {
+        place: Place::Root,
+        action,
+    };
+    Ok(Executor::new(machine).execute(&step)?)
 }
 
 /// What is open at this moment.

@@ -3,17 +3,18 @@
 //!
 //! `{"do":"WHAT",…}` is answered by `{"done":…}` or `{"refused":"why"}`; what can be asked is the service's own enum.
 //!
-//! Invariants: only root is answered (`SO_PEERCRED`, unix(7)); what is read is bounded in size and time; a service
-//! answers one request at a time.
+//! Invariants: only root is answered, and whom a service names besides (`SO_PEERCRED`, unix(7)); what is read is bounded in
+//! size and time; a service answers one request at a time.
 
 use std::io::{self, BufRead as _, BufReader, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 
+use crate::audit;
 use anyhow::Context as _;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{
@@ -41,11 +42,19 @@ pub(crate) enum Answer {
     Refused(String),
 }
 
-/// What a service was asked, and the file that came with it.
+/// What a service was asked, by which user, and the file that came with it.
 #[derive(Debug)]
 pub(crate) struct Asked<Q> {
     pub(crate) request: Q,
+    pub(crate) user: u32,
     pub(crate) file: Option<OwnedFd>,
+}
+
+/// Who may ask besides root: a service's user, and its group reaches the socket.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Guest {
+    pub(crate) user: u32,
+    pub(crate) group: u32,
 }
 
 /// Why a service could not be asked.
@@ -100,7 +109,7 @@ pub(crate) fn ask<Q: Serialize>(
     exchange().map_err(|source| AskError::Answer { service, source })
 }
 
-/// Answers for `service` at `socket` on a thread of its own; `answer` is called for one request at a time.
+/// Answers root for `service` at `socket` on a thread of its own; `answer` is called for one request at a time.
 ///
 /// # Errors
 /// When the socket cannot be made.
@@ -109,17 +118,36 @@ pub(crate) fn start<Q: DeserializeOwned>(
     socket: &Path,
     answer: impl Fn(Asked<Q>) -> Answer + Send + 'static,
 ) -> anyhow::Result<()> {
+    start_for(service, socket, None, answer)
+}
+
+/// As [`start`], for a guest too.
+///
+/// # Errors
+/// As there.
+pub(crate) fn start_for<Q: DeserializeOwned>(
+    service: &'static str,
+    socket: &Path,
+    guest: Option<Guest>,
+    answer: impl Fn(Asked<Q>) -> Answer + Send + 'static,
+) -> anyhow::Result<()> {
     // One that an earlier process left.
     let _ = std::fs::remove_file(socket);
     let listener = UnixListener::bind(socket)
         .and_then(|listener| {
-            std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
+            let mode = if guest.is_some() { 0o660 } else { 0o600 };
+            // In a folder whose group is the guest's the socket has it already; only root could give it.
+            let group = guest.map(|guest| guest.group);
+            if group.is_some_and(|group| group != std::fs::metadata(socket).map_or(0, |of| of.gid())) {
+                std::os::unix::fs::chown(socket, None, group)?;
+            }
+            std::fs::set_permissions(socket, std::fs::Permissions::from_mode(mode))?;
             Ok(listener)
         })
         .with_context(|| format!("cannot listen at {}", socket.display()))?;
     let serve = move || {
         for connection in listener.incoming() {
-            let served = connection.and_then(|stream| serve(service, &stream, &answer));
+            let served = connection.and_then(|stream| serve(service, &stream, guest, &answer));
             if let Err(error) = served {
                 log::warn!("control socket: {error}");
             }
@@ -135,20 +163,26 @@ pub(crate) fn start<Q: DeserializeOwned>(
 fn serve<Q: DeserializeOwned>(
     service: &str,
     stream: &UnixStream,
+    guest: Option<Guest>,
     answer: &impl Fn(Asked<Q>) -> Answer,
 ) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let peer = socket_peercred(stream)?;
-    let reply = if peer.uid.is_root() {
+    let user = socket_peercred(stream)?.uid.as_raw();
+    let reply = if user == 0 || guest.is_some_and(|guest| guest.user == user) {
         let (line, file) = receive(stream)?;
         match serde_json::from_slice(&line) {
-            Ok(request) => answer(Asked { request, file }),
+            Ok(request) => answer(Asked { request, user, file }),
             Err(error) => Answer::Refused(format!("this is no request: {error}")),
         }
     } else {
-        log::warn!("control socket: refused user {}", peer.uid.as_raw());
-        Answer::Refused(format!("only root may ask {service}"))
+        log::warn!("control socket: refused user {user}");
+        audit::tell(
+            audit::Event::new(audit::Kind::RequestRefused, "somebody who may not asked")
+                .with("asked", service)
+                .with("user", user),
+        );
+        Answer::Refused(format!("this user may not ask {service}"))
     };
     let mut stream = stream;
     stream.write_all(format!("{}\n", serde_json::to_string(&reply)?).as_bytes())

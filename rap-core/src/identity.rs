@@ -204,6 +204,22 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Identit
     Ok(found)
 }
 
+/// Reads the one public key of a PEM file, as a SubjectPublicKeyInfo in DER.
+///
+/// # Errors
+/// When the file is missing, is not PEM or holds none.
+pub fn public_key(path: &Path) -> Result<Vec<u8>, IdentityError> {
+    let mut items = pem_items(path)?.into_iter();
+    let key = items.find_map(|item| match item {
+        rustls_pemfile::Item::SubjectPublicKeyInfo(key) => Some(key.to_vec()),
+        _ => None,
+    });
+    key.ok_or_else(|| IdentityError::Missing {
+        path: path.to_owned(),
+        expected: "public key",
+    })
+}
+
 fn centre_tls(
     chain: &[CertificateDer<'static>],
     key: PrivateKey<'static>,

@@ -1,11 +1,13 @@
 //! The appliance's one program, and the contracts it shares with the builder.
 //!
 //! What the builder writes and the box reads is one module here, used by both: [`site`] (site.toml), [`boot`] (disk,
-//! slots, the loader's environment), [`release`], [`provision`], [`build_info`], [`digest`], [`paths`], [`notify`] and
-//! [`status`]. Rooms of the box's programs: `client` (HTTPS to a server of ours), `door` (HTTP for who asks us), [`folder`]
-//! (state that outlives power), [`confine`] (what each service may).
-//! The services are [`init`], [`netd`], [`relay`], [`forward`], [`update`], [`web`]; [`rapctl`] is how a person asks them.
+//! slots, the loader's environment), [`release`], [`directive`], [`provision`], [`build_info`], [`digest`], [`paths`],
+//! [`notify`] and [`status`]. Rooms of the box's programs: `client` (HTTPS to a server of ours), `door` (HTTP for who asks
+//! us), `control` (local sockets), [`folder`] (state that outlives power), [`confine`] (what each service may).
+//! The services are [`init`], [`netd`], [`relay`], [`forward`], [`session`], [`update`], [`web`]; [`rapctl`] is how a person
+//! asks them.
 
+pub mod audit;
 pub mod boot;
 pub mod build_info;
 mod client;
@@ -13,6 +15,7 @@ pub mod confine;
 pub mod console;
 pub(crate) mod control;
 pub mod digest;
+pub mod directive;
 mod door;
 pub mod folder;
 pub mod forward;
@@ -28,6 +31,7 @@ pub mod provision;
 pub mod rapctl;
 pub mod relay;
 pub mod release;
+pub mod session;
 pub mod site;
 pub mod status;
 pub mod sys;

@@ -20,6 +20,16 @@ pub const SITE: &str = "/data/config/site.toml";
 pub const SITE_IN_FORCE: &str = "/run/rap/site.toml";
 /// Where netd is asked: one line of JSON in, one out.
 pub const NETD_SOCKET: &str = "/run/rap/netd.sock";
+/// Where the session service asks netd for what only netd may do.
+pub const NETD_SESSIONS: &str = "/run/rap/sessions/netd.sock";
+/// The folder of that socket: netd's, and reached by the session service's group.
+pub const NETD_SESSIONS_RUN: &str = "/run/rap/sessions";
+/// What the session service remembers: the docket of directives.
+pub const SESSION: &str = "/data/session";
+/// The session service's own folder: its socket, and OpenVPN's.
+pub const SESSION_RUN: &str = "/run/rap/session";
+/// Where the session service is asked, by the forwarder and by root.
+pub const SESSION_SOCKET: &str = "/run/rap/session/session.sock";
 /// The box's keys and certificates.
 pub const IDENTITY: &str = "/data/config/identity";
 /// The forwarder's log.
@@ -34,6 +44,10 @@ pub const UPDATE_RUNTIME: &str = "/run/rap/update";
 pub const UPDATE_SOCKET: &str = "/run/rap/update/control.sock";
 /// At how many starts firmware's boot entries had to be written.
 pub const BOOT_ENTRIES: &str = "/data/boot-entries";
+/// The audit trail.
+pub const AUDIT: &str = "/data/audit";
+/// Where events for the audit trail are handed over.
+pub const AUDIT_SOCKET: &str = "/run/rap/audit/socket";
 /// The last good time, decimal seconds since 1970-01-01 UTC.
 pub const TIME: &str = "/data/time";
 /// One status file a service.

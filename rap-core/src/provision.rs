@@ -4,8 +4,8 @@
 //! ustar archive: site.toml, identity/NAME …, secure-boot/NAME …     zeros to the end of the partition
 //! ```
 //!
-//! Invariants: [`unpack`] takes nothing but regular files with the names in [`IDENTITY_FILES`], those of [`Variable::file`],
-//! passwords of proxies ([`is_proxy_password`]) and `site.toml`, each once and at most [`FILE_LIMIT`] bytes; what
+//! Invariants: [`unpack`] takes nothing but regular files with the names in [`IDENTITY_FILES`] and [`SESSION_FILES`], those of
+//! [`Variable::file`], passwords of proxies ([`is_proxy_password`]) and `site.toml`, each once and at most [`FILE_LIMIT`] bytes; what
 //! [`Parcel::pack`] writes depends on the parcel alone.
 
 use std::collections::BTreeMap;
@@ -22,6 +22,17 @@ pub const IDENTITY_FILES: [&str; 5] = [
     "device.key",
     "ingest.crt",
     "ingest.key",
+];
+
+/// The files of an identity that remote sessions need, where the site has a tunnel, or wants a PIN: the key of who may ask,
+/// the PIN's hash, and what OpenVPN needs.
+pub const SESSION_FILES: [&str; 6] = [
+    "service.pub",
+    "tunnel-ca.crt",
+    "tunnel.crt",
+    "tunnel.key",
+    "tunnel-crypt.key",
+    "consent.pin",
 ];
 
 /// What firmware in setup mode is given, below `secure-boot/` in the archive: the content of its key variables as UEFI's
@@ -66,9 +77,10 @@ pub enum ProvisionError {
     },
     /// An entry that has no business here.
     #[error(
-        "the provision partition holds \"{name}\"; expected the files site.toml, identity/{{{},proxy-NAME.password}} and \
+        "the provision partition holds \"{name}\"; expected the files site.toml, identity/{{{},{},proxy-NAME.password}} and \
          secure-boot/{{{}}}, each once",
         IDENTITY_FILES.join(","),
+        SESSION_FILES.join(","),
         secure_boot_files().join(",")
     )]
     Unexpected {
@@ -160,6 +172,11 @@ pub fn unpack(partition: &[u8]) -> Result<Option<Parcel>, ProvisionError> {
     Ok(Some(parcel))
 }
 
+/// Whether a file of this name may be below `identity/`.
+fn is_of_identity(file: &str) -> bool {
+    IDENTITY_FILES.contains(&file) || SESSION_FILES.contains(&file) || is_proxy_password(file)
+}
+
 fn take(parcel: &mut Parcel, name: String, content: Vec<u8>) -> Result<(), ProvisionError> {
     if name == SITE_FILE && parcel.site.is_none() {
         let text = String::from_utf8(content).map_err(|_| ProvisionError::NotText)?;
@@ -167,9 +184,7 @@ fn take(parcel: &mut Parcel, name: String, content: Vec<u8>) -> Result<(), Provi
         return Ok(());
     }
     let known = match name.split_once('/') {
-        Some(("identity", file)) if IDENTITY_FILES.contains(&file) || is_proxy_password(file) => {
-            Some((&mut parcel.identity, file))
-        }
+        Some(("identity", file)) if is_of_identity(file) => Some((&mut parcel.identity, file)),
         Some(("secure-boot", file)) if secure_boot_files().contains(&file) => {
             Some((&mut parcel.secure_boot, file))
         }
@@ -191,7 +206,10 @@ mod tests {
     use super::*;
 
     fn identity() -> BTreeMap<String, Vec<u8>> {
-        let files = IDENTITY_FILES.iter().chain(&["proxy-hospital.password"]);
+        let files = IDENTITY_FILES
+            .iter()
+            .chain(&SESSION_FILES)
+            .chain(&["proxy-hospital.password"]);
         files
             .map(|name| ((*name).to_owned(), name.as_bytes().to_vec()))
             .collect()
@@ -298,7 +316,7 @@ mod tests {
             let at = at % archive.len();
             archive[at] ^= 1 << bit;
             if let Ok(Some(parcel)) = unpack(&archive) {
-                let known = |name: &String| IDENTITY_FILES.contains(&name.as_str()) || is_proxy_password(name);
+                let known = |name: &String| is_of_identity(name);
                 prop_assert!(parcel.identity.keys().all(known));
             }
         }

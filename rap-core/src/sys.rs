@@ -15,7 +15,9 @@ use std::process::Command;
 use std::sync::Mutex;
 
 use rustix::io::Errno;
-use rustix::ioctl::{Getter, Ioctl, IoctlOutput, NoArg, Opcode, Setter, Updater, ioctl, opcode};
+use rustix::ioctl::{
+    Getter, IntegerSetter, Ioctl, IoctlOutput, NoArg, Opcode, Setter, Updater, ioctl, opcode,
+};
 
 /// Descriptors that [`inherited_socket`] has given away.
 static TAKEN: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
@@ -83,6 +85,24 @@ pub(crate) fn socket_namespace(socket: impl AsFd) -> io::Result<OwnedFd> {
     Ok(unsafe { ioctl(socket, SocketNamespace) }?)
 }
 
+/// Blocks no signal for this thread any more. May be called between fork and exec (signal-safety(7)).
+///
+/// # Errors
+/// What the kernel says.
+pub fn unblock_signals() -> io::Result<()> {
+    // SAFETY: an all-zero sigset_t is a valid value for sigemptyset to overwrite; both calls use only that set.
+    unsafe {
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        check(libc::sigprocmask(
+            libc::SIG_SETMASK,
+            &raw const none,
+            std::ptr::null_mut(),
+        ))
+        .map(drop)
+    }
+}
+
 /// Signals as a descriptor to poll: signalfd(2).
 #[derive(Debug)]
 pub struct Signals(OwnedFd);
@@ -90,7 +110,7 @@ pub struct Signals(OwnedFd);
 impl Signals {
     /// Blocks `signals` for this thread and everything it starts, and makes them readable here.
     ///
-    /// Children do not stay blocked: `std::process::Command` empties the mask before exec.
+    /// A child has them blocked too, until [`unblock_signals`].
     ///
     /// # Errors
     /// What the kernel says.
@@ -224,6 +244,51 @@ pub fn feed_watchdog(watchdog: impl AsFd) -> io::Result<()> {
 pub fn reread_partitions(disk: impl AsFd) -> io::Result<()> {
     // SAFETY: BLKRRPART takes no argument.
     Ok(unsafe { ioctl(disk, NoArg::<{ opcode::none(0x12, 95) }>::new()) }?)
+}
+
+/// Makes a tunnel's link (`Documentation/networking/tuntap.rst`) in this network namespace that stays until it is
+/// deleted, and that `owner` may attach to without any right.
+///
+/// # Errors
+/// What the kernel says; `EBUSY` when somebody holds one of that name.
+pub fn make_tunnel(name: &str, owner: u32) -> io::Result<()> {
+    const DEVICE: &str = "/dev/net/tun";
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(DEVICE)?;
+    let mut request = InterfaceFlags {
+        name: [0; 16],
+        // IFF_TUN | IFF_NO_PI (include/uapi/linux/if_tun.h).
+        flags: 0x1001,
+        rest: [0; 22],
+    };
+    let bytes = name.as_bytes();
+    // One byte at least stays zero.
+    match request.name[..15].get_mut(..bytes.len()) {
+        Some(room) => room.copy_from_slice(bytes),
+        None => return Err(io::ErrorKind::InvalidInput.into()),
+    }
+    let owner = usize::try_from(owner).map_err(io::Error::other)?;
+    // SAFETY: TUNSETIFF reads one ifreq, and writes the name back into its own copy.
+    unsafe {
+        ioctl(
+            &file,
+            Setter::<{ opcode::write::<i32>(b'T', 202) }, InterfaceFlags>::new(request),
+        )
+    }?;
+    // SAFETY: TUNSETOWNER takes a number, no pointer.
+    unsafe {
+        ioctl(
+            &file,
+            IntegerSetter::<{ opcode::write::<i32>(b'T', 204) }>::new_usize(owner),
+        )
+    }?;
+    // SAFETY: TUNSETPERSIST takes a number, no pointer.
+    unsafe {
+        ioctl(
+            &file,
+            IntegerSetter::<{ opcode::write::<i32>(b'T', 203) }>::new_usize(1),
+        )
+    }?;
+    Ok(())
 }
 
 /// The part of `struct ifreq` that the flag calls use, padded to its 40 bytes (netdevice(7)).

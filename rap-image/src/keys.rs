@@ -137,3 +137,17 @@ fn read_text(path: &Path) -> Result<Option<String>, PrivateKeyError> {
         Err(error) => Err(PrivateKeyError::Read(path.to_owned(), error)),
     }
 }
+
+/// Makes the directory `out` with these files, for its owner alone; whole or not at all.
+///
+/// # Errors
+/// When there is something already, or it cannot be written.
+pub(crate) fn write_new(
+    out: &Path,
+    files: std::collections::BTreeMap<String, Vec<u8>>,
+) -> Result<(), KeysError> {
+    if out.exists() {
+        return Err(KeysError::Exists { path: out.to_owned() });
+    }
+    set::write(&files, out)
+}

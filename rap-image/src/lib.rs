@@ -7,9 +7,9 @@
 //! [`hermetic`] compiles the core in a root of locked packages; [`image`] composes everything into [`cpio`] archives, the
 //! [`uki`] and the disk; [`signing`] signs it for Secure Boot, [`trust`] signs updates; [`output`] writes it; [`build`] is
 //! all of that in order; [`verify`] reads it again, and [`sbom`] lists what it is made of, down to the crates that
-//! [`auditable`] keeps in each program. [`publish`] makes updates of images. [`staging`] makes an image ready for the lab,
-//! [`flash`] writes it to a device; both give it a
-//! [`parcel`].
+//! [`auditable`] keeps in each program. [`publish`] makes updates of images, with a [`patch`] from each of the last ones.
+//! [`staging`] makes an image ready for the lab, [`flash`] writes it to a device; both give it a [`parcel`], whose identity
+//! [`provision`] makes.
 
 pub mod archive;
 pub mod auditable;
@@ -28,8 +28,10 @@ pub mod modules;
 pub mod output;
 pub mod overlay;
 pub mod parcel;
+pub mod patch;
 pub mod payload;
 pub mod pick;
+pub mod provision;
 pub mod publish;
 pub mod report;
 pub mod sbom;

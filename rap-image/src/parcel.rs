@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rap_core::boot::disk::PROVISION_BYTES;
 use rap_core::boot::variable::Variable;
 use rap_core::provision::{self, IDENTITY_FILES, is_proxy_password};
-use rap_core::site::{Mistakes, Proxy, Site};
+use rap_core::site::{Mistakes, Proxy, Sessions, Site};
 
 use crate::signing::variable::signed;
 use crate::signing::{PROGRAM_KEY, Signer, SigningError};
@@ -62,20 +62,19 @@ impl Parcel {
     pub fn new(site: &str, identity: &Path) -> Result<Self, ParcelError> {
         let parsed = Site::parse(site, Path::new("site.toml")).map_err(ParcelError::Site)?;
         let with_user = parsed.egress.proxies.iter().filter(|proxy| proxy.user.is_some());
-        let passwords: Vec<String> = with_user.map(Proxy::password_file).collect();
+        let passwords = with_user.map(Proxy::password_file);
+        let sessions = parsed.sessions.iter().flat_map(Sessions::identity_files);
         let mut parcel = Self::default();
         parcel.content.site = Some(site.to_owned());
-        for name in IDENTITY_FILES
-            .into_iter()
-            .chain(passwords.iter().map(String::as_str))
-        {
-            let path = identity.join(name);
+        let always = IDENTITY_FILES.into_iter().chain(sessions).map(str::to_owned);
+        for name in always.chain(passwords) {
+            let path = identity.join(&name);
             let content = std::fs::read(&path).map_err(|source| match source.kind() {
-                io::ErrorKind::NotFound if is_proxy_password(name) => ParcelError::NoPassword(path.clone()),
+                io::ErrorKind::NotFound if is_proxy_password(&name) => ParcelError::NoPassword(path.clone()),
                 io::ErrorKind::NotFound => ParcelError::NoIdentity(path.clone()),
                 _ => ParcelError::Read(path.clone(), source),
             })?;
-            parcel.content.identity.insert(name.to_owned(), content);
+            parcel.content.identity.insert(name, content);
         }
         Ok(parcel)
     }

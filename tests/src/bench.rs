@@ -7,6 +7,7 @@ pub mod boot;
 pub mod forward;
 pub mod image;
 pub mod net;
+pub mod update;
 
 use serde::Serialize;
 

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use rap_core::console::service;
 use rap_core::forward::ingest::{Limits, Rate};
 use rap_core::forward::uplink::Patience;
-use rap_core::{confine, forward, paths, update, web};
+use rap_core::{confine, forward, paths, session, update, web};
 
 /// The appliance's services that speak TLS. The box starts them itself; people use rapctl.
 #[derive(Debug, Parser)]
@@ -26,6 +26,8 @@ struct Command {
 enum Service {
     /// Reports: taken at the ports, kept, delivered to the service centre
     Forward(ForwardArgs),
+    /// Remote sessions: asked for by the service centre, allowed at the instrument
+    Session,
     /// Updates: looked for, brought, written into the other slot, tried, kept or undone
     Update,
     /// The local page: what the box is and does, told at each port
@@ -93,17 +95,19 @@ impl ForwardArgs {
 
 fn main() -> ExitCode {
     match Command::parse().service {
-        Service::Update => service("update", || {
-            confine::enter("update")?;
+        Service::Forward(args) => confined("forward", || forward::run(&args.place())),
+        Service::Session => confined("session", || session::run(&session::Place::default())),
+        Service::Update => confined("update", || {
             update::service::run(&update::service::Place::default())
         }),
-        Service::Web => service("web", || {
-            confine::enter("web")?;
-            web::run(&web::Place::default())
-        }),
-        Service::Forward(args) => service("forward", || {
-            confine::enter("forward")?;
-            forward::run(&args.place())
-        }),
+        Service::Web => confined("web", || web::run(&web::Place::default())),
     }
+}
+
+/// The service `name`, which first gives up what it does not need.
+fn confined(name: &'static str, run: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
+    service(name, || {
+        confine::enter(name)?;
+        run()
+    })
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use rap_core::console::service;
-use rap_core::{confine, init, netd, paths, rapctl, relay};
+use rap_core::{audit, confine, init, netd, paths, rapctl, relay};
 
 /// The appliance's program. Process 1 and every service are started by the box itself; people use rapctl.
 #[derive(Debug, Parser)]
@@ -27,6 +27,8 @@ struct Command {
 enum Service {
     /// Process 1: brings the box up and keeps its services running
     Init,
+    /// The audit trail: the one who writes it
+    Audit,
     /// The network: one namespace a port, firewall, DHCP
     Netd,
     /// The one way out: straight, or through the hospital's proxy
@@ -75,6 +77,10 @@ fn main() -> ExitCode {
         "rapctl" => rapctl::run(rapctl::Command::parse().args),
         _ => match Command::parse().service {
             Service::Init => service("init", || init::run().map(|never| match never {})),
+            Service::Audit => service("audit", || {
+                confine::enter("audit")?;
+                audit::run(&audit::Place::default())
+            }),
             Service::Netd => service("netd", || {
                 confine::enter("netd")?;
                 netd::run()

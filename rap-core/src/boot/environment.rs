@@ -351,6 +351,17 @@ mod tests {
         }
 
         #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+            let mut whole = vec![0; LENGTH];
+            whole[..bytes.len()].copy_from_slice(&bytes);
+            let _ = Environment::decode(&sealed(whole));
+            let _ = Environment::decode(&bytes);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(6))]
+        #[test]
         fn state_and_revision_change_in_one_sector_each(
             steps in proptest::collection::vec((any::<bool>(), 0_u8..=4, any::<u32>()), 1..6),
         ) {
@@ -373,14 +384,6 @@ mod tests {
                 prop_assert_eq!(next[1028], 0);
                 file = next;
             }
-        }
-
-        #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
-            let mut whole = vec![0; LENGTH];
-            whole[..bytes.len()].copy_from_slice(&bytes);
-            let _ = Environment::decode(&sealed(whole));
-            let _ = Environment::decode(&bytes);
         }
     }
 }

@@ -134,7 +134,7 @@ impl Attempt {
         match self {
             Self::ReadKey => File::open(at("data/config/identity/device.key")).map(drop),
             Self::OthersData => {
-                let whose = if needs.service == "forward" {
+                let whose = if matches!(needs.service, "forward" | "audit") {
                     "data/config"
                 } else {
                     "data/forward"

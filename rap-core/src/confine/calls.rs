@@ -212,8 +212,25 @@ const NETWORK: &[c_long] = &[
     libc::SYS_epoll_create,
 ];
 
+/// [`Calls::Tunnel`]: what starting OpenVPN takes, but for what is looked at.
+const TUNNEL: &[c_long] = &[
+    libc::SYS_execve,
+    libc::SYS_vfork,
+    libc::SYS_wait4,
+    libc::SYS_waitid,
+    libc::SYS_pidfd_open,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_kill,
+    libc::SYS_chdir,
+    libc::SYS_mmap,
+    libc::SYS_mprotect,
+];
+
 /// `ioctl`s of whoever has no [`Calls::Network`]: not blocking, closing on exec, how much waits, is it a terminal.
 const IOCTLS: [u64; 4] = [libc::FIONBIO, libc::FIOCLEX, libc::FIONREAD, libc::TCGETS];
+
+/// Takes a tunnel's link (Linux `include/uapi/linux/if_tun.h`).
+const TUNSETIFF: u64 = 0x4004_54ca;
 
 /// Flags that make namespaces (clone(2)).
 const NEW_NAMESPACES: i32 = libc::CLONE_NEWNS
@@ -291,30 +308,38 @@ fn rules(needs: &Needs) -> Result<Rules, seccompiler::BackendError> {
             rules.insert(call, vec![rule([equal_to(0, DHCPCD)?])?]);
         }
     } else {
-        rules.insert(libc::SYS_socket, plain_sockets()?);
-        // Threads, not processes.
-        rules.insert(
-            libc::SYS_clone,
-            vec![rule([
-                all_of(0, libc::CLONE_THREAD)?,
-                none_of(0, NEW_NAMESPACES)?,
-            ])?],
-        );
-        // Memory is never both made by the program and run.
-        for call in [libc::SYS_mmap, libc::SYS_mprotect] {
-            rules.insert(call, vec![rule([none_of(2, libc::PROT_EXEC)?])?]);
+        rules.insert(libc::SYS_socket, plain_sockets(has(Calls::KernelAudit))?);
+        let tunnel = has(Calls::Tunnel);
+        if tunnel {
+            rules.extend(TUNNEL.iter().map(|call| (*call, Vec::new())));
+            rules.insert(libc::SYS_clone, vec![rule([none_of(0, NEW_NAMESPACES)?])?]);
+        } else {
+            only_this_program(&mut rules)?;
         }
+        let tun = tunnel.then_some(TUNSETIFF);
         let ioctls: Result<Vec<_>, _> = IOCTLS
-            .iter()
-            .map(|request| rule([equal_to(1, *request)?]))
+            .into_iter()
+            .chain(tun)
+            .map(|request| rule([equal_to(1, request)?]))
             .collect();
         rules.insert(libc::SYS_ioctl, ioctls?);
     }
     Ok(rules)
 }
 
+fn only_this_program(rules: &mut Rules) -> Result<(), seccompiler::BackendError> {
+    // Threads, not processes.
+    let thread = [all_of(0, libc::CLONE_THREAD)?, none_of(0, NEW_NAMESPACES)?];
+    rules.insert(libc::SYS_clone, vec![rule(thread)?]);
+    // Memory is never both made by the program and run.
+    for call in [libc::SYS_mmap, libc::SYS_mprotect] {
+        rules.insert(call, vec![rule([none_of(2, libc::PROT_EXEC)?])?]);
+    }
+    Ok(())
+}
+
 /// Streams and datagrams; routes and links may be asked for, as the C library does when it looks a name up.
-fn plain_sockets() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+fn plain_sockets(kernel_audit: bool) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
     let mut rules = Vec::new();
     for family in [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6] {
         for kind in [libc::SOCK_STREAM, libc::SOCK_DGRAM] {
@@ -325,6 +350,12 @@ fn plain_sockets() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
         equal(0, libc::AF_NETLINK)?,
         equal(2, libc::NETLINK_ROUTE)?,
     ])?);
+    if kernel_audit {
+        rules.push(rule([
+            equal(0, libc::AF_NETLINK)?,
+            equal(2, libc::NETLINK_AUDIT)?,
+        ])?);
+    }
     Ok(rules)
 }
 

@@ -1,6 +1,6 @@
 //! Least privilege: what each service may do, said once, put on it before its program runs.
 //!
-//! [`table`] says for each service what it needs and why; everything else is refused. Two hands put it on:
+//! `table` says for each service what it needs and why; everything else is refused. Two hands put it on:
 //! * init, between fork and exec ([`Confinement`]): the service's control group with its memory and processes, limits,
 //!   user, bounding set and ambient capabilities, `no_new_privs`, and the files and TCP ports it may touch (Landlock). A
 //!   service cannot forget this, and one that cannot be confined is not started.

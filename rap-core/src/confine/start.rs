@@ -77,6 +77,8 @@ impl Confinement {
 
     /// In the child. System calls only.
     fn apply(&self) -> io::Result<()> {
+        // Process 1 hears of signals otherwise; a service ends when it is asked to.
+        sys::unblock_signals()?;
         if let Some(group) = &self.group {
             rustix::io::write(group, b"0")?;
         }

@@ -60,6 +60,10 @@ pub enum Calls {
     Files,
     /// Sockets of IPv4, IPv6 and files' names, streams and datagrams; questions to the kernel about routes and links.
     Sockets,
+    /// Another program started, which takes a tunnel's link that is there.
+    Tunnel,
+    /// What the kernel tells of refusals (netlink's audit group).
+    KernelAudit,
     /// The network's making: any socket but raw memory's, namespaces, bind mounts of namespaces, starting programs.
     Network,
 }
@@ -110,7 +114,30 @@ const PUBLISHED: Reach = read("/run/rap");
 const STATUS: Reach = write("/run/rap/status");
 
 /// Every service.
-pub const NEEDS: [Needs; 5] = [
+pub const NEEDS: [Needs; 7] = [
+    Needs {
+        service: "audit",
+        user: "rap-audit",
+        capabilities: CapabilitySet::AUDIT_READ, // what the kernel refused others
+        files: Some(&[
+            execute("/usr/bin/rap"),
+            LOADER,
+            LIBRARIES,
+            SETTINGS,
+            PUBLISHED,
+            STATUS,
+            write("/run/rap/audit"), // its socket
+            write("/data/audit"),
+        ]),
+        binds: Port::Only(&[]),
+        connects: Port::Only(&[]),
+        calls: &[Calls::Files, Calls::Sockets, Calls::KernelAudit],
+        limits: Limits {
+            memory: 32 * MIB,
+            processes: 8,
+            descriptors: 256,
+        },
+    },
     Needs {
         service: "netd",
         user: "rap-netd",
@@ -232,6 +259,34 @@ pub const NEEDS: [Needs; 5] = [
             descriptors: 512,
         },
     },
+    Needs {
+        service: "session",
+        user: "rap-session",
+        capabilities: CapabilitySet::empty(),
+        files: Some(&[
+            execute("/usr/bin/rap-tls"),
+            execute("/usr/sbin/openvpn"),
+            LOADER,
+            LIBRARIES,
+            SETTINGS,
+            PUBLISHED,
+            STATUS,
+            read("/data/config/identity"), // the tunnel's key and certificates, the service key's public half
+            write("/data/session"),        // what was asked and answered
+            write("/run/rap/session"),     // where it is asked, and its OpenVPN
+            write("/dev/net/tun"),         // the link that netd made for this user
+            write("/dev/null"),            // what OpenVPN reads and complains to
+        ]),
+        binds: Port::Only(&[]),
+        // OpenVPN goes through the relay, too.
+        connects: Port::Only(&[crate::relay::ADDRESS.port()]),
+        calls: &[Calls::Files, Calls::Sockets, Calls::Tunnel],
+        limits: Limits {
+            memory: 128 * MIB, // with OpenVPN
+            processes: 32,
+            descriptors: 512,
+        },
+    },
 ];
 
 /// What `service` needs; `None` for one that nobody knows.
@@ -252,10 +307,10 @@ mod tests {
     }
 
     #[test]
-    fn only_netd_has_capabilities_mounts_and_starts_programs() {
+    fn only_netd_can_change_anything_by_capabilities_mounts_and_starts_programs() {
         for needs in NEEDS.iter().filter(|needs| needs.service != "netd") {
             assert!(
-                needs.capabilities.is_empty() && needs.files.is_some(),
+                CapabilitySet::AUDIT_READ.contains(needs.capabilities) && needs.files.is_some(),
                 "{needs:?}"
             );
             assert!(!needs.calls.contains(&Calls::Network), "{needs:?}");

@@ -9,6 +9,7 @@
 //! service; [`Forwarder`] is the same in a test's process.
 
 mod clock;
+pub mod courier;
 pub mod event;
 pub mod files;
 pub mod ingest;
@@ -76,6 +77,8 @@ pub struct Config {
     pub source: Option<String>,
     /// Whether the site is on trial: then pauses stay short until the centre has answered once.
     pub on_trial: bool,
+    /// The session service's socket; `None` brings no directives.
+    pub sessions: Option<PathBuf>,
 }
 
 impl Config {
@@ -95,6 +98,7 @@ impl Config {
             rate_limit: None,
             source: None,
             on_trial: false,
+            sessions: None,
         }
     }
 }
@@ -206,21 +210,34 @@ impl Forwarder {
             Arc::clone(&signal),
         )
         .map_err(part("files"))?;
+        let way = || Way {
+            centre: config.centre.clone(),
+            tls: identity.centre_tls(),
+            device: identity.device_validity(),
+            patience: config.patience,
+            relay: config.relay,
+            rate_limit: config.rate_limit,
+        };
+        let courier = config.sessions.clone().map(|socket| {
+            courier::start(courier::Parts {
+                socket,
+                log: Arc::clone(&log),
+                signal: Arc::clone(&signal),
+                way: way(),
+                source: config.source.clone().unwrap_or_default(),
+            })
+        });
+        let courier = courier.transpose().map_err(part("courier"))?;
+        let (inbox, carrying) = courier.unzip();
         let uplink = Uplink::new(Parts {
             log: Arc::clone(&log),
             files: Arc::clone(&files),
             signal: Arc::clone(&signal),
             progress: Arc::clone(&progress),
             meter: Arc::clone(&meter),
-            way: Way {
-                centre: config.centre,
-                tls: identity.centre_tls(),
-                device: identity.device_validity(),
-                patience: config.patience,
-                relay: config.relay,
-                rate_limit: config.rate_limit,
-            },
-            source: config.source,
+            way: way(),
+            inbox,
+            source: config.source.clone(),
             on_trial: config.on_trial,
         });
         let delivering = std::thread::Builder::new()
@@ -243,7 +260,10 @@ impl Forwarder {
             signal,
             addresses: Vec::new(),
             runtime: None,
-            threads: vec![writing, filing, delivering],
+            threads: [writing, filing, delivering]
+                .into_iter()
+                .chain(carrying)
+                .collect(),
         };
         if let Some(hello) = config.hello {
             runtime.block_on(async {
@@ -262,7 +282,8 @@ impl Forwarder {
                 ports,
                 writer.clone(),
                 desk.clone(),
-            );
+            )
+            .with_sessions(config.sessions.clone());
             forwarder
                 .addresses
                 .push(listener.socket.local_addr().map_err(part("ingest socket"))?);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use crate::provision::{Parcel, is_proxy_password, unpack};
+use crate::provision::{Parcel, SESSION_FILES, is_proxy_password, unpack};
 use crate::site::Site;
 
 use super::durable::{self, Owner};
@@ -39,6 +39,8 @@ pub(super) struct Readers {
     pub(super) server: Owner,
     /// Of the proxies' passwords.
     pub(super) passwords: Owner,
+    /// Of what remote sessions need.
+    pub(super) sessions: Owner,
 }
 
 /// Takes over the archive on `partition`, if there is one, to below `data`; what is meant for firmware is given to
@@ -102,6 +104,8 @@ fn keep(parcel: &Parcel, data: &Path, readers: Option<Readers>) -> Result<(), In
                 readers.passwords
             } else if SERVER.contains(&name.as_str()) {
                 readers.server
+            } else if SESSION_FILES.contains(&name.as_str()) {
+                readers.sessions
             } else {
                 readers.keys
             }
@@ -180,14 +184,19 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_the_forwarders_and_passwords_the_relays() {
+    fn each_file_is_for_the_service_that_needs_it() {
         if !rustix::process::geteuid().is_root() {
             assert!(std::env::var_os("CI").is_none(), "this test needs root");
             return println!("skipped: needs root");
         }
         let data = tempfile::tempdir().unwrap();
-        let files =
-            ["device.key", "ingest.key", "proxy-hospital.password"].map(|name| (name, &b"s3cret"[..]));
+        let files = [
+            "device.key",
+            "ingest.key",
+            "proxy-hospital.password",
+            "tunnel.key",
+        ]
+        .map(|name| (name, &b"s3cret"[..]));
         let mut file = partition(&pack(EXAMPLE, files));
         let group = |group| Owner { user: 0, group };
         let readers = Readers {
@@ -197,6 +206,7 @@ mod tests {
                 group: 901,
             },
             passwords: group(906),
+            sessions: group(903),
         };
         assert!(consume(&mut file, data.path(), Some(readers)).unwrap());
         let identity = paths_below(data.path()).identity;
@@ -208,6 +218,7 @@ mod tests {
         assert_eq!(of(&identity.join("device.key")), (0, 901, 0o640));
         assert_eq!(of(&identity.join("ingest.key")), (905, 901, 0o440));
         assert_eq!(of(&identity.join("proxy-hospital.password")), (0, 906, 0o640));
+        assert_eq!(of(&identity.join("tunnel.key")), (0, 903, 0o640));
     }
 
     #[test]

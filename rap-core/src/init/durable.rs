@@ -10,9 +10,9 @@ use super::InitError;
 
 /// A user's and a group's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Owner {
-    pub(super) user: u32,
-    pub(super) group: u32,
+pub(crate) struct Owner {
+    pub(crate) user: u32,
+    pub(crate) group: u32,
 }
 
 /// Puts `content` into `path` with these permission bits and, unless `None`, this owner.

@@ -40,19 +40,22 @@ fn complain(what: &str, result: io::Result<()>) {
     }
 }
 
-/// Gives netd the folders it writes in: its own below `/run`, and a share in those where others write, too. These are
+/// Gives netd and the audit trail's writer the folders they write in; netd's: its own below `/run`, and a share in those where others write, too. These are
 /// sticky, so that nobody takes away or puts in place what is another's; the identity beside the site among it.
 ///
 /// # Errors
 /// When one cannot be made.
-pub(super) fn hand_over(netd: Owner, data: bool) -> Result<(), InitError> {
+pub(super) fn hand_over(netd: Owner, audit: Owner, data: bool) -> Result<(), InitError> {
     let shared = Owner { user: 0, ..netd };
     let run = Path::new(paths::STATUS).parent().unwrap_or(Path::new("/run"));
     durable::directory(run, 0o1775, Some(shared))?;
     for own in [netd::RUNTIME, netfw::netns::DIRECTORY, DHCPCD] {
         durable::directory(Path::new(own), 0o755, Some(netd))?;
     }
+    let socket = Path::new(paths::AUDIT_SOCKET).parent().unwrap_or(run);
+    durable::directory(socket, 0o755, Some(audit))?;
     if data {
+        durable::directory(Path::new(paths::AUDIT), 0o700, Some(audit))?;
         let config = Path::new(paths::CONFIG);
         durable::directory(config, 0o1775, Some(shared))?;
         give_files(config, netd).map_err(|source| InitError::Write {

@@ -22,7 +22,7 @@ mod services;
 mod stages;
 pub mod supervisor;
 mod trial;
-mod users;
+pub(crate) mod users;
 mod watchdog;
 
 use std::convert::Infallible;
@@ -188,6 +188,7 @@ struct Below {
     site: PathBuf,
     identity: PathBuf,
     forward: PathBuf,
+    session: PathBuf,
     update: PathBuf,
 }
 
@@ -205,6 +206,7 @@ fn paths_below(data: &Path) -> Below {
         site,
         identity: below(paths::IDENTITY),
         forward: below(paths::FORWARD),
+        session: below(paths::SESSION),
         update: below(paths::UPDATE),
     }
 }

@@ -81,6 +81,15 @@ pub(super) fn mount_efi_variables() {
     }
 }
 
+/// Gives the tunnels' device to all, as udev does: to attach takes a right, or a link made for the user who does.
+pub(super) fn open_tunnels() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let all = std::fs::Permissions::from_mode(0o666);
+    if let Err(error) = std::fs::set_permissions("/dev/net/tun", all) {
+        log::warn!("/dev/net/tun: {error}; there can be no remote session");
+    }
+}
+
 /// Makes what must exist before the root is read-only, and makes it so.
 ///
 /// The root is an unpacked initramfs: nothing in it is ever worth writing.

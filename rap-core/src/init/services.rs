@@ -13,8 +13,10 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, WaitOptions};
 
+use crate::audit::{self, client::Outbox};
 use crate::confine::{self, Confinement, Needs};
 use crate::notify::{Channel, Message, NOTIFY_FD, ReceiveError, SOCKETS, socket_list};
+use crate::paths;
 use crate::sys::Signals;
 
 use super::durable::Owner;
@@ -62,6 +64,8 @@ pub(super) struct Services {
     pub(super) supervisor: Supervisor,
     pub(super) texts: Vec<String>,
     pub(super) ready_after: Option<Duration>,
+    /// What is to be told to the audit trail.
+    pub(super) outbox: Outbox,
     running: Vec<Option<Running>>,
     store: BTreeMap<String, OwnedFd>,
     signals: Option<Signals>,
@@ -78,6 +82,7 @@ impl Services {
             supervisor: Supervisor::new(&specs),
             texts: vec![String::new(); list.len()],
             ready_after: None,
+            outbox: Outbox::default(),
             running: list.iter().map(|_| None).collect(),
             store: BTreeMap::new(),
             list,
@@ -115,6 +120,7 @@ impl Services {
             }
             let now = surroundings.now();
             let turn = surroundings.turn(now, self);
+            self.outbox.flush(Path::new(paths::AUDIT_SOCKET));
             let due = self
                 .supervisor
                 .deadline()
@@ -352,7 +358,13 @@ impl Services {
             // Nothing it started may be left when it is started again.
             let _ = rustix::process::kill_process_group(running.pid, Signal::KILL);
         }
-        log::warn!("{} has ended: {how}", self.list[id].spec.name);
+        let name = self.list[id].spec.name;
+        log::warn!("{name} has ended: {how}");
+        self.outbox.put(
+            audit::Event::new(audit::Kind::ServiceEnded, "a service has ended")
+                .with("service", name)
+                .with("how", how),
+        );
         events.push_back(Event::Exited(id));
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::mount::{MountFlags, UnmountFlags, mount_remount, unmount};
 use rustix::system::{RebootCommand, reboot};
 
+use crate::audit::{Event, Kind};
 use crate::boot::disk::Table;
 use crate::build_info::BuildInfo;
 use crate::confine::{self, Needs};
@@ -46,6 +47,7 @@ pub(super) fn bring_up() -> Result<Goal, InitError> {
     stage("modules");
     let watchdog = load_modules();
     mounts::mount_efi_variables();
+    mounts::open_tunnels();
     modules::apply_settings(Path::new("/etc/sysctl.d"));
     stage("watchdog");
     if watchdog.is_none() {
@@ -85,7 +87,9 @@ pub(super) fn bring_up() -> Result<Goal, InitError> {
     }
     harden::lock_kernel();
     mounts::seal_root();
-    let trial = build.and_then(|build| Trial::of(Path::new(paths::DATA), &build.build_id));
+    let trial = build
+        .as_ref()
+        .and_then(|build| Trial::of(Path::new(paths::DATA), &build.build_id));
     stage("services");
     if let Some(trial) = &trial {
         trial.came_to("the start of the services");
@@ -93,6 +97,11 @@ pub(super) fn bring_up() -> Result<Goal, InitError> {
     let mut services = Services::new(services(&found.data)?, Some(super::signals()?));
     for (name, slot) in found.slots {
         services.keep(name, slot);
+    }
+    services.outbox.put(boot_event(build.as_ref()));
+    if found.provisioned {
+        let words = "site or identity came from the provision partition";
+        services.outbox.put(Event::new(Kind::Provisioned, words));
     }
     let mut keeper = Keeper::new(watchdog, floor, found.data, secure_boot, found.problems);
     keeper.trial = trial;
@@ -172,6 +181,8 @@ struct Found {
     problems: Vec<String>,
     /// Whether firmware was given keys: then it wants a restart.
     enrolled: bool,
+    /// Whether something came from the provision partition.
+    provisioned: bool,
 }
 
 /// Finds the disk, mounts its data, takes what was provisioned. What fails is a problem and not the end.
@@ -186,6 +197,7 @@ fn prepare_data(watchdog: Option<&Watchdog>, build: Option<&BuildInfo>) -> Resul
             slots: Vec::new(),
             problems: Vec::new(),
             enrolled: false,
+            provisioned: false,
         }
     };
     mounts::make_directory(Path::new(paths::DATA))?;
@@ -212,6 +224,7 @@ fn prepare_data(watchdog: Option<&Watchdog>, build: Option<&BuildInfo>) -> Resul
         slots: Vec::new(),
         problems: Vec::new(),
         enrolled: false,
+        provisioned: false,
     };
     if let Err(error) = provision(&disk, &mut found) {
         found.complain(format!("{:#}", anyhow::Error::from(error)));
@@ -244,6 +257,7 @@ fn provision(disk: &BootDisk, found: &mut Found) -> Result<(), InitError> {
     let data = Path::new(paths::DATA);
     let (mut partition, length) = disk.provision()?;
     // The forwarder's own directory; the keys for its group and the passwords for the relay's: nobody else's.
+    let sessions = user_of("session")?.1;
     let readers = consume::Readers {
         keys: Owner { user: 0, ..forward },
         // Two services show themselves to the instruments with it.
@@ -252,16 +266,41 @@ fn provision(disk: &BootDisk, found: &mut Found) -> Result<(), InitError> {
             ..forward
         },
         passwords: Owner { user: 0, ..relay },
+        sessions: Owner { user: 0, ..sessions },
     };
     durable::directory(&paths_below(data).forward, 0o700, Some(forward))?;
+    durable::directory(&paths_below(data).session, 0o700, Some(sessions))?;
+    // What is made in it is the forwarder's group's, which may ask there.
+    let run = Owner {
+        group: forward.group,
+        ..sessions
+    };
+    durable::directory(Path::new(paths::SESSION_RUN), 0o2750, Some(run))?;
+    // And here the session service's, which may ask netd.
+    let ask = Owner {
+        user: user_of("netd")?.1.user,
+        ..sessions
+    };
+    durable::directory(Path::new(paths::NETD_SESSIONS_RUN), 0o2750, Some(ask))?;
     let update = user_of("update")?.1;
     durable::directory(&paths_below(data).update, 0o750, Some(update))?;
     durable::directory(Path::new(paths::UPDATE_RUNTIME), 0o755, Some(update))?;
     let enrol = |keys: &_| found.enrol(keys);
     if consume::consume(&mut partition, length, data, Some(readers), enrol)? {
+        found.provisioned = true;
         log::info!("provisioned; the provision partition is wiped");
     }
     Ok(())
+}
+
+fn boot_event(build: Option<&BuildInfo>) -> Event {
+    let event = Event::new(Kind::Boot, "the box came up");
+    match build {
+        Some(build) => event
+            .with("version", &build.version)
+            .with("build", &build.build_id),
+        None => event,
+    }
 }
 
 fn raise_floor(floor: Floor) -> Floor {
@@ -280,7 +319,8 @@ fn user_of(service: &str) -> Result<(&'static Needs, Owner), InitError> {
 }
 
 fn hand_over(data: &DataState) -> Result<(), InitError> {
-    harden::hand_over(user_of("netd")?.1, matches!(data, DataState::Mounted))
+    let mounted = matches!(data, DataState::Mounted);
+    harden::hand_over(user_of("netd")?.1, user_of("audit")?.1, mounted)
 }
 
 /// The site's name, or `rap` for a box that has none yet.
@@ -312,14 +352,25 @@ fn services(data: &DataState) -> Result<Vec<Service>, InitError> {
             spec,
         })
     };
-    let mut list = vec![service(
+    let mut list = Vec::new();
+    if matches!(data, DataState::Mounted) {
+        // First, so that it hears of all others, and ends last.
+        let audit = Spec {
+            vital: false,
+            takes: &[],
+            restarts: false,
+            ..spec("audit")
+        };
+        list.push(service(PROGRAM, audit)?);
+    }
+    list.push(service(
         PROGRAM,
         Spec {
             stores: true,
             takes: &["ingest@", "web@"],
             ..spec("netd")
         },
-    )?];
+    )?);
     if matches!(data, DataState::Mounted) {
         let relay = Spec {
             after: Some("netd"),
@@ -327,6 +378,14 @@ fn services(data: &DataState) -> Result<Vec<Service>, InitError> {
             ..spec("relay")
         };
         list.push(service(PROGRAM, relay)?);
+        // Not vital: without it nobody gets in, and reports are taken and kept.
+        let session = Spec {
+            vital: false,
+            after: Some("netd"),
+            takes: &[],
+            ..spec("session")
+        };
+        list.push(service(TLS_PROGRAM, session)?);
         // Not after the relay: reports are taken and kept though nothing gets out.
         let forward = Spec {
             after: Some("netd"),

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use super::InitError;
 use super::durable::Owner;
+use crate::control::Guest;
 
 /// Finds `name` in the text of a passwd file.
-pub(super) fn find(passwd: &str, name: &str) -> Option<Owner> {
+pub(crate) fn find(passwd: &str, name: &str) -> Option<Owner> {
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');
         if fields.next()? != name {
@@ -22,7 +23,7 @@ pub(super) fn find(passwd: &str, name: &str) -> Option<Owner> {
 ///
 /// # Errors
 /// When it is not there: the image is not complete.
-pub(super) fn lookup(name: &str) -> Result<Owner, InitError> {
+pub(crate) fn lookup(name: &str) -> Result<Owner, InitError> {
     let passwd = Path::new("/etc/passwd");
     let text = std::fs::read_to_string(passwd).map_err(|source| InitError::Read {
         path: passwd.to_owned(),
@@ -31,6 +32,12 @@ pub(super) fn lookup(name: &str) -> Result<Owner, InitError> {
     find(&text, name).ok_or_else(|| InitError::NoUser {
         name: name.to_owned(),
     })
+}
+
+/// `name` as a guest at a control socket; none where there is no such user, as on a desk.
+pub(crate) fn guest(name: &str) -> Option<Guest> {
+    let Owner { user, group } = lookup(name).ok()?;
+    Some(Guest { user, group })
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::drops;
 use super::in_force::InForce;
 use super::state::{Opening, State};
 use super::trial::{Record, TrialError};
+use crate::audit::{Event, Kind, tell};
 use crate::forward::Exchange;
 use crate::status;
 
@@ -48,6 +49,7 @@ impl Daemon<'_> {
         }
         let seconds = self.place.trial.as_secs();
         log::info!("a new site is on trial: it is undone in {seconds} s unless it is confirmed");
+        tell(Event::new(Kind::SiteTried, "a new site is on trial").with("file", clean(file)));
         if let Some(why) = self.enforce_or_undo()? {
             return Ok(Answer::Refused(format!(
                 "{why}; the last good site is in force again"
@@ -68,6 +70,7 @@ impl Daemon<'_> {
         if running.is_some_and(|running| running.left(&now).is_zero()) {
             let why = self.late(None);
             log::warn!("the new site is undone: {why}");
+            tell(Event::new(Kind::SiteUndone, &why));
             // What the disk does not take is said, and the last good site is enforced below.
             if let Err(error) = self.trials.undo(&why, &now) {
                 log::error!("{:#}", anyhow::Error::from(error));
@@ -111,6 +114,7 @@ impl Daemon<'_> {
             return refused(error);
         }
         log::info!("the new site is kept: {why}");
+        tell(Event::new(Kind::SiteKept, why));
         self.running = None;
         self.tell(self.last().clone());
         Answer::Done(json!({}))
@@ -128,6 +132,7 @@ impl Daemon<'_> {
             Ok(()) => {}
         }
         log::warn!("the new site is undone: {why}");
+        tell(Event::new(Kind::SiteUndone, why));
         self.enforce()?;
         Ok(Ok(()))
     }

@@ -13,7 +13,7 @@ use super::in_force::{InForce, Wake, publish};
 use super::lease::{Lease, Leasehold};
 use super::sockets::Sockets;
 use super::trial::{Directory, Record, Trials};
-use super::{Place, control, report, resolver};
+use super::{Place, control, report, resolver, sessions};
 use crate::moment::{self, Moment};
 use crate::notify::Notifier;
 use crate::{paths, status};
@@ -32,6 +32,8 @@ pub(super) enum Event {
     Changed,
     /// Somebody asks.
     Asked(Request, SyncSender<Answer>),
+    /// The session service asks, as this user.
+    Session(sessions::Request, u32, SyncSender<Answer>),
 }
 
 /// Everything netd knows.
@@ -80,6 +82,7 @@ impl<'a> Daemon<'a> {
         daemon.begin_again()?;
         let asked = daemon.wake.events.clone();
         control::start(&place.control, move |request| ask_loop(&asked, request))?;
+        sessions::start(place, daemon.wake.events.clone())?;
         Ok(daemon)
     }
 
@@ -91,6 +94,10 @@ impl<'a> Daemon<'a> {
                 Ok(Event::Asked(request, reply)) => {
                     let answer = self.answer(request)?;
                     // Who asked may have gone.
+                    let _ = reply.try_send(answer);
+                }
+                Ok(Event::Session(request, user, reply)) => {
+                    let answer = self.answer_session(request, user)?;
                     let _ = reply.try_send(answer);
                 }
                 Ok(Event::Changed) | Err(RecvTimeoutError::Timeout) => {}
@@ -184,6 +191,11 @@ impl<'a> Daemon<'a> {
     /// The plan of the site in force, with the lease.
     pub(super) fn plan(&self, current: &InForce) -> NetPlan {
         self.hold.plan(&current.network)
+    }
+
+    /// The uplink's network by its lease, if it has one.
+    pub(super) fn leased(&self) -> Option<ipnet::Ipv4Net> {
+        Some(self.hold.used.as_ref()?.address)
     }
 
     /// Writes the status where it is news.

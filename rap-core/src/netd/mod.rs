@@ -20,6 +20,7 @@ mod lease;
 pub(crate) mod report;
 mod resolve;
 mod resolver;
+pub(crate) mod sessions;
 mod sockets;
 pub(crate) mod state;
 mod stop;

@@ -14,9 +14,11 @@ use crate::build_info::BuildInfo;
 use crate::status::{self, InitStatus};
 use crate::{metrics, paths};
 
+mod audit;
 mod hardening;
 mod net;
 mod queue;
+mod session;
 mod table;
 mod update;
 
@@ -72,8 +74,12 @@ enum Verb {
     },
     /// Show the network, try a new site, keep or undo it
     Net(net::Net),
+    /// Say whether somebody asks to get in or is in, and end that
+    Session(session::Session),
     /// Show updates, look for one, install it, keep it or go back
     Update(update::Update),
+    /// Show the audit trail, or hold it against changes
+    Audit(audit::Audit),
     /// Say of each measure that keeps the box tight whether it holds now
     Hardening(hardening::Hardening),
     /// Print the completions for a shell
@@ -118,7 +124,9 @@ pub fn run(args: Args) -> ExitCode {
             Err(error) => unreadable(&from, &error),
         },
         Verb::Net(net) => net::run(net),
+        Verb::Session(session) => session::run(&session),
         Verb::Update(update) => update::run(update),
+        Verb::Audit(args) => audit::run(args),
         Verb::Hardening(args) => hardening::run(&args),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Command::command(), "rapctl", &mut std::io::stdout());

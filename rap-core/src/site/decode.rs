@@ -11,7 +11,7 @@ use toml::de::DeTable;
 
 use super::mistake::{Fault, Mistake};
 use super::read::{At, Reader, Section};
-use super::{BitRate, Centre, Site, Target, Uplink, egress, files, updates};
+use super::{BitRate, Centre, Site, Target, Uplink, egress, files, sessions, updates};
 use port::PlacedPort;
 
 /// Decodes `text`.
@@ -59,7 +59,7 @@ fn site<'a>(reader: &mut Reader<'a>, root: Section<'a>) -> Option<Site> {
     let centre = reader
         .table(root, "centre")
         .and_then(|table| centre(reader, table));
-    let sessions = sessions(reader, root);
+    let sessions = sessions::decode(reader, root);
     let ports = port::ports(reader, root);
     let egress = egress::decode(reader, root);
     // Also without an uplink: what ports say of each other is told in the same run.
@@ -140,17 +140,6 @@ fn rate(reader: &mut Reader<'_>, text: &At<String>) -> Option<BitRate> {
 fn parse_url(url: &str) -> Option<Target> {
     let rest = url.strip_prefix("https://")?;
     Target::parse(rest.strip_suffix('/').unwrap_or(rest), Some(443))
-}
-
-/// The prefix that remote sessions take their addresses from.
-fn sessions<'a>(reader: &mut Reader<'a>, root: Section<'a>) -> Option<Ipv4Net> {
-    let value = root.table.get("sessions")?;
-    let table = reader.section_of(value, "sessions")?;
-    reader.refuse_unknown(table, "sessions", &["prefix"]);
-    let text = reader.required(table, "sessions", "prefix", "\"100.64.7.0/24\"")?;
-    let expected = "an IPv4 network from /16 to /30";
-    let fix = "write a network nothing else uses, such as \"100.64.7.0/24\"";
-    Some(reader.parse::<Ipv4Net>(&text, expected, fix)?.value)
 }
 
 /// What ports say of each other and of the uplink.

@@ -111,7 +111,17 @@ impl Site {
         });
         // The centre may keep the repository itself.
         let updates = updates.filter(|updates| updates.target != centre.target);
-        std::iter::once(centre).chain(updates).collect()
+        let tunnel = self
+            .sessions
+            .as_ref()
+            .and_then(|sessions| sessions.tunnel.clone());
+        let tunnel = tunnel.map(|target| Destination {
+            name: "tunnel",
+            title: "the tunnel of remote sessions",
+            target,
+        });
+        let tunnel = tunnel.filter(|tunnel| tunnel.target != centre.target);
+        std::iter::once(centre).chain(updates).chain(tunnel).collect()
     }
 
     /// Where packets may go, each place once: a destination that is reached through a proxy is not among them.

@@ -9,6 +9,7 @@ mod files;
 mod mistake;
 mod network;
 mod read;
+mod sessions;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ pub use bit_rate::{BitRate, InvalidRate};
 pub use egress::{Destination, Egress, Exit, Proxy, ProxyKind, Via, is_proxy_name};
 pub use files::Files;
 pub use mistake::{Fault, Mistake, Mistakes};
+pub use sessions::Sessions;
 pub use target::Target;
 pub use triggers::Trigger;
 pub use updates::Updates;
@@ -48,8 +50,8 @@ pub struct Site {
     pub uplink: Uplink,
     /// The service centre.
     pub centre: Centre,
-    /// `[sessions]`, `prefix = "100.64.7.0/24"`: where remote sessions take their addresses from; `None`: there are none.
-    pub sessions: Option<Ipv4Net>,
+    /// Remote sessions; `None`: there are none.
+    pub sessions: Option<Sessions>,
     /// The instruments' ports, at least one.
     pub ports: Vec<Port>,
     /// How what leaves the box gets out.

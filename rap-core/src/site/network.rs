@@ -26,7 +26,7 @@ impl Site {
             uplink,
             self.ports.iter().map(port).collect(),
             endpoints,
-            self.sessions,
+            self.sessions.as_ref().map(|sessions| sessions.prefix),
         )
     }
 }

@@ -28,7 +28,7 @@ fn the_example_is_valid() {
     assert_eq!(site.centre.port, 8443);
     assert_eq!(site.centre.host, Host::Ip([10, 9, 0, 10].into()));
     assert_eq!(site.uplink.dns, [IpAddr::from([10, 9, 0, 1])]);
-    assert_eq!(site.sessions, Some("100.64.7.0/24".parse().unwrap()));
+    assert_eq!(site.sessions.unwrap().prefix, "100.64.7.0/24".parse().unwrap());
     let [first, second] = &site.ports[..] else {
         panic!("two ports")
     };

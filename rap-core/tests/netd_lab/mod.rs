@@ -152,6 +152,32 @@ impl Lab {
         self
     }
 
+    /// Has netd know these users besides the host's, from its next start on: lines of passwd(5).
+    pub(crate) fn with_users(mut self, lines: &str) -> Self {
+        let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
+        std::fs::write(self.path("passwd"), format!("{passwd}{lines}")).unwrap();
+        self.command.splice(0..0, self.knowing_users("exec"));
+        self
+    }
+
+    /// Before a command, so that it finds the users of [`Self::with_users`]; `exec` is how it goes on.
+    pub(crate) fn knowing_users(&self, exec: &str) -> Vec<String> {
+        let passwd = self.path("passwd");
+        let passwd = passwd.display();
+        let mounts =
+            format!("mount --make-private / && mount --bind {passwd} /etc/passwd && {exec} \"$0\" \"$@\"");
+        let words = [
+            "unshare",
+            "--mount",
+            "--propagation",
+            "unchanged",
+            "sh",
+            "-c",
+            &mounts,
+        ];
+        words.map(str::to_owned).to_vec()
+    }
+
     /// Starts netd as init would: with the sockets that are kept.
     pub(crate) fn start_netd(&mut self) {
         let (channel, other) = Channel::pair().unwrap();

@@ -7,6 +7,7 @@ mod flash;
 mod hermetic_cell;
 mod keys;
 mod lock;
+mod provision;
 mod publish;
 mod run;
 mod sbom;
@@ -53,6 +54,8 @@ enum Verb {
     Flash(flash::Args),
     /// Make keys, replace them, say what they are
     Keys(keys::Args),
+    /// Make a box's keys and certificates, or answer its certificate request
+    Provision(provision::Args),
     /// Add a release to a repository of updates
     Publish(publish::PublishArgs),
     /// Sign a repository of updates anew, before boxes stop to believe it
@@ -83,6 +86,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Verb::Run(args) => run::run(args),
         Verb::Flash(args) => flash::run(args),
         Verb::Keys(args) => keys::run(args),
+        Verb::Provision(args) => provision::run(args),
         Verb::Publish(args) => publish::publish(args),
         Verb::Refresh(args) => publish::refresh(args),
         Verb::Bundle(args) => publish::bundle(args),

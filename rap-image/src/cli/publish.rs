@@ -9,6 +9,7 @@ use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use rap_core::release::Wave;
 use rap_image::keys::Passphrase;
+use rap_image::patch;
 use rap_image::publish::{self, Bundled, Expiry, Input, Order, Outcome, Step};
 
 /// What `publish` takes.
@@ -174,7 +175,8 @@ pub(super) fn publish(args: PublishArgs) -> anyhow::Result<()> {
         expiry: args.place.expiry(),
     };
     let progress = Progress::new();
-    let outcome = publish::publish(&order, None, &Passphrase::usual(None), &|step| {
+    let patcher = |old: &[u8], new: &[u8]| Ok(patch::between(old, new)?.made);
+    let outcome = publish::publish(&order, Some(&patcher), &Passphrase::usual(None), &|step| {
         progress.show(&step)
     });
     progress.end();

@@ -18,7 +18,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rap_core::boot::disk::{Disk, DiskError, Place, Table};
+use rap_core::boot::disk::{Disk, DiskError, Partition, Place, Table};
 use rustix::fs::{Advice, OFlags, fadvise};
 
 use crate::parcel::{Parcel, ParcelError};
@@ -115,37 +115,23 @@ impl Plan {
         let bytes = image.metadata().map_err(failed)?.len();
         let not_ours = |source| FlashError::NotOurs(path.to_owned(), source);
         let table = Table::read(&image, bytes).map_err(not_ours)?;
-        let table = table.grown(device_bytes);
+        let (of_image, table) = (&table, table.grown(device_bytes));
         let parcel = parcel.map(Parcel::partition).transpose()?;
         let mut pieces = Vec::new();
         for place in Place::ALL {
-            let partition = table.partition(place);
-            let (start, length) = (partition.offset(), partition.length());
-            let there = length.min(bytes.saturating_sub(start));
-            let used = last_used(&image, start, there).map_err(failed)?;
-            let used = used.max(CLEARED_BYTES.min(length));
-            // What the image does not have is zeros, and so is the rest of a partition that is grown.
-            let from_image = used.min(there);
-            let mut piece = |from: u64, to: u64, content| {
-                if from < to {
-                    pieces.push(Piece {
-                        offset: start + from,
-                        bytes: to - from,
-                        content,
-                    });
-                }
-            };
+            let (old, new) = (of_image.partition(place), table.partition(place));
             if place == Place::Provision && parcel.is_some() {
-                piece(0, length, Content::Parcel);
-                continue;
+                pieces.push(Piece {
+                    offset: new.offset(),
+                    bytes: new.length(),
+                    content: Content::Parcel,
+                });
+            } else {
+                // Where the data partition ends in the image, its second table comes: that is no content.
+                let there = old.length().min(new.length());
+                let used = last_used(&image, new.offset(), there).map_err(failed)?;
+                pieces.extend(pieces_of(new, used, there));
             }
-            piece(0, from_image, Content::Image);
-            piece(from_image, used, Content::Nothing);
-            piece(
-                used.max(length.saturating_sub(TAIL_BYTES)),
-                length,
-                Content::Nothing,
-            );
         }
         Ok(Self {
             parcel,
@@ -287,6 +273,26 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// What is written of a partition of which the image has `there` bytes and uses `used`: those, zeros up to
+/// [`CLEARED_BYTES`], and zeros in the last [`TAIL_BYTES`].
+fn pieces_of(partition: &Partition, used: u64, there: u64) -> impl Iterator<Item = Piece> {
+    let (start, length) = (partition.offset(), partition.length());
+    let beginning = used.max(CLEARED_BYTES.min(length));
+    let from_image = beginning.min(there);
+    let tail = beginning.max(length.saturating_sub(TAIL_BYTES));
+    let parts = [
+        (0, from_image, Content::Image),
+        (from_image, beginning, Content::Nothing),
+        (tail, length, Content::Nothing),
+    ];
+    let some = parts.into_iter().filter(|(from, to, _)| from < to);
+    some.map(move |(from, to, content)| Piece {
+        offset: start + from,
+        bytes: to - from,
+        content,
+    })
 }
 
 /// Drops clean pages: what is read afterwards comes from the device and not from memory.

@@ -70,6 +70,11 @@ fn what_is_used_is_written_and_nothing_old_looks_like_ours() {
     let told = std::cell::Cell::new(0);
     plan.write(&device, BUILD, &|_, done| told.set(done)).unwrap();
     assert_eq!(told.get(), plan.bytes());
+    assert!(
+        plan.bytes() < 64 << 20,
+        "{} bytes: the image has less in it",
+        plan.bytes()
+    );
     plan.verify(&device, &|_, _| {}).unwrap();
     assert_eq!(super::mark::find(&device).unwrap().as_deref(), Some(BUILD));
     assert!(matches!(Table::read(&device, DEVICE), Err(DiskError::NoTable)));

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use pkcs8::der::pem::{LineEnding, PemLabel as _};
 use pkcs8::der::{Decode as _, SecretDocument};
-use pkcs8::{EncryptedPrivateKeyInfo, pkcs5::pbes2};
+use pkcs8::{EncryptedPrivateKeyInfo, PrivateKeyInfo, pkcs5::pbes2};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 
@@ -168,8 +168,15 @@ pub(super) fn encrypt(der: &[u8], passphrase: &str) -> Result<String, Encryption
     }
     let scheme = pbes2::Parameters::pbkdf2_sha256_aes256cbc(ROUNDS, &salt, &start)
         .map_err(|_| EncryptionError::Failed)?;
+    // The first version of PKCS #8, without the public half behind the key: OpenSSL reads no other.
+    let key = PrivateKeyInfo::try_from(der).map_err(|_| EncryptionError::Failed)?;
+    let key = PrivateKeyInfo {
+        public_key: None,
+        ..key
+    };
+    let key = SecretDocument::encode_msg(&key).map_err(failed)?;
     let data = scheme
-        .encrypt(passphrase, der)
+        .encrypt(passphrase, key.as_bytes())
         .map_err(|_| EncryptionError::Failed)?;
     let info = EncryptedPrivateKeyInfo {
         encryption_algorithm: scheme.into(),
@@ -244,7 +251,10 @@ mod tests {
             "{pem}"
         );
         let der = decrypt(&pem, "correct horse battery").unwrap();
-        assert_eq!(der.secret_pkcs8_der(), pair.serialize_der());
+        // Version 0, for OpenSSL.
+        assert_eq!(der.secret_pkcs8_der()[..5], [0x30, 0x2e, 2, 1, 0]);
+        let again = rcgen::KeyPair::try_from(&der).unwrap();
+        assert_eq!(again.public_key_pem(), pair.public_key_pem());
         assert!(matches!(
             decrypt(&pem, "correct horse batterx"),
             Err(EncryptionError::Wrong)
@@ -253,7 +263,10 @@ mod tests {
             decrypt("x", "correct horse battery"),
             Err(EncryptionError::Form)
         ));
-        assert!(matches!(encrypt(b"", "short"), Err(EncryptionError::Short)));
+        assert!(matches!(
+            encrypt(&pair.serialize_der(), "short"),
+            Err(EncryptionError::Short)
+        ));
     }
 
     #[test]

@@ -46,9 +46,9 @@ pub enum PrivateKeyError {
     /// The program that signs.
     #[error("the program in {0} did not sign")]
     Program(PathBuf, #[source] ProgramError),
-    /// A key of updates.
-    #[error("{0} is no key for updates")]
-    Public(PathBuf, #[source] crate::trust::KeyError),
+    /// Two files of two keys.
+    #[error("{0} is not the key of the .pub beside it")]
+    Pair(PathBuf),
     /// A key that does not fit.
     #[error("a key of updates cannot be used")]
     Update(#[source] Box<SignError>),
@@ -163,7 +163,11 @@ pub fn signatories(
         }
         let private = PrivateKey::load(directory, &name, None, passphrase)?;
         let signatory = Signatory::new(&name, private);
-        found.push(signatory.map_err(|error| PrivateKeyError::Update(Box::new(error)))?);
+        let signatory = signatory.map_err(|error| PrivateKeyError::Update(Box::new(error)))?;
+        if *signatory.key() != key {
+            return Err(PrivateKeyError::Pair(path("key")));
+        }
+        found.push(signatory);
     }
     Ok(found)
 }

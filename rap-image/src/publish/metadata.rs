@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use jiff::Timestamp as Moment;
 use rap_core::release::{File, Manifest, manifest_name, sbom_name};
 use tough::TargetName;
-use tough::schema::{Hashes, Metafile, Role, Snapshot, Target, Targets, Timestamp};
+use tough::schema::{Hashes, Metafile, Role, RoleType, Snapshot, Target, Targets, Timestamp};
 
 use super::repository::Repository;
 use super::{Expiry, PublishError};
@@ -54,7 +54,7 @@ pub(super) struct Entry<'a> {
 
 impl Signing<'_> {
     /// New metadata from `scope` on, with `entries` in the place of the earlier ones of their profiles: its files, in the
-    /// order in which they may be seen.
+    /// order in which they may be seen, and when the first of it expires.
     ///
     /// # Errors
     /// When keys are missing, or do not sign.
@@ -63,13 +63,20 @@ impl Signing<'_> {
         before: Option<&Repository>,
         entries: &[Entry<'_>],
         scope: Scope,
-    ) -> Result<Vec<Named>, PublishError> {
+    ) -> Result<(Vec<Named>, Moment), PublishError> {
         let mut files = Vec::new();
+        let mut ends = Vec::new();
+        let mut known_takes_it = true;
         let old = before.filter(|_| scope < Scope::Targets);
         let targets = match old {
-            Some(old) => kept(&old.snapshot.signed.meta, "targets.json")?,
+            Some(old) => {
+                ends.push(old.targets.signed.expires);
+                kept(&old.snapshot.signed.meta, "targets.json")?
+            }
             None => {
                 let targets = self.targets(before, entries)?;
+                ends.push(targets.signed.signed.expires);
+                known_takes_it &= self.known_takes(&targets);
                 let version = targets.signed.signed.version;
                 files.push(named(format!("metadata/{version}.targets.json"), &targets));
                 meta(version, &targets)
@@ -77,7 +84,10 @@ impl Signing<'_> {
         };
         let old = before.filter(|_| scope < Scope::Snapshot);
         let snapshot = match old {
-            Some(old) => kept(&old.timestamp.signed.meta, "snapshot.json")?,
+            Some(old) => {
+                ends.push(old.snapshot.signed.expires);
+                kept(&old.timestamp.signed.meta, "snapshot.json")?
+            }
             None => {
                 let version = following(before.map(|before| before.snapshot.signed.version));
                 let snapshot = Snapshot {
@@ -89,6 +99,8 @@ impl Signing<'_> {
                     )
                 };
                 let snapshot = self.signed(snapshot)?;
+                ends.push(snapshot.signed.signed.expires);
+                known_takes_it &= self.known_takes(&snapshot);
                 files.push(named(format!("metadata/{version}.snapshot.json"), &snapshot));
                 meta(version, &snapshot)
             }
@@ -103,7 +115,9 @@ impl Signing<'_> {
             )
         };
         let timestamp = self.signed(timestamp)?;
-        let known_takes_it = self.known.content().verify_role(&timestamp.signed).is_ok();
+        known_takes_it &= self.known_takes(&timestamp);
+        let end = timestamp.signed.signed.expires;
+        let end = ends.into_iter().fold(end, Moment::min);
         let timestamp = named("metadata/timestamp.json".to_owned(), &timestamp);
         let roots = self.chain.roots();
         let new = roots.filter(|root| before.is_none() || root.version() > self.known.version());
@@ -121,7 +135,20 @@ impl Signing<'_> {
             files.extend(new);
             files.push(timestamp);
         }
-        Ok(files)
+        Ok((files, end))
+    }
+
+    /// Whether a box that knows the older root believes it.
+    fn known_takes<T: Role>(&self, document: &Document<T>) -> bool {
+        self.known.content().verify_role(&document.signed).is_ok()
+    }
+
+    /// Whether the keys at hand are enough for `role` of the newest root.
+    pub(super) fn can_sign(&self, role: RoleType) -> bool {
+        let root = self.chain.newest().content();
+        let at_hand = self.keys.iter().filter(|key| key.is_of(root, role)).count();
+        let wanted = root.roles.get(&role).map(|role| role.threshold.get());
+        wanted.is_some_and(|wanted| at_hand as u64 >= wanted)
     }
 
     fn targets(

@@ -31,7 +31,7 @@ use tough::schema::RoleType;
 pub use bundle::{Bundled, bundle};
 pub use error::PublishError;
 pub use image::Input;
-pub use ways::{Made, Patcher};
+pub use ways::Patcher;
 
 use crate::keys::{Passphrase, signatories};
 use crate::trust::{Chain, Root, Signatory};
@@ -147,9 +147,9 @@ pub struct Outcome {
     pub releases: Vec<Published>,
     /// The newest root.
     pub root: u64,
-    /// Bytes of the metadata a box brings that has none.
+    /// Bytes of the metadata that was signed.
     pub metadata_bytes: u64,
-    /// Until when boxes believe the timestamp.
+    /// Until when boxes believe the repository: the first of its metadata to expire.
     pub expires: String,
 }
 
@@ -241,13 +241,14 @@ fn publish_into(
         now: order.now,
         expiry: order.expiry,
     };
-    files.extend(signing.files(before.as_ref(), &named, Scope::Targets)?);
+    let (metadata, expires) = signing.files(before.as_ref(), &named, Scope::Targets)?;
+    files.extend(metadata);
     write(place, &files, say)?;
     let releases = entries
         .iter()
         .map(|(release, ..)| published(release, before.as_ref()))
         .collect();
-    Ok(outcome(&signing, &files, releases))
+    Ok(outcome(&signing, &files, expires, releases))
 }
 
 /// Signs timestamp (and what else has to be) anew, so that boxes go on believing the repository; and brings new roots.
@@ -287,25 +288,26 @@ fn refresh_in(
         now,
         expiry,
     };
-    // Under a new root everything has to be signed by the keys it names.
+    // Under a new root everything has to be signed by the keys it names. A release that will expire is signed anew where its
+    // keys are at hand; a machine that has only the keys for freshness goes on with what it can.
     let newest = chain.newest().content();
-    let scope = if whole || newest.verify_role(&before.targets).is_err() {
+    let soon = |end: Timestamp| end.as_second() < now.as_second() + i64::from(expiry.timestamp) * 86_400;
+    let old = (before.targets.signed.expires, before.snapshot.signed.expires);
+    let scope = if whole
+        || newest.verify_role(&before.targets).is_err()
+        || soon(old.0) && signing.can_sign(RoleType::Targets)
+    {
         Scope::Targets
     } else if newest.verify_role(&before.snapshot).is_err()
-        || soon(before.snapshot.signed.expires, now, expiry)
+        || soon(old.1) && signing.can_sign(RoleType::Snapshot)
     {
         Scope::Snapshot
     } else {
         Scope::Timestamp
     };
-    let files = signing.files(Some(&before), &[], scope)?;
+    let (files, expires) = signing.files(Some(&before), &[], scope)?;
     write(place, &files, say)?;
-    Ok(outcome(&signing, &files, Vec::new()))
-}
-
-/// Whether what expires then has to be signed anew now, because the next timestamp lasts longer.
-fn soon(expires: Timestamp, now: Timestamp, expiry: Expiry) -> bool {
-    expires.as_second() < now.as_second() + i64::from(expiry.timestamp) * 86_400
+    Ok(outcome(&signing, &files, expires, Vec::new()))
 }
 
 /// The roots that the repository is to have, and the one that boxes know now.
@@ -388,14 +390,13 @@ fn to_bytes(release: &Manifest) -> Result<Vec<u8>, PublishError> {
     Ok(bytes)
 }
 
-fn outcome(signing: &Signing<'_>, files: &[Named], releases: Vec<Published>) -> Outcome {
+fn outcome(signing: &Signing<'_>, files: &[Named], expires: Timestamp, releases: Vec<Published>) -> Outcome {
     let metadata = files.iter().filter(|file| file.name.starts_with("metadata/"));
-    let seconds = signing.now.as_second() + i64::from(signing.expiry.timestamp) * 86_400;
     Outcome {
         releases,
         root: signing.chain.newest().version(),
         metadata_bytes: metadata.map(|file| file.bytes.len() as u64).sum(),
-        expires: Timestamp::from_second(seconds).map_or_else(|_| String::new(), |at| at.to_string()),
+        expires: expires.to_string(),
     }
 }
 

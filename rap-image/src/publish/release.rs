@@ -7,8 +7,9 @@ use rap_core::release::{FORMAT, Manifest, bytes};
 
 use super::image::Image;
 use super::repository::Repository;
-use super::ways::{self, Made, Patcher};
+use super::ways::{self, Patcher};
 use super::{Order, PublishError, Published, Step};
+use crate::patch::Made;
 
 /// The release's manifest, still without ways, held against what is there.
 pub(super) fn release(

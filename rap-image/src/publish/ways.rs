@@ -6,23 +6,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rap_core::digest::Sha256;
-use rap_core::release::{FRAME, File, Manifest, PIECE_LIMIT, Patch};
+use rap_core::release::{FRAME, File, Manifest, PIECE_LIMIT};
 
 use super::place::read;
 use super::repository::piece_name;
 use super::{PublishError, Step};
+use crate::patch::Made;
 
 /// A piece's description and its content.
 pub(super) type Piece = (File, Vec<u8>);
-
-/// A patch and its pieces' contents, in their order.
-#[derive(Debug)]
-pub struct Made {
-    /// What the manifest says of it.
-    pub patch: Patch,
-    /// The content of each piece.
-    pub pieces: Vec<Vec<u8>>,
-}
 
 /// Makes the patches from an old UKI to a new one, the smallest first; several where they ask different things of a box.
 pub type Patcher<'a> =

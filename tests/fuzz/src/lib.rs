@@ -12,11 +12,15 @@
     reason = "a target reports by panicking"
 )]
 
+mod audit;
 mod boot;
 mod builder;
+mod desk;
 mod files;
 mod forward;
 mod network;
+mod patches;
+mod session;
 mod update;
 
 /// A parser under test.
@@ -26,15 +30,20 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("accept-encoding", forward::accept_encoding),
     ("auditable", builder::auditable),
+    ("audit-record", audit::record),
     ("batch", forward::batch),
     ("binary-event", forward::binary_event),
     ("bundle", update::bundle),
     ("boot-entry", boot::boot_entry),
+    ("consent", session::consent),
+    ("bzimage", patches::bzimage),
     ("content-type", forward::content_type),
     ("copyright", builder::copyright),
     ("deb", builder::deb),
     ("debian-version", builder::debian_version),
     ("dhcp", network::dhcp),
+    ("directive", session::directive),
+    ("directives", session::directives),
     ("elf", builder::elf),
     ("environment", boot::environment),
     ("event", forward::event),
@@ -52,7 +61,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("nft-listing", network::nft_listing),
     ("notify", boot::notify),
     ("openings", network::openings),
+    ("openvpn-line", session::openvpn),
     ("packages", builder::packages),
+    ("patch", patches::patch),
     ("provision", boot::provision),
     ("receipt", forward::receipt),
     ("relay", network::relay),
@@ -63,6 +74,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("tuf", update::tuf),
     ("tuf-memory", update::memory),
     ("uki", builder::uki),
+    ("update-key", desk::update_key),
+    ("update-root", desk::update_root),
 ];
 
 /// The target of that name.

@@ -62,7 +62,7 @@ pub fn measure(directory: &Path, builder: &Path, cold: bool) -> anyhow::Result<V
 }
 
 /// A clone of the workspace, so that measuring changes nothing in it.
-fn clone(place: &Path) -> anyhow::Result<PathBuf> {
+pub(super) fn clone(place: &Path) -> anyhow::Result<PathBuf> {
     run(Command::new("git").args(["clone", "--quiet", "."]).arg(place))?;
     Ok(place.to_owned())
 }
@@ -85,7 +85,7 @@ fn touched(clone: &Path, builder: &Path) -> anyhow::Result<f64> {
 }
 
 /// Runs a command to its end; returns the seconds it took.
-fn run(command: &mut Command) -> anyhow::Result<f64> {
+pub(super) fn run(command: &mut Command) -> anyhow::Result<f64> {
     let begun = Instant::now();
     let output = command
         .output()

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use rap_image::parcel::Parcel;
-use rap_tests::bench::{Figure, boot, forward, image, net};
+use rap_tests::bench::{Figure, boot, forward, image, net, update};
 use rap_tests::system;
 
-/// Measures the image, its boot, its network and its forwarder.
+/// Measures the image, its boot, its network, its forwarder and its updates.
 #[derive(Debug, Parser)]
 #[command(name = "rap-bench", version)]
 struct Arguments {
@@ -40,6 +40,15 @@ struct Arguments {
     /// With `forward`: seconds of a round, and how many rounds
     #[arg(long, num_args = 2, value_names = ["SECONDS", "ROUNDS"], default_values = ["2", "3"])]
     rounds: Vec<u32>,
+    /// With `update`: where casync, xdelta3, bsdiff and zstd are unpacked
+    #[arg(long, value_name = "DIR", default_value = "target/peers-update")]
+    update_peers: PathBuf,
+    /// With `update`: the image whose core was changed, if it was built before
+    #[arg(long, value_name = "FILE")]
+    changed: Option<PathBuf>,
+    /// With `update`: apply this patch, for the process that measures
+    #[arg(long, num_args = 3, hide = true)]
+    apply: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -52,6 +61,8 @@ enum Name {
     Net,
     /// Durable reports a second, beside the disk, rsyslog and syslog-ng
     Forward,
+    /// What updates move, beside casync, xdelta3, bsdiff and zstd
+    Update,
 }
 
 fn main() -> ExitCode {
@@ -75,6 +86,17 @@ fn measure(arguments: &Arguments) -> anyhow::Result<Vec<Figure>> {
         }
         Name::Net => net::measure()?,
         Name::Forward => return measure_forward(arguments),
+        Name::Update if !arguments.apply.is_empty() => {
+            update::apply_here(&arguments.apply)?;
+            Vec::new()
+        }
+        Name::Update => update::measure(&update::Setup {
+            image: arguments.image.clone(),
+            keys: arguments.keys.clone(),
+            peers: arguments.update_peers.clone(),
+            builder: system::program("rap-image")?,
+            changed: arguments.changed.clone(),
+        })?,
     };
     print(&figures, arguments.json)?;
     Ok(figures)

@@ -158,7 +158,8 @@ fn decide(
         for arrival in &arrivals {
             (state.on_arrival)(arrival);
         }
-        Ok(json!({ "receipt": batch.key, "events": batch.events.len() }).to_string())
+        let receipt = json!({ "receipt": batch.key, "events": batch.events.len() });
+        Ok(state.directives.carried(receipt).to_string())
     });
     match taken {
         Ok(_) if fault == Some(Fault::DropReply) => bail!("the reply is dropped on request"),

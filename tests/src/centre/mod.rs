@@ -4,12 +4,14 @@
 //! beside the program reads its database with [`Store`].
 
 mod batches;
+mod directives;
 mod fault;
 mod files;
 mod server;
 mod store;
 mod tls;
 
+pub use self::directives::{Directives, Poll};
 pub use self::fault::{Fault, Post};
 pub use self::files::{Delivered, Files, Traffic};
 pub use self::server::{Centre, Config, OnRefusal};

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::batches::{self, From};
+use super::directives::{self, Directives};
 use super::fault::{Fault, Post};
 use super::files::{self, Files};
 use super::store::{Arrival, Store};
@@ -52,6 +53,7 @@ pub struct Centre {
 pub(super) struct State {
     pub(super) store: Mutex<Store>,
     pub(super) files: Files,
+    pub(super) directives: Directives,
     pub(super) posts: Mutex<Vec<Post>>,
     fault: Mutex<Option<Fault>>,
     /// How often a fault was shown.
@@ -80,6 +82,7 @@ impl Centre {
         let state = Arc::new(State {
             store: Mutex::new(Store::open(&config.database)?),
             files: Files::open(config.database.with_extension("files"))?,
+            directives: Directives::default(),
             fault: Mutex::new(None),
             shown: Mutex::new(0),
             short: AtomicBool::new(false),
@@ -146,6 +149,12 @@ impl Centre {
     #[must_use]
     pub fn files(&self) -> &Files {
         &self.state.files
+    }
+
+    /// What it asks of the boxes.
+    #[must_use]
+    pub fn directives(&self) -> &Directives {
+        &self.state.directives
     }
 
     /// Shows `fault` from now on, or none.
@@ -255,6 +264,7 @@ async fn answer(request: Request<Incoming>, from: &From, state: &State) -> anyho
     let mut answer = match (request.uri().path(), request.method()) {
         (batches::PATH, &Method::POST) => batches::answer(request, from, fault, state).await?,
         (batches::PATH, _) => respond(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "POST only\n"),
+        (directives::PATH, &Method::GET) => state.directives.answer(&request, fault).await,
         (path, _) if path.starts_with(files::PATH) => files::answer(request, from, fault, state).await?,
         _ => respond(StatusCode::NOT_FOUND, "text/plain", "not here\n"),
     };

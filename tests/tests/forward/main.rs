@@ -7,6 +7,7 @@ mod busy;
 mod centre;
 mod clocks;
 mod delivery;
+mod directives;
 mod files;
 mod hostile;
 mod ingest;

@@ -13,6 +13,7 @@ mod ear;
 mod flap;
 mod flash;
 mod full;
+mod hardening;
 mod isolation;
 mod lease;
 mod network;

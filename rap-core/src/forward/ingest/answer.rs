@@ -145,7 +145,7 @@ impl From<BodyError> for Refusal {
     }
 }
 
-fn respond(status: StatusCode, content_type: &'static str, body: String) -> Answer {
+pub(super) fn respond(status: StatusCode, content_type: &'static str, body: String) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(body)));
     *answer.status_mut() = status;
     answer

@@ -1,5 +1,5 @@
-//! The API instruments post to: `POST /v1/status` for reports, `PUT /v1/files/DIGEST` for data files; HTTP/1.1 over TLS
-//! or plain, one listener a port.
+//! The API instruments post to: `POST /v1/status` for reports, `PUT /v1/files/DIGEST` for data files, `POST /v1/consent` for
+//! what a person says to a remote session; HTTP/1.1 over TLS or plain, one listener a port.
 //!
 //! Invariants
 //! - 202 only after the log said durable, for the reports and for the alerts they raised.
@@ -9,17 +9,19 @@
 //! - A port's reports and the bytes of its files are bounded in rate (`rate`), so that no instrument can fill the log for
 //!   the others at once.
 //!
-//! One file a step: [`crate::door`] accepts, `request` reads, `store` judges and stores, `answer` says what became of it; `file` is
-//! what `request` is, for data files. The API is described in docs/protocol.md.
+//! One file a step: [`crate::door`] accepts, `request` reads, `store` judges and stores, `answer` says what became of it;
+//! `file` is what `request` is, for data files, and `session` for remote sessions. The API is described in docs/protocol.md.
 
 mod answer;
 mod body;
 mod file;
 mod rate;
 mod request;
+mod session;
 mod store;
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,6 +32,7 @@ use tokio_rustls::TlsAcceptor;
 
 use self::rate::Bucket;
 pub use self::rate::Rate;
+use self::session::Ear;
 use self::store::Keeper;
 use super::event;
 use super::files::Desk;
@@ -102,6 +105,8 @@ pub(super) struct Port {
     desk: Desk,
     memory: Arc<Semaphore>,
     keeper: Arc<Keeper>,
+    /// The session service, where there is one.
+    sessions: Option<Arc<Ear>>,
 }
 
 impl Port {
@@ -124,6 +129,7 @@ impl Port {
             desk,
             memory: Arc::new(Semaphore::new(memory.min(Semaphore::MAX_PERMITS))),
             keeper: Arc::new(Keeper::new(source, triggers, writer)),
+            sessions: None,
         }
     }
 
@@ -136,6 +142,17 @@ impl Port {
             head: self.limits.head,
             answer: self.limits.answer,
         }
+    }
+
+    /// The same, with a session service to ask.
+    pub(super) fn with_sessions(mut self, socket: Option<PathBuf>) -> Self {
+        self.sessions = socket.map(Ear::new).map(Arc::new);
+        self
+    }
+
+    /// The port's name: the end of its `source`, `/SITE/PORT`.
+    fn name(&self) -> &str {
+        self.source.rsplit('/').next().unwrap_or_default()
     }
 }
 

@@ -9,17 +9,22 @@ const SHORTEST: Duration = Duration::from_millis(50);
 
 /// A pause after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Pause {
+pub(in crate::forward) struct Pause {
     /// For what waits already.
-    pub(super) whole: Duration,
+    pub(in crate::forward) whole: Duration,
     /// For an alert that comes meanwhile. It need not wait as long as the centre asks, for a machine in need does not
     /// know of that; but it waits for the jitter, which grows with each failure, so that alerts cannot become a storm.
-    pub(super) for_alert: Duration,
+    pub(in crate::forward) for_alert: Duration,
 }
 
 /// The pause after `failures` failures in a row before this one, if the centre `asked` for that long. `fraction` is
 /// between 0 and 1, evenly.
-pub(super) fn pause(patience: &Patience, failures: u32, fraction: f64, asked: Option<Duration>) -> Pause {
+pub(in crate::forward) fn pause(
+    patience: &Patience,
+    failures: u32,
+    fraction: f64,
+    asked: Option<Duration>,
+) -> Pause {
     let jitter = full_jitter(patience, failures, fraction);
     // Boxes that were all asked for the same time are spread over as much again.
     let asked = asked.map_or(Duration::ZERO, |asked| asked + jitter.min(asked));
@@ -30,7 +35,7 @@ pub(super) fn pause(patience: &Patience, failures: u32, fraction: f64, asked: Op
 }
 
 /// A pause between nothing and the bound, evenly. The bound doubles with each failure in a row.
-pub(super) fn full_jitter(patience: &Patience, failures: u32, fraction: f64) -> Duration {
+pub(in crate::forward) fn full_jitter(patience: &Patience, failures: u32, fraction: f64) -> Duration {
     let bound = patience
         .first_pause
         .saturating_mul(1 << failures.min(16))
@@ -39,7 +44,7 @@ pub(super) fn full_jitter(patience: &Patience, failures: u32, fraction: f64) -> 
 }
 
 /// Between 0 and 1.
-pub(super) fn random_fraction() -> f64 {
+pub(in crate::forward) fn random_fraction() -> f64 {
     let mut bytes = [0_u8; 4];
     // Without entropy every pause is half the bound: still a pause.
     match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK) {

@@ -99,6 +99,9 @@ impl Uplink {
         if !receipt::is_for(answer.body()?, &parcel.key, parcel.count) {
             return Err(Trouble::new("the service centre's receipt is for something else").into());
         }
+        if let Some(inbox) = &self.inbox {
+            inbox.put(answer.body()?);
+        }
         Ok(())
     }
 

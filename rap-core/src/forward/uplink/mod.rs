@@ -12,7 +12,7 @@
 //! are pure: `hunt`, `encoding`, `backoff`. The protocol is in docs/protocol.md.
 
 pub(in crate::forward) mod answer;
-mod backoff;
+pub(in crate::forward) mod backoff;
 mod batch;
 pub(in crate::forward) mod client;
 mod deliver;
@@ -38,6 +38,7 @@ use self::trouble::Trouble;
 use self::upload::Uploads;
 use self::voice::Voice;
 use super::clock;
+use super::courier::Inbox;
 use super::files;
 use super::lane::Lane;
 use super::log::{Log, NewRecord, Record};
@@ -125,6 +126,8 @@ pub(super) struct Parts {
     pub(super) progress: Arc<Mutex<Progress>>,
     pub(super) meter: Arc<Meter>,
     pub(super) way: Way,
+    /// Where directives in receipts go.
+    pub(super) inbox: Option<Inbox>,
     /// The box's own `source`, `/SITE`.
     pub(super) source: Option<String>,
     /// Whether the site is on trial: then the first answer of the centre is waited for.
@@ -137,6 +140,7 @@ pub(super) struct Uplink {
     signal: Arc<Signal>,
     progress: Arc<Mutex<Progress>>,
     client: Client,
+    inbox: Option<Inbox>,
     patience: Patience,
     on_trial: bool,
     courses: [Course; 2],
@@ -170,6 +174,7 @@ impl Uplink {
             size: Size::new(parts.way.rate_limit),
             uploads: Uploads::new(parts.files, parts.way.rate_limit),
             client: Client::new(parts.way, parts.meter),
+            inbox: parts.inbox,
             log: parts.log,
             signal: parts.signal,
             progress: parts.progress,

@@ -70,7 +70,7 @@ fn what_is_left_out_is_off_or_the_default() {
     let uplink = &site.uplink;
     assert_eq!((uplink.vlan, uplink.mtu, uplink.ipv6), (None, None, Ipv6::Off));
     assert_eq!((&uplink.addressing, uplink.search.len()), (&Addressing::Dhcp, 0));
-    assert_eq!((site.sessions, site.ports[0].remote.len()), (None, 0));
+    assert_eq!((&site.sessions, site.ports[0].remote.len()), (&None, 0));
     assert_eq!(site.ports[0].limits, Default::default());
     assert_eq!(site.centre.rate_limit, None);
 }

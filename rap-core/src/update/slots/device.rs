@@ -17,8 +17,6 @@ pub enum Barrier {
     Destroyed,
     /// The new one is there but for its first sector.
     Written,
-    /// The environment is there before the first sector.
-    Environment,
     /// The slot is armed.
     Armed,
     /// The trial is over: confirmed.
@@ -35,10 +33,9 @@ pub enum Barrier {
 
 impl Barrier {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::Destroyed,
         Self::Written,
-        Self::Environment,
         Self::Armed,
         Self::Confirmed,
         Self::Failed,

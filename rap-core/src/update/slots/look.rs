@@ -179,9 +179,14 @@ impl<D: Device> Slots<D> {
                 .map_err(|source| SlotsError::Device { slot, source })?;
             let mut wanted = extent.bytes;
             tolerate(bytes, extent.offset, &mut wanted, &found, slot)?;
-            if let Some(at) = (0..found.len()).find(|&at| found[at] != wanted[at]) {
-                return Ok(Some(extent.offset + at as u64));
+            if found == wanted {
+                continue;
             }
+            let differs = found
+                .iter()
+                .zip(&wanted)
+                .position(|(found, wanted)| found != wanted);
+            return Ok(Some(extent.offset + differs.unwrap_or(0) as u64));
         }
         Ok(None)
     }

@@ -29,10 +29,8 @@ impl<D: Device> Slots<D> {
         let failed = |source| SlotsError::Device { slot, source };
         let volume = slot::around(verified.file.bytes, slot, &wanted)
             .map_err(|source| SlotsError::Layout { slot, source })?;
-        if self.put(slot, &wanted)? {
-            device.flush(Barrier::Environment).map_err(failed)?;
-        }
-        // The boot sector leads the first extent.
+        // Half an environment does not count, so it need not be there before the boot sector, which leads the first extent.
+        self.put(slot, &wanted)?;
         if let Some(sector) = volume.extents.first().and_then(|boot| boot.bytes.get(..512)) {
             settle(device, sector, self.places.first_sector_copy.start).map_err(failed)?;
             settle(device, sector, self.places.first_sector.start).map_err(failed)?;

@@ -84,6 +84,18 @@ fn a_replaced_key_is_in_the_next_root_in_every_role_it_had() {
 }
 
 #[test]
+fn a_key_that_is_not_its_public_halfs_signs_nothing() {
+    let place = development();
+    let keys = place.path().join("keys");
+    std::fs::copy(keys.join("update-root-3.key"), keys.join("update-root-1.key")).unwrap();
+    let error = rotate(&keys, &rotation(&[]), &Passphrase::known("")).unwrap_err();
+    assert!(
+        matches!(&error, KeysError::Private(PrivateKeyError::Pair(path)) if path.ends_with("update-root-1.key"))
+    );
+    assert_eq!(Root::in_keys(&keys).unwrap().unwrap().version(), 1);
+}
+
+#[test]
 fn keys_for_releases_are_encrypted_and_the_set_says_so() {
     let place = tempfile::tempdir().unwrap();
     let keys = place.path().join("keys");

@@ -1,12 +1,16 @@
 //! Publishing, with `tough`'s client in the place of a box.
 
 mod cuts;
+mod python;
 mod refused;
 mod rotation;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+use rap_core::folder::Directory;
 use rap_core::release::{Over, Patch, manifest_name, sbom_name};
+use rap_core::update::source::{Bundle, Name, Source, SourceError};
+use rap_core::update::trust::{self, Question};
 use serde_json::json;
 use tempfile::TempDir;
 use tough::{RepositoryLoader, TargetName};
@@ -14,6 +18,7 @@ use tough::{RepositoryLoader, TargetName};
 use super::*;
 use crate::image;
 use crate::keys::write_development;
+use crate::patch::Made;
 use crate::signing::{PROGRAM_KEY, Signer, sign};
 use crate::verify::read_uki;
 
@@ -105,7 +110,7 @@ pub(super) fn put(folder: &Path, uki: &[u8]) {
     });
     let bill = json!({
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json", "bomFormat": "CycloneDX", "specVersion": "1.6",
-        "serialNumber": "urn:uuid:0", "version": 1, "dependencies": [], "compositions": [],
+        "serialNumber": "urn:uuid:00000000-0000-0000-0000-000000000000", "version": 1, "dependencies": [], "compositions": [],
         "components": packages.chain(programs).collect::<Vec<_>>(),
         "metadata": {
             "timestamp": "2026-01-01T00:00:00Z", "tools": { "components": [] },
@@ -270,7 +275,9 @@ fn a_bundle_is_a_repository_of_the_newest_release() {
 #[test]
 fn a_refresh_signs_what_will_expire_and_nothing_else() {
     let desk = Desk::new();
-    desk.publish(desk.image("1.0.0"));
+    let mut order = desk.order(desk.image("1.0.0"));
+    order.expiry.targets = 1000;
+    publish(&order, None, &unneeded(), &|_| ()).unwrap();
     let versions = || {
         let repository = Repository::read(&desk.repository()).unwrap().unwrap();
         (
@@ -297,7 +304,66 @@ fn a_refresh_signs_what_will_expire_and_nothing_else() {
     assert_eq!(versions(), (1, 1, 2));
     at(390, false);
     assert_eq!(versions(), (1, 2, 3));
-    at(390, true);
+    at(980, false);
     assert_eq!(versions(), (2, 3, 4));
+    at(980, true);
+    assert_eq!(versions(), (3, 4, 5));
     assert_eq!(found(&desk.repository(), &first_root()).unwrap().number, 1);
+}
+
+/// The repository's folder, as a box reads it.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl Source for Folder {
+    fn fetch(&self, name: &Name, limit: u64) -> Result<Vec<u8>, SourceError> {
+        let bytes = std::fs::read(self.0.join(name.to_string()));
+        match bytes {
+            Ok(bytes) if bytes.len() as u64 <= limit => Ok(bytes),
+            Ok(_) => Err(SourceError::TooLong {
+                name: name.clone(),
+                limit,
+            }),
+            Err(_) => Err(SourceError::NotThere { name: name.clone() }),
+        }
+    }
+}
+
+#[test]
+fn the_boxs_own_client_takes_release_after_release_over_two_new_roots_and_from_a_bundle() {
+    let desk = rotation::desk();
+    let first = std::fs::read(desk.keys.join("root.json")).unwrap();
+    let memory = desk.place.path().join("memory");
+    let check = |source: Arc<dyn Source>| {
+        let question = Question {
+            root: &first,
+            profile: "qemu",
+            floor: u64::try_from(Timestamp::now().as_second()).unwrap(),
+            scratch: &desk.place.path().join("scratch"),
+        };
+        trust::check(&source, question, &mut Directory(memory.clone())).unwrap_or_else(|e| panic!("{e:?}"))
+    };
+    let folder = || Arc::new(Folder(desk.repository()));
+    desk.publish(desk.image("1.0.0"));
+    let one = check(folder());
+    assert_eq!((one.manifest.number, one.versions.root), (1, 1));
+    rotation::replace(&desk, &["update-online"]);
+    rotation::replace(&desk, &["update-root-1", "update-root-3"]);
+    desk.publish(desk.image("1.1.0"));
+    let two = check(folder());
+    assert_eq!(
+        (two.manifest.number, two.versions.root, two.versions.targets),
+        (2, 3, 2)
+    );
+    let sbom = std::fs::read(desk.place.path().join("image-1.1.0/sbom.cdx.json")).unwrap();
+    assert_eq!(two.sbom.unwrap().sha256, rap_core::digest::Sha256::of(&sbom));
+
+    let out = desk.place.path().join("bundle.tar");
+    bundle(&desk.repository(), &[], &out).unwrap();
+    let source = Bundle::open(&out).unwrap();
+    for piece in repository::pieces_of(&two.manifest) {
+        let bytes = source.fetch(&Name::piece(&piece.sha256), piece.bytes).unwrap();
+        assert_eq!(rap_core::digest::Sha256::of(&bytes), piece.sha256);
+    }
+    assert_eq!(check(Arc::new(source)).manifest, two.manifest);
 }

@@ -4,14 +4,15 @@ use super::*;
 use crate::keys::{Rotation, rotate};
 
 /// A desk with keys of its own, to replace them.
-fn desk() -> Desk {
+pub(super) fn desk() -> Desk {
     let place = tempfile::tempdir().unwrap();
     let keys = place.path().join("keys");
     write_development(&keys, false, &[]).unwrap();
     Desk { place, keys }
 }
 
-fn replace(desk: &Desk, names: &[&str]) {
+/// Replaces these keys by new ones.
+pub(super) fn replace(desk: &Desk, names: &[&str]) {
     let rotation = Rotation {
         names: names.iter().map(|name| (*name).to_owned()).collect(),
         with: None,

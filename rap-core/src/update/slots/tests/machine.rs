@@ -12,7 +12,7 @@ use super::super::{Slots, SlotsError};
 use super::firmware::{self, Start};
 use super::sim::SimDisk;
 use crate::boot::disk::{self, Place, Table, write_fresh};
-use crate::boot::environment::Environment;
+use crate::boot::environment::{Environment, State};
 use crate::boot::slot::{Label, Layout, slot_image};
 use crate::boot::uki::tests::program;
 use crate::digest::Sha256;
@@ -111,6 +111,8 @@ struct Notes {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Promise {
     may: Vec<usize>,
+    /// Whether what is wanted may be there without a trial: it was about to be confirmed.
+    confirming: bool,
     file_system: bool,
 }
 
@@ -149,6 +151,7 @@ impl Machine {
             },
             promise: Promise {
                 may: vec![0],
+                confirming: false,
                 file_system: false,
             },
         }
@@ -194,7 +197,10 @@ impl Machine {
         let mut left = STARTS;
         while left > 0 {
             cuts(&self.disk);
-            match self.start()? {
+            let life = self.start()?;
+            self.disk.pass();
+            match life {
+                _ if self.disk.is_off() => {}
                 Life::Cut => {}
                 Life::Restart => left -= 1,
                 Life::Idle => return self.is_done(),
@@ -325,6 +331,7 @@ impl Machine {
             return Ok(Life::Restart);
         }
         self.promise.may = vec![image];
+        self.promise.confirming = false;
         let verified = match slots.verify(other, &published.file, &mut AtOnce) {
             Ok(verified) => verified,
             Err(SlotsError::Device { slot, source }) => return Err(SlotsError::Device { slot, source }),
@@ -355,6 +362,15 @@ impl Machine {
         let slot = slots.running();
         if nature == Nature::Good {
             self.either([base, image]);
+            let trial = slots
+                .look(slot)
+                .environment
+                .is_ok_and(|found| found.state == State::Testing);
+            assert!(
+                trial || self.promise.confirming,
+                "nothing is started without its trial"
+            );
+            self.promise.confirming = true;
             slots.confirm()?;
             self.promise.may = vec![image];
             self.notes.settled[slot as usize] = Some(image);

@@ -204,16 +204,20 @@ impl SimDisk {
         if offset + bytes.len() as u64 > self.bytes {
             return Err(error("read", offset, bytes.len(), "behind the end"));
         }
+        let sectors = at / 512..(at + bytes.len() as u64).div_ceil(512);
+        if world.unreadable.range(sectors).next().is_some() {
+            return Err(error("read", offset, bytes.len(), "unreadable sector"));
+        }
         let mut done = 0;
         while done < bytes.len() {
             let place = at + done as u64;
-            if world.unreadable.contains(&(place / 512)) {
-                return Err(error("read", offset, bytes.len(), "unreadable sector"));
+            let within = usize::try_from(place % 4096).unwrap();
+            let length = (PAGE - within).min(bytes.len() - done);
+            let target = &mut bytes[done..done + length];
+            match world.cache.0.get(&(place / 4096)) {
+                Some(page) => target.copy_from_slice(&page[within..within + length]),
+                None => target.fill(0),
             }
-            let within = usize::try_from(place % 512).unwrap();
-            let length = (SECTOR - within).min(bytes.len() - done);
-            let sector = world.cache.sector(place / 512);
-            bytes[done..done + length].copy_from_slice(&sector[within..within + length]);
             done += length;
         }
         Ok(())
@@ -245,6 +249,12 @@ impl SimDisk {
         Ok(())
     }
 
+    /// A moment in which the power may be cut though nothing is written.
+    pub(crate) fn pass(&self) {
+        self.world.borrow_mut().operation();
+    }
+
+    /// Flushes what was written to this part, as the kernel does for one partition.
     fn sync(&self, left_out: impl Fn(&mut World) -> bool) -> Result<(), DiskError> {
         let world = &mut *self.world.borrow_mut();
         let cut = world.operation();
@@ -252,7 +262,11 @@ impl SimDisk {
             return Err(error("flush", 0, 0, if cut { "power cut" } else { "no power" }));
         }
         if !left_out(world) {
-            for (number, versions) in std::mem::take(&mut world.dirty) {
+            let part = self.start / 512..(self.start + self.bytes) / 512;
+            let mut rest = world.dirty.split_off(&part.start);
+            let mut behind = rest.split_off(&part.end);
+            world.dirty.append(&mut behind);
+            for (number, versions) in rest {
                 if !world.forgetful.remove(&number) {
                     world.platter.put(number, versions.last().unwrap());
                 }
