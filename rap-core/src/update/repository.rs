@@ -1,13 +1,14 @@
 //! [`Repository`] by the real means: files of a web server or bundle ([`source`](super::source)), believed by TUF
 //! ([`trust`](super::trust)), kept as pieces ([`pieces`](super::pieces)), made an image.
 
-use std::io::{self, BufReader};
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use super::apply;
 use super::needs::{Done, Image, Offer, Repository};
 use super::pieces::Pieces;
 use super::policy::Way;
@@ -16,9 +17,6 @@ use super::trust::{self, Question};
 use crate::boot::disk::SLOT_BYTES;
 use crate::folder::Directory;
 use crate::release::{File, Manifest};
-
-/// A frame holds a MiB, so no window is larger (RFC 8878 §3.1.1.1.2).
-const WINDOW_LOG: u32 = 20;
 
 /// A repository of files.
 #[derive(Debug)]
@@ -101,14 +99,13 @@ impl Repository for Files {
     ) -> anyhow::Result<Box<dyn io::Read + 'a>> {
         let stream = self.pieces.stream(files(manifest, way)?);
         match way {
-            Way::Full => {
-                let mut decoder = zstd::stream::read::Decoder::with_buffer(BufReader::new(stream))?;
-                decoder.window_log_max(WINDOW_LOG)?;
-                Ok(Box::new(decoder))
-            }
-            Way::Patch(_) => {
-                drop(base);
-                anyhow::bail!("this program cannot apply patches yet")
+            Way::Full => Ok(Box::new(apply::frames(stream, manifest.uki)?)),
+            Way::Patch(index) => {
+                let patch = manifest
+                    .patches
+                    .get(index)
+                    .context("the release has no such patch")?;
+                Ok(Box::new(apply::patched(patch, stream, base, manifest.uki)?))
             }
         }
     }
