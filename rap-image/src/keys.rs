@@ -46,6 +46,8 @@ pub const RETIRED: &str = "retired";
 pub const NEXT_ROOT: &str = "root.next.json";
 /// The keys of Secure Boot.
 const SECURE_BOOT: [&str; 3] = ["secure-boot-PK", "secure-boot-KEK", "secure-boot-db"];
+/// The key that signs what boxes are asked (`rap_core::directive::ServiceKey`): ECDSA P-256.
+const SERVICE: &str = "service";
 
 /// Why keys were not made or replaced.
 #[derive(Debug, thiserror::Error)]

@@ -160,10 +160,12 @@ fn desk(
     if let Some(trouble) = trouble {
         log::error!("{trouble}");
     }
-    let key = ServiceKey::load(&place.identity.join("service.pub"));
-    let key = key.map_err(|error| format!("{:#}", anyhow::Error::from(error)));
-    if let Err(why) = &key {
-        log::warn!("no directive is taken: {why}");
+    let path = place.identity.join("service.pub");
+    let key = ServiceKey::load(&path).map_err(|error| format!("{:#}", anyhow::Error::from(error)));
+    match &key {
+        Err(_) if !path.exists() => log::info!("the identity has no service.pub: no directive is taken"),
+        Err(why) => log::warn!("no directive is taken: {why}"),
+        Ok(_) => {}
     }
     let sessions = site.sessions.as_ref();
     let config = sessions

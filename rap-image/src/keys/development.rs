@@ -30,7 +30,7 @@ centre.crt, .key           the service centre, as a TLS server
 ingest.crt, .key           a box, as a TLS server for its instruments' agents
 secure-boot-PK, -KEK, -db  UEFI Secure Boot, self-signed RSA-2048 (.crt, .key)
 update-root-1, -2, -3      TUF root keys, ed25519, PKCS#8 (.key) and public (.pub)
-service.key, .pub          signs what the service centre asks of a box (ed25519)
+service.key, .pub          signs what the service centre asks of a box (ECDSA P-256)
 update-online              TUF targets, snapshot and timestamp key, ed25519
 root.json                  TUF root, signed by two of its three keys: what a box trusts whose image was built with --keys
 ";
@@ -72,7 +72,7 @@ pub fn development(ingest: &[IpAddr]) -> Result<Vec<KeyFile>, KeysError> {
         let (certificate, key) = secure_boot(name, &common_name(name), YEARS)?;
         push_pair(&mut files, name, &certificate, &key);
     }
-    let service = generate("service", &rcgen::PKCS_ED25519)?;
+    let service = generate("service", &rcgen::PKCS_ECDSA_P256_SHA256)?;
     push(&mut files, "service.key", &service.serialize_pem());
     push(&mut files, "service.pub", &service.public_key_pem());
     let mut update = Vec::new();

@@ -11,7 +11,7 @@ use super::encrypted::encrypt;
 use super::make::{generate, secure_boot};
 use super::rotate::{Standing, finish};
 use super::set::{self, Files, Staged};
-use super::{KeysError, NEXT_ROOT, Passphrase, SECURE_BOOT, public_keys};
+use super::{KeysError, NEXT_ROOT, Passphrase, SECURE_BOOT, SERVICE, public_keys};
 use crate::trust::{self, RootError, Terms};
 
 /// Which keys sign what in updates, besides the root keys.
@@ -69,7 +69,7 @@ pub fn write_release(out: &Path, release: &Release, passphrase: &Passphrase) -> 
         .map(|number| format!("update-root-{number}"))
         .collect();
     let online = ONLINE.iter().map(|(name, _)| (*name).to_owned());
-    for name in roots.iter().cloned().chain(online).chain(["service".to_owned()]) {
+    for name in roots.iter().cloned().chain(online).chain([SERVICE.to_owned()]) {
         if !files.contains_key(&format!("{name}.pub")) {
             add(&mut files, &name, passphrase)?;
         }
@@ -107,9 +107,14 @@ pub fn write_release(out: &Path, release: &Release, passphrase: &Passphrase) -> 
     finish(staged, passphrase)
 }
 
-/// Makes an Ed25519 key, and encrypts it.
+/// Makes a key, and encrypts it: Ed25519 for updates, P-256 for what boxes are asked.
 pub(super) fn add(files: &mut Files, name: &str, passphrase: &Passphrase) -> Result<(), KeysError> {
-    let key = generate(name, &rcgen::PKCS_ED25519)?;
+    let kind = if name == SERVICE {
+        &rcgen::PKCS_ECDSA_P256_SHA256
+    } else {
+        &rcgen::PKCS_ED25519
+    };
+    let key = generate(name, kind)?;
     files.insert(format!("{name}.pub"), key.public_key_pem().into_bytes());
     files.insert(
         format!("{name}.key"),

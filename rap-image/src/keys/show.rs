@@ -7,7 +7,7 @@ use serde::Serialize;
 use tough::schema::RoleType;
 
 use super::encrypted::is_encrypted;
-use super::{KeysError, NEXT_ROOT, SECURE_BOOT, public_keys, read_text};
+use super::{KeysError, NEXT_ROOT, SECURE_BOOT, SERVICE, public_keys, read_text};
 use crate::trust::Root;
 
 /// Where a private key is.
@@ -104,7 +104,7 @@ pub fn show(directory: &Path) -> Result<Shown, KeysError> {
             keys,
         });
     }
-    for name in SECURE_BOOT.into_iter().chain(["service"]) {
+    for name in SECURE_BOOT.into_iter().chain([SERVICE]) {
         let is_here = |kind: &str| directory.join(format!("{name}.{kind}")).exists();
         if is_here("crt") || is_here("pub") {
             roles.push(Role {

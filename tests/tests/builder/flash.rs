@@ -269,15 +269,13 @@ fn a_partition_is_refused_and_the_whole_disk_named() {
     let device = Loop::of(&disk.file).unwrap();
     assert_eq!(flash(device.path(), ALL).code, Some(0));
     drop(device);
-    let device = Loop::with(&disk.file, &["--partscan"]).unwrap();
+    let device = Loop::of(&disk.file).unwrap();
+    // Asked for one by one: not every kernel looks for partitions on a loop device by itself.
+    let shown = Command::new("partx").arg("--add").arg(device.path()).status();
+    assert!(shown.unwrap().success(), "the kernel shows no partitions");
     let partition = PathBuf::from(format!("{}p5", device.path().display()));
-    if has(
-        partition.exists(),
-        "a kernel that shows a loop device's partitions",
-    ) {
-        let whole = format!("is a partition; give the whole disk, {}", device.path().display());
-        disk.expect_refused(&partition, ALL, &whole);
-    }
+    let whole = format!("is a partition; give the whole disk, {}", device.path().display());
+    disk.expect_refused(&partition, ALL, &whole);
 }
 
 #[test]

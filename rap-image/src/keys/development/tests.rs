@@ -24,6 +24,14 @@ fn key(set: &Set, name: &str) -> PrivateKeyDer<'static> {
     PrivateKeyDer::from_pem_slice(&set[&format!("{name}.key")]).unwrap()
 }
 
+#[test]
+fn a_box_takes_the_service_key_for_what_it_is_asked() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("service.pub");
+    std::fs::write(&path, &set()["service.pub"]).unwrap();
+    rap_core::directive::ServiceKey::load(&path).unwrap();
+}
+
 /// Shakes hands in memory: `client` (or nobody) talks to `server` under `name`.
 fn handshake(set: &Set, client: Option<&str>, server: &str, name: &str) -> Result<(), rustls::Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
