@@ -33,7 +33,11 @@ fn a_full_data_partition_takes_alerts_drains_and_takes_all_again() {
         ) >= 8
     });
     take_all_room(&system);
-    let process = line(&system, "echo process $(busybox pidof rap-tls)", "process ");
+    let process = line(
+        &system,
+        "echo process $(busybox pgrep -f 'rap-tls [f]orward')",
+        "process ",
+    );
 
     let mut next = 1;
     let refused = loop {
@@ -63,7 +67,11 @@ fn a_full_data_partition_takes_alerts_drains_and_takes_all_again() {
     let arrived = system.centre.wait_for(&promised, DELIVERY);
     arrived.unwrap_or_else(|error| panic!("{error:#}\n{}", system.machine.console().tail(40)));
     assert_eq!(system.centre.mistakes().unwrap(), (Vec::new(), Vec::new()));
-    let now = line(&system, "echo process $(busybox pidof rap-tls)", "process ");
+    let now = line(
+        &system,
+        "echo process $(busybox pgrep -f 'rap-tls [f]orward')",
+        "process ",
+    );
     assert_eq!(process, now, "the forwarder was restarted");
 }
 
