@@ -33,11 +33,7 @@ fn a_full_data_partition_takes_alerts_drains_and_takes_all_again() {
         ) >= 8
     });
     take_all_room(&system);
-    let process = line(
-        &system,
-        "echo process $(busybox pgrep -f 'rap-tls [f]orward')",
-        "process ",
-    );
+    let process = forwarder(&system);
 
     let mut next = 1;
     let refused = loop {
@@ -67,12 +63,17 @@ fn a_full_data_partition_takes_alerts_drains_and_takes_all_again() {
     let arrived = system.centre.wait_for(&promised, DELIVERY);
     arrived.unwrap_or_else(|error| panic!("{error:#}\n{}", system.machine.console().tail(40)));
     assert_eq!(system.centre.mistakes().unwrap(), (Vec::new(), Vec::new()));
-    let now = line(
-        &system,
-        "echo process $(busybox pgrep -f 'rap-tls [f]orward')",
-        "process ",
-    );
-    assert_eq!(process, now, "the forwarder was restarted");
+    assert_eq!(process, forwarder(&system), "the forwarder was restarted");
+}
+
+/// The forwarder's process, as init says.
+fn forwarder(system: &System) -> Value {
+    let init = system.status("init").unwrap();
+    let services = init["services"].as_array().unwrap();
+    let forward = services.iter().find(|service| service["name"] == "forward");
+    let process = forward.unwrap()["pid"].clone();
+    assert!(process.is_u64(), "{init}");
+    process
 }
 
 /// Something else takes all that is left of the data partition.
