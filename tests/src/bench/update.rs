@@ -21,6 +21,7 @@ use rap_image::patch::{self, Made};
 
 use super::Figure;
 use pairs::Pair;
+pub use pairs::What;
 
 /// What is measured with.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub struct Setup {
     pub builder: PathBuf,
     /// An image with a changed core that was built before.
     pub changed: Option<PathBuf>,
+    /// The one kind to measure; all without.
+    pub only: Option<What>,
 }
 
 /// Measures each kind that is to be had.
@@ -44,7 +47,8 @@ pub struct Setup {
 pub fn measure(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     let place = tempfile::tempdir()?;
     let mut figures = Vec::new();
-    for kind in pairs::KINDS {
+    let wanted = |kind: &What| setup.only.is_none_or(|only| only == *kind);
+    for kind in pairs::KINDS.into_iter().filter(wanted) {
         match pairs::pair(kind, setup) {
             Ok(pair) => figures.extend(kind_of_update(&pair, setup, place.path())?),
             Err(error) => figures.push(Figure::text(kind.name(), format!("not to be had: {error:#}"), "")),

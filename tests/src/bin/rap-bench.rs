@@ -46,6 +46,9 @@ struct Arguments {
     /// With `update`: the image whose core was changed, if it was built before
     #[arg(long, value_name = "FILE")]
     changed: Option<PathBuf>,
+    /// With `update`: this kind of update alone
+    #[arg(long, value_enum)]
+    only: Option<update::What>,
     /// With `update`: apply this patch, for the process that measures
     #[arg(long, num_args = 3, hide = true)]
     apply: Vec<PathBuf>,
@@ -96,6 +99,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<Vec<Figure>> {
             peers: arguments.update_peers.clone(),
             builder: system::program("rap-image")?,
             changed: arguments.changed.clone(),
+            only: arguments.only,
         })?,
     };
     print(&figures, arguments.json)?;

@@ -26,15 +26,18 @@ use super::Setup;
 use crate::bench::image;
 
 /// What differs between the images of a pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum What {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum What {
+    /// Two lines of our programs
     Core,
-    OpenSsl,
+    /// OpenSSL's libraries
+    Openssl,
+    /// The kernel and its modules
     Kernel,
 }
 
 /// All of them.
-pub(super) const KINDS: [What; 3] = [What::Core, What::OpenSsl, What::Kernel];
+pub(super) const KINDS: [What; 3] = [What::Core, What::Openssl, What::Kernel];
 
 /// The most that may be moved, in kB.
 pub(super) struct Goals {
@@ -90,7 +93,7 @@ impl What {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Core => "two lines of the core",
-            Self::OpenSsl => "OpenSSL, a point release",
+            Self::Openssl => "OpenSSL, a point release",
             Self::Kernel => "kernel, a point release",
         }
     }
@@ -99,7 +102,7 @@ impl What {
     pub(super) const fn goals(self) -> Goals {
         let (raw, unpacked) = match self {
             Self::Core => (Some(120.0), None),
-            Self::OpenSsl => (Some(350.0), None),
+            Self::Openssl => (Some(350.0), None),
             Self::Kernel => (Some(12_500.0), Some(3000.0)),
         };
         Goals { raw, unpacked }
@@ -124,7 +127,7 @@ pub(super) fn pair(kind: What, setup: &Setup) -> anyhow::Result<Pair> {
             other.take_programs(&Image::read(&read(&changed)?)?)?;
             (&today, &other)
         }
-        What::OpenSsl => {
+        What::Openssl => {
             other.take_files(&OPENSSL.contents()?)?;
             (&other, &today)
         }
