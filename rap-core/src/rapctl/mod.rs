@@ -11,6 +11,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use serde_json::Value;
 
 use crate::build_info::BuildInfo;
+use crate::control::AskError;
 use crate::status::{self, InitStatus};
 use crate::{metrics, paths};
 
@@ -133,6 +134,18 @@ pub fn run(args: Args) -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+/// A service says no.
+fn refused(why: &str) -> ExitCode {
+    eprintln!("rapctl: refused: {why}");
+    ExitCode::FAILURE
+}
+
+/// A service cannot be asked.
+fn unasked(error: AskError) -> ExitCode {
+    eprintln!("rapctl: {:#}", anyhow::Error::from(error));
+    ExitCode::from(2)
 }
 
 fn unreadable(from: &Path, error: &std::io::Error) -> ExitCode {

@@ -11,8 +11,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::print;
-use crate::netd::control::{Answer, AskError, Request, ask};
+use super::{print, refused, unasked};
+use crate::netd::control::{Answer, Request, ask};
 use crate::paths;
 
 /// What `rapctl net` takes.
@@ -118,18 +118,6 @@ fn simple(socket: &Path, request: &Request, done: &str) -> ExitCode {
         Ok(Answer::Refused(why)) => refused(&why),
         Err(error) => unasked(error),
     }
-}
-
-/// netd says no.
-fn refused(why: &str) -> ExitCode {
-    eprintln!("rapctl: refused: {why}");
-    ExitCode::FAILURE
-}
-
-/// netd cannot be asked.
-fn unasked(error: AskError) -> ExitCode {
-    eprintln!("rapctl: {:#}", anyhow::Error::from(error));
-    ExitCode::from(2)
 }
 
 fn colour() -> bool {

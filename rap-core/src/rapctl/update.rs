@@ -10,9 +10,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::print;
+use super::{print, refused, unasked};
 use crate::paths;
-use crate::update::control::{Answer, AskError, Request, ask};
+use crate::update::control::{Answer, Request, ask};
 use crate::update::policy::Decision;
 use crate::update::status::Status;
 
@@ -172,14 +172,4 @@ fn simple(socket: &Path, request: &Request, done: &str) -> ExitCode {
         Ok(Answer::Refused(why)) => refused(&why),
         Err(error) => unasked(error),
     }
-}
-
-fn refused(why: &str) -> ExitCode {
-    eprintln!("rapctl: refused: {why}");
-    ExitCode::FAILURE
-}
-
-fn unasked(error: AskError) -> ExitCode {
-    eprintln!("rapctl: {:#}", anyhow::Error::from(error));
-    ExitCode::from(2)
 }
