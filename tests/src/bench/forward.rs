@@ -5,7 +5,8 @@
 //! The forwarder is the release build that ships, in a process of its own; only its limits on a port's reports and
 //! connections are raised, by its command line, and one figure is taken with those it ships with. The load is one
 //! thread of this process. Everything on one disk in one run, on another whose flush takes 3 ms after that: here
-//! processors bind, there the disk does. Of several rounds the middle one counts.
+//! processors bind, there the disk does. Two slower ones show from where on the disk alone is what binds. Of several
+//! rounds the middle one counts.
 
 mod case;
 mod device;
@@ -29,7 +30,7 @@ use anyhow::Context as _;
 use rap_core::site::Ingest;
 
 use self::case::{Case, Meter, Row, median};
-use self::ground::{FLUSH, Ground};
+use self::ground::{FLUSH, Ground, SLOWER};
 use self::load::Plan;
 use self::loss::Loss;
 use self::ours::{Limits, Workshop};
@@ -98,6 +99,7 @@ pub fn measure(setup: &Setup) -> anyhow::Result<Findings> {
     ours::age(&log)?;
     bench.on_this_disk(&log, &mut findings)?;
     bench.on_slow_disk(&log, &mut findings)?;
+    bench.on_slower_disks(&log, &mut findings)?;
     bench.over_slow_link(&mut findings)?;
     Ok(findings)
 }
@@ -111,6 +113,19 @@ fn sweep(directory: &Path) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// A disk whose flush takes that long, with a copy of `log` on it; `None` where there can be none, which is said.
+fn slow(flush: Duration, log: &Path, findings: &mut Findings) -> anyhow::Result<Option<(Ground, PathBuf)>> {
+    let name = format!("a disk whose flush takes {} ms", flush.as_millis());
+    if let Some(lacks) = crate::volatile::lacks() {
+        findings.add(Figure::text(name, format!("left out: needs {lacks}"), ""));
+        return Ok(None);
+    }
+    let ground = Ground::slow(flush)?;
+    findings.begin(&name);
+    let there = ground.copy(log, "log")?;
+    Ok(Some((ground, there)))
 }
 
 /// What is the same for all of a run.
@@ -177,17 +192,9 @@ impl Bench<'_> {
 
     /// The slow disk: what depends on the disk, and the power cuts.
     fn on_slow_disk(&self, log: &Path, findings: &mut Findings) -> anyhow::Result<()> {
-        if let Some(lacks) = crate::volatile::lacks() {
-            findings.add(Figure::text(
-                "a disk with a slow flush",
-                format!("left out: needs {lacks}"),
-                "",
-            ));
+        let Some((mut ground, there)) = slow(FLUSH, log, findings)? else {
             return Ok(());
-        }
-        let mut ground = Ground::slow(FLUSH)?;
-        findings.begin(&format!("a disk whose flush takes {} ms", FLUSH.as_millis()));
-        let there = ground.copy(log, "log")?;
+        };
         let rates = self.rates(&ground)?;
         let cases = POSTERS.map(|posters| Case {
             ingest: Ingest::Http,
@@ -210,19 +217,44 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// What this disk can do, and what the peers make of it.
-    fn rates(&self, ground: &Ground) -> anyhow::Result<Rates> {
+    /// Disks that wait longer: how much of the raw limit is left to many posters there.
+    fn on_slower_disks(&self, log: &Path, findings: &mut Findings) -> anyhow::Result<()> {
+        for flush in SLOWER {
+            let Some((ground, there)) = slow(flush, log, findings)? else {
+                return Ok(());
+            };
+            let rates = Rates {
+                raw: self.raw(&ground, &[64, 256])?,
+                peers: Vec::new(),
+            };
+            let cases = [64, 256].map(|posters| Case {
+                ingest: Ingest::Http,
+                posters,
+            });
+            let rows = self.cases(&cases, &ground, &there, |_| Ok(()))?;
+            findings.compare(&rows, &rates);
+        }
+        Ok(())
+    }
+
+    /// What this disk can do in groups of so many.
+    fn raw(&self, ground: &Ground, groups: &[usize]) -> anyhow::Result<Vec<(usize, f64)>> {
         let raw = Raw::new(&ground.directory)?;
-        let mut rates = Rates {
-            raw: Vec::new(),
-            peers: Vec::new(),
-        };
-        for group in GROUPS {
-            let mut rounds = self.rounds(|| raw.rate(group, self.setup.length / 2))?;
+        let rate = |group: &usize| {
+            let mut rounds = self.rounds(|| raw.rate(*group, self.setup.length / 2))?;
             rounds.sort_by(f64::total_cmp);
             let middle = rounds.get(rounds.len() / 2).copied();
-            rates.raw.push((group, middle.context("at least one round")?));
-        }
+            Ok((*group, middle.context("at least one round")?))
+        };
+        groups.iter().map(rate).collect()
+    }
+
+    /// What this disk can do, and what the peers make of it.
+    fn rates(&self, ground: &Ground) -> anyhow::Result<Rates> {
+        let mut rates = Rates {
+            raw: self.raw(ground, &GROUPS)?,
+            peers: Vec::new(),
+        };
         if let Some(peers) = &self.peers {
             for name in [RSYSLOG, SYSLOG_NG] {
                 let mut rounds = self.rounds(|| match name {

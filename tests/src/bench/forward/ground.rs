@@ -13,6 +13,8 @@ use crate::volatile::Volatile;
 
 /// How long the slow disk's flush takes: between a small SSD and an eMMC.
 pub(super) const FLUSH: Duration = Duration::from_millis(3);
+/// How long the flush of slower disks takes: an SSD without capacitors that is in use, a worn eMMC or a spinning disk.
+pub(super) const SLOWER: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(20)];
 /// Bytes of the slow disk.
 const SIZE: u64 = 1536 * 1024 * 1024;
 
