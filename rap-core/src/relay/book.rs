@@ -210,6 +210,7 @@ mod tests {
             title: "the service centre",
             target: target.clone(),
             way: Way::Direct,
+            rate_limit: None,
         };
         let routes = [route.clone()];
         let book = Book::new(1);

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use netfw::model::Host;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::password::Password;
 use super::route::{Hop, Route, Way};
 use super::socks::{self, Method};
 use super::trouble::{Cause, ReadError, Trouble};
+use super::tunnel::WINDOW;
 use super::{Malformed, Patience, http};
 use crate::site::{ProxyKind, Target};
 
@@ -32,14 +33,15 @@ pub(super) struct Reached {
 /// # Errors
 /// Which station of the way failed, and why.
 pub(super) async fn reach(route: &Route, patience: &Patience) -> Result<Reached, Trouble> {
+    let window = route.rate_limit.map(|_| WINDOW);
     let attempt = async {
         match &route.way {
             Way::Direct => {
-                let stream = connect(&route.target, patience).await?;
+                let stream = connect(&route.target, window, patience).await?;
                 let first = Vec::new();
                 Ok(Reached { stream, first })
             }
-            Way::Through(hop) => through(hop, &route.target, patience).await,
+            Way::Through(hop) => through(hop, &route.target, window, patience).await,
         }
     };
     attempt.await.map_err(|cause| Trouble {
@@ -48,7 +50,12 @@ pub(super) async fn reach(route: &Route, patience: &Patience) -> Result<Reached,
     })
 }
 
-async fn through(hop: &Hop, target: &Target, patience: &Patience) -> Result<Reached, Cause> {
+async fn through(
+    hop: &Hop,
+    target: &Target,
+    window: Option<u32>,
+    patience: &Patience,
+) -> Result<Reached, Cause> {
     let password = match &hop.proxy.user {
         None => None,
         Some(_) => Some(Password::read(&hop.password).map_err(|why| Cause::Password {
@@ -57,7 +64,7 @@ async fn through(hop: &Hop, target: &Target, patience: &Patience) -> Result<Reac
         })?),
     };
     let credentials = hop.proxy.user.as_deref().zip(password.as_ref());
-    let mut stream = connect(&hop.proxy.target, patience).await?;
+    let mut stream = connect(&hop.proxy.target, window, patience).await?;
     let ask = async {
         match hop.proxy.kind {
             ProxyKind::Http => ask_http(&mut stream, target, credentials).await,
@@ -68,13 +75,14 @@ async fn through(hop: &Hop, target: &Target, patience: &Patience) -> Result<Reac
     Ok(Reached { stream, first })
 }
 
-/// A TCP connection; the addresses of a name are tried in turn, for as long as one may take in all.
-async fn connect(target: &Target, patience: &Patience) -> Result<TcpStream, Cause> {
+/// A TCP connection; the addresses of a name are tried in turn, for as long as one may take in all. The kernel takes no
+/// more than `window` bytes ahead.
+async fn connect(target: &Target, window: Option<u32>, patience: &Patience) -> Result<TcpStream, Cause> {
     let addresses = resolve(target, patience).await?;
     let attempt = async {
         let mut cause = Cause::Unresolvable;
         for address in addresses {
-            match TcpStream::connect(address).await {
+            match open(address, window).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => cause = Cause::of_connect(&error),
             }
@@ -86,6 +94,21 @@ async fn connect(target: &Target, patience: &Patience) -> Result<TcpStream, Caus
         .map_err(|_| Cause::Unreachable)??;
     keep_alive(&stream);
     Ok(stream)
+}
+
+async fn open(address: SocketAddr, window: Option<u32>) -> std::io::Result<TcpStream> {
+    let Some(window) = window else {
+        return TcpStream::connect(address).await;
+    };
+    // `resolve` gives IPv4 only; a literal of the site is what it is.
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // Before connecting: the window's scale is told with the first packet (tcp(7)).
+    socket.set_recv_buffer_size(window)?;
+    socket.connect(address).await
 }
 
 async fn resolve(target: &Target, patience: &Patience) -> Result<Vec<SocketAddr>, Cause> {

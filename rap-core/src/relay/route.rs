@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::trouble::Station;
-use crate::site::{Proxy, Site, Target};
+use crate::site::{BitRate, Proxy, Site, Target};
 
 /// One destination and the way to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub(super) struct Route {
     pub(super) title: &'static str,
     pub(super) target: Target,
     pub(super) way: Way,
+    /// No more than this is taken from it.
+    pub(super) rate_limit: Option<BitRate>,
 }
 
 /// How a destination is reached.
@@ -45,6 +47,7 @@ pub(super) fn routes(site: &Site, identity: &Path) -> Vec<Route> {
             name: destination.name,
             title: destination.title,
             target: destination.target,
+            rate_limit: destination.rate_limit,
         })
         .collect()
 }

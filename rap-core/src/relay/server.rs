@@ -105,7 +105,7 @@ impl Relay {
             stream.write_all(early).await
         };
         if begin.await.is_ok() {
-            carry(client, stream, entry.tally(), &self.patience).await;
+            carry(client, stream, route.rate_limit, entry.tally(), &self.patience).await;
         }
     }
 

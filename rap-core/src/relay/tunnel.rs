@@ -1,6 +1,9 @@
 //! Bytes between two ends, in both directions, until both have said all, one breaks off, or nobody speaks any more.
 //!
 //! The end of one direction is passed on (TCP's half-close) and the other goes on.
+//!
+//! Where the site limits the rate, what comes is read no faster, and TCP holds the sender back ([`WINDOW`]). What the box
+//! sends is held back by the program that sends it, before it is in anybody's buffer.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,9 +13,14 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::Patience;
+use crate::client::pace::Pace;
+use crate::site::BitRate;
 
 /// Bytes read at once, a direction.
 const CHUNK: usize = 16 * 1024;
+/// Bytes that the kernel takes ahead of a limited tunnel. More would be sent at the line's rate before TCP holds the
+/// sender back: at 128 kbit/s 64 KiB keep everything else waiting for four seconds.
+pub(super) const WINDOW: u32 = 16 * 1024;
 
 /// Bytes that went through tunnels.
 #[derive(Debug, Default)]
@@ -23,16 +31,28 @@ pub(super) struct Tally {
     pub(super) received: AtomicU64,
 }
 
-/// Carries bytes between `client` and `server`.
-pub(super) async fn carry(mut client: TcpStream, mut server: TcpStream, tally: &Tally, patience: &Patience) {
+/// Carries bytes between `client` and `server`, from the latter no more than `limit`.
+pub(super) async fn carry(
+    mut client: TcpStream,
+    mut server: TcpStream,
+    limit: Option<BitRate>,
+    tally: &Tally,
+    patience: &Patience,
+) {
     let activity = Activity::new();
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
     let both = async {
         // The first error ends both.
         tokio::try_join!(
-            pump(from_client, to_server, &tally.sent, &activity),
-            pump(from_server, to_client, &tally.received, &activity),
+            pump(from_client, to_server, None, &tally.sent, &activity),
+            pump(
+                from_server,
+                to_client,
+                limit.map(Pace::new),
+                &tally.received,
+                &activity
+            ),
         )
     };
     tokio::select! {
@@ -48,16 +68,20 @@ pub(super) async fn carry(mut client: TcpStream, mut server: TcpStream, tally: &
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
+    mut pace: Option<Pace>,
     count: &AtomicU64,
     activity: &Activity,
 ) -> io::Result<()> {
-    let mut chunk = vec![0; CHUNK];
+    let mut chunk = vec![0; pace.as_ref().map_or(CHUNK, Pace::part)];
     loop {
         let length = from.read(&mut chunk).await?;
         activity.heard();
         if length == 0 {
             activity.half_closed.store(true, Ordering::Relaxed);
             return to.shutdown().await;
+        }
+        if let Some(pace) = &mut pace {
+            tokio::time::sleep(pace.take(length, activity.began.elapsed())).await;
         }
         to.write_all(&chunk[..length]).await?;
         activity.heard();

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use netfw::model::Host;
 
 use super::target::{Target, is_name};
-use super::{Centre, Site};
+use super::{BitRate, Centre, Site};
 
 mod decode;
 #[cfg(test)]
@@ -84,6 +84,8 @@ pub struct Destination {
     pub title: &'static str,
     /// Where it is.
     pub target: Target,
+    /// No more than this is taken from it; what the box sends is limited by who sends it.
+    pub rate_limit: Option<BitRate>,
 }
 
 /// Where packets themselves go when they leave the box: a destination, or the proxy on the way to it.
@@ -103,22 +105,23 @@ impl Site {
             name: "centre",
             title: "the service centre",
             target: Centre::target(&self.centre),
+            rate_limit: None,
         };
         let updates = self.updates.as_ref().map(|updates| Destination {
             name: "update",
             title: "the update repository",
             target: updates.repository.target.clone(),
+            rate_limit: None,
         });
         // The centre may keep the repository itself.
         let updates = updates.filter(|updates| updates.target != centre.target);
-        let tunnel = self
-            .sessions
-            .as_ref()
-            .and_then(|sessions| sessions.tunnel.clone());
-        let tunnel = tunnel.map(|target| Destination {
+        let sessions = self.sessions.as_ref();
+        let tunnel = sessions.and_then(|sessions| Some((sessions, sessions.tunnel.clone()?)));
+        let tunnel = tunnel.map(|(sessions, target)| Destination {
             name: "tunnel",
             title: "the tunnel of remote sessions",
             target,
+            rate_limit: sessions.rate_limit,
         });
         let tunnel = tunnel.filter(|tunnel| tunnel.target != centre.target);
         std::iter::once(centre).chain(updates).chain(tunnel).collect()

@@ -28,7 +28,7 @@ pub struct Sessions {
     pub forbid: Vec<&'static str>,
     /// `longest = "2h"`: no session is longer, whoever says yes.
     pub longest: Duration,
-    /// `rate-limit = "96 kbit/s"`: no more than this is sent through the tunnel.
+    /// `rate-limit = "96 kbit/s"`: no more than this goes through the tunnel, each way.
     pub rate_limit: Option<BitRate>,
 }
 

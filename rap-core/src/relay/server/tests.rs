@@ -149,6 +149,30 @@ async fn a_direct_tunnel_carries_both_directions_to_their_ends() {
 }
 
 #[tokio::test]
+async fn from_a_limited_destination_no_more_comes_than_the_limit() {
+    let (address, _playing) = play(vec![(b"go".to_vec(), vec![7; 100_000])]).await;
+    let mut limited = site("centre.test:8443", None, false);
+    let sessions = limited.sessions.as_mut().unwrap();
+    sessions.tunnel = Some(Target::parse(&address.to_string(), None).unwrap());
+    sessions.rate_limit = Some("1 Mbit/s".parse().unwrap());
+    let rig = Rig::new(&limited).await;
+    let mut client = rig.send(&format!("CONNECT {address} HTTP/1.1\r\n\r\ngo")).await;
+    let mut answer = vec![0; http::CONNECTED.len() + 100_000];
+    let began = std::time::Instant::now();
+    timeout(LONG, client.read_exact(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
+    // 0.8 s at that rate, less what may be made up for, and the first part.
+    assert!(
+        began.elapsed() > Duration::from_millis(400),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(answer.ends_with(&[7; 100_000]));
+}
+
+#[tokio::test]
 async fn a_silent_tunnel_ends_and_a_busy_one_does_not() {
     let idle = Duration::from_secs(1);
     let (address, playing) = play(Vec::new()).await;
