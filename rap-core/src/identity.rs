@@ -6,6 +6,14 @@
 //! | `centre-ca.crt` | the only roots the service centre's certificate may come from |
 //! | `ingest.crt`, `ingest.key` | the server certificate (chain) and key towards the instruments |
 //!
+//! What the box made itself ([`crate::enrol`]) goes before what it was given, key and chain in one file:
+//!
+//! | file | instead of |
+//! |---|---|
+//! | `made/forward/device.pem` | `device.crt`, `device.key` |
+//! | `made/forward/ingest.pem`, `made/web/ingest.pem` | `ingest.crt`, `ingest.key`, for the forwarder and the local page |
+//! | `made/forward/centre-ca.crt` | `centre-ca.crt`, where that is not there |
+//!
 //! All PEM. Invariants: an [`Identity`] exists only when every certificate parses and every key fits its
 //! certificate; there is one cryptographic provider in a process.
 
@@ -21,9 +29,41 @@ use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsPr
 
 pub use validity::Validity;
 
+/// The folder of what the box made itself, in the identity's.
+pub const MADE: &str = "made";
+/// Key and chain towards the service centre, made on the box.
+pub(crate) const DEVICE: &str = "device.pem";
+/// Key and chain towards the instruments, made on the box.
+pub(crate) const INGEST: &str = "ingest.pem";
+/// The authority's certificate.
+pub(crate) const AUTHORITY: &str = "centre-ca.crt";
+
+/// Who reads what the box made itself; each has a folder of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// The forwarder, and the updater.
+    Forward,
+    /// The local page.
+    Web,
+}
+
+impl Reader {
+    /// Its folder's name.
+    #[must_use]
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Web => "web",
+        }
+    }
+}
+
 /// Why an identity cannot be used. Each names the file.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
+    /// There is none yet, and the box has made its keys.
+    #[error("{}", crate::enrol::status::WAITS)]
+    Waits,
     /// A file is missing or unreadable.
     #[error(
         "{path}: cannot be read; the identity needs device.crt, device.key, centre-ca.crt, ingest.crt and ingest.key"
@@ -103,10 +143,13 @@ impl Identity {
     /// # Errors
     /// The first file that cannot be used.
     pub fn load(directory: &Path) -> Result<Self, IdentityError> {
-        let device = Pair::load(&directory.join("device.crt"), &directory.join("device.key"))?;
-        let roots = certificates(&directory.join("centre-ca.crt"))?;
-
-        let store = root_store(&roots, &directory.join("centre-ca.crt"))?;
+        let (chain, key) = files(directory, Reader::Forward, "device.crt");
+        if !chain.exists() && directory.join(MADE).is_dir() {
+            return Err(IdentityError::Waits);
+        }
+        let device = Pair::load(&chain, &key)?;
+        let roots = authority(directory)?;
+        let store = root_store(&roots, &authority_file(directory))?;
         // Only to find a key that does not fit its certificate now: ureq would panic later.
         ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
@@ -114,11 +157,11 @@ impl Identity {
                 b.with_root_certificates(store)
                     .with_client_auth_cert(device.chain.clone(), device.key)
             })
-            .map_err(|source| unusable(&directory.join("device.key"), "the key of device.crt", source))?;
-        let key = ureq_key(&directory.join("device.key"))?;
+            .map_err(|source| unusable(&key, "the key of device.crt", source))?;
+        let key = ureq_key(&read(&key)?, &key)?;
         Ok(Self {
             centre: centre_tls(&device.chain, key, &roots),
-            ingest: ingest_tls(directory)?,
+            ingest: ingest_for(directory, Reader::Forward)?,
             device_validity: device.chain.first().and_then(Validity::of),
         })
     }
@@ -142,16 +185,66 @@ impl Identity {
     }
 }
 
-/// TLS towards the instruments, for who has no more of the identity than `ingest.crt` and `ingest.key` in `directory`.
+/// Where the chain and the key of `name` are, `device.crt` or `ingest.crt`: in one file where the box made them.
+#[must_use]
+pub fn files(directory: &Path, reader: Reader, name: &str) -> (PathBuf, PathBuf) {
+    let base = name.strip_suffix(".crt").unwrap_or(name);
+    let made = directory.join(MADE).join(reader.folder());
+    let made = made.join(format!("{base}.pem"));
+    if made.exists() {
+        (made.clone(), made)
+    } else {
+        (directory.join(name), directory.join(format!("{base}.key")))
+    }
+}
+
+/// The only roots the service centre's certificate may come from.
 ///
 /// # Errors
-/// When one of them cannot be used.
+/// When there are none that can be read.
+pub fn authority(directory: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+    certificates(&authority_file(directory))
+}
+
+/// What was given on the desk goes before what came with an answer.
+fn authority_file(directory: &Path) -> PathBuf {
+    let made = directory.join(MADE).join(Reader::Forward.folder());
+    let (given, made) = (directory.join(AUTHORITY), made.join(AUTHORITY));
+    if !given.exists() && made.exists() {
+        made
+    } else {
+        given
+    }
+}
+
+/// TLS towards the service centre that shows this key and chain instead of the ones in use, all in PEM but the roots.
+///
+/// # Errors
+/// When the key is none.
+pub fn shown(
+    key: &str,
+    chain: &[CertificateDer<'static>],
+    roots: &[CertificateDer<'static>],
+) -> Result<TlsConfig, IdentityError> {
+    let key = ureq_key(key.as_bytes(), Path::new("the new key"))?;
+    Ok(centre_tls(chain, key, roots))
+}
+
+/// TLS towards the instruments, for the local page, which has no more of the identity in `directory` than that.
+///
+/// # Errors
+/// When key or certificate cannot be used.
 pub fn ingest_tls(directory: &Path) -> Result<Arc<ServerConfig>, IdentityError> {
-    let ingest = Pair::load(&directory.join("ingest.crt"), &directory.join("ingest.key"))?;
+    ingest_for(directory, Reader::Web)
+}
+
+fn ingest_for(directory: &Path, reader: Reader) -> Result<Arc<ServerConfig>, IdentityError> {
+    let (chain, key) = files(directory, reader, "ingest.crt");
+    let ingest = Pair::load(&chain, &key)?;
     let mut server = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .and_then(|b| b.with_no_client_auth().with_single_cert(ingest.chain, ingest.key))
-        .map_err(|source| unusable(&directory.join("ingest.key"), "the key of ingest.crt", source))?;
+        .map_err(|source| unusable(&key, "the key of ingest.crt", source))?;
     server.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(server))
 }
@@ -188,13 +281,7 @@ pub fn root_store(roots: &[CertificateDer<'static>], path: &Path) -> Result<Root
 /// # Errors
 /// When the file is missing, is not PEM or holds none.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
-    let found: Vec<_> = pem_items(path)?
-        .into_iter()
-        .filter_map(|item| match item {
-            rustls_pemfile::Item::X509Certificate(der) => Some(der),
-            _ => None,
-        })
-        .collect();
+    let found: Vec<_> = pem_items(path)?.into_iter().filter_map(certificate).collect();
     if found.is_empty() {
         return Err(IdentityError::Missing {
             path: path.to_owned(),
@@ -240,12 +327,8 @@ fn centre_tls(
 }
 
 /// `ureq` takes a key only as PEM; it is the one [`private_key`] found before.
-fn ureq_key(path: &Path) -> Result<PrivateKey<'static>, IdentityError> {
-    let pem = std::fs::read(path).map_err(|source| IdentityError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    PrivateKey::from_pem(&pem).map_err(|error| IdentityError::Pem {
+fn ureq_key(pem: &[u8], path: &Path) -> Result<PrivateKey<'static>, IdentityError> {
+    PrivateKey::from_pem(pem).map_err(|error| IdentityError::Pem {
         path: path.to_owned(),
         source: std::io::Error::other(error),
     })
@@ -266,18 +349,38 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, IdentityError> {
         })
 }
 
-/// The one place that knows the PEM crate, which is archived.
+/// All certificates of a text in PEM; none is no error.
+///
+/// # Errors
+/// When it is not PEM.
+pub fn certificates_in(pem: &[u8]) -> std::io::Result<Vec<CertificateDer<'static>>> {
+    Ok(items(pem)?.into_iter().filter_map(certificate).collect())
+}
+
+fn certificate(item: rustls_pemfile::Item) -> Option<CertificateDer<'static>> {
+    match item {
+        rustls_pemfile::Item::X509Certificate(der) => Some(der),
+        _ => None,
+    }
+}
+
 fn pem_items(path: &Path) -> Result<Vec<rustls_pemfile::Item>, IdentityError> {
-    let bytes = std::fs::read(path).map_err(|source| IdentityError::Read {
+    items(&read(path)?).map_err(|source| IdentityError::Pem {
         path: path.to_owned(),
         source,
-    })?;
-    rustls_pemfile::read_all(&mut bytes.as_slice())
-        .collect::<Result<_, _>>()
-        .map_err(|source| IdentityError::Pem {
-            path: path.to_owned(),
-            source,
-        })
+    })
+}
+
+/// The one place that knows the PEM crate, which is archived.
+fn items(mut bytes: &[u8]) -> std::io::Result<Vec<rustls_pemfile::Item>> {
+    rustls_pemfile::read_all(&mut bytes).collect()
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
+    std::fs::read(path).map_err(|source| IdentityError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn unusable(path: &Path, usage: &'static str, source: rustls::Error) -> IdentityError {
@@ -289,66 +392,4 @@ fn unusable(path: &Path, usage: &'static str, source: rustls::Error) -> Identity
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn write_pair(directory: &Path, name: &str) {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let certificate = rcgen::CertificateParams::new(vec![name.to_owned()])
-            .unwrap()
-            .self_signed(&key)
-            .unwrap();
-        std::fs::write(directory.join(format!("{name}.crt")), certificate.pem()).unwrap();
-        std::fs::write(directory.join(format!("{name}.key")), key.serialize_pem()).unwrap();
-    }
-
-    fn directory() -> tempfile::TempDir {
-        let directory = tempfile::tempdir().unwrap();
-        for name in ["device", "ingest", "centre-ca"] {
-            write_pair(directory.path(), name);
-        }
-        directory
-    }
-
-    #[test]
-    fn a_whole_identity_loads() {
-        let directory = directory();
-        let identity = Identity::load(directory.path()).unwrap();
-        assert!(identity.centre_tls().client_cert().is_some());
-    }
-
-    #[test]
-    fn each_missing_or_wrong_file_is_named() {
-        for name in [
-            "device.crt",
-            "device.key",
-            "centre-ca.crt",
-            "ingest.crt",
-            "ingest.key",
-        ] {
-            let directory = directory();
-            std::fs::write(directory.path().join(name), "hello").unwrap();
-            let error = Identity::load(directory.path()).unwrap_err();
-            assert!(matches!(error, IdentityError::Missing { .. }), "{error}");
-            assert!(error.to_string().contains(name), "{error}");
-            std::fs::remove_file(directory.path().join(name)).unwrap();
-            let error = Identity::load(directory.path()).unwrap_err();
-            assert!(
-                error.to_string().contains(&format!("{name}: cannot be read")),
-                "{error}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_key_that_does_not_fit_is_found_before_use() {
-        for name in ["device.key", "ingest.key"] {
-            let directory = directory();
-            let other = rcgen::KeyPair::generate().unwrap();
-            std::fs::write(directory.path().join(name), other.serialize_pem()).unwrap();
-            let error = Identity::load(directory.path()).unwrap_err();
-            assert!(matches!(error, IdentityError::Unusable { .. }), "{error}");
-            assert!(error.to_string().contains(name), "{error}");
-        }
-    }
-}
+mod tests;

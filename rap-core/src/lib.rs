@@ -4,7 +4,7 @@
 //! slots, the loader's environment), [`release`], [`directive`], [`provision`], [`build_info`], [`digest`], [`paths`],
 //! [`notify`] and [`status`]. Rooms of the box's programs: `client` (HTTPS to a server of ours), `door` (HTTP for who asks
 //! us), `control` (local sockets), [`folder`] (state that outlives power), [`confine`] (what each service may).
-//! The services are [`init`], [`netd`], [`relay`], [`forward`], [`session`], [`update`], [`web`]; [`rapctl`] is how a person
+//! The services are [`init`], [`netd`], [`relay`], [`forward`], [`session`], [`update`], [`web`], [`enrol`]; [`rapctl`] is how a person
 //! asks them.
 
 pub mod audit;
@@ -17,6 +17,7 @@ pub(crate) mod control;
 pub mod digest;
 pub mod directive;
 mod door;
+pub mod enrol;
 pub mod folder;
 pub mod forward;
 mod hardening;

@@ -32,6 +32,12 @@ pub const SESSION_RUN: &str = "/run/rap/session";
 pub const SESSION_SOCKET: &str = "/run/rap/session/session.sock";
 /// The box's keys and certificates.
 pub const IDENTITY: &str = "/data/config/identity";
+/// What the identity service makes while the box runs; only it may write there.
+pub const IDENTITY_RUN: &str = "/run/rap/identity";
+/// Where the identity service is asked, by root and the session service.
+pub const IDENTITY_SOCKET: &str = "/run/rap/identity/control.sock";
+/// The serial number that firmware says, readable for all; init writes it.
+pub const SERIAL: &str = "/run/rap/serial";
 /// The forwarder's log.
 pub const FORWARD: &str = "/data/forward";
 /// The updater's files.

@@ -36,6 +36,9 @@ pub enum ParcelError {
     /// The password of a proxy is missing.
     #[error("{} is missing; write the password of the proxy's user into it, in one line", .0.display())]
     NoPassword(PathBuf),
+    /// A file that a box cannot make itself.
+    #[error("the site needs {0}, which a box cannot make itself; give a directory with --identity")]
+    Needed(String),
     /// The keys for firmware.
     #[error("the keys for Secure Boot cannot be used")]
     Keys(#[from] SigningError),
@@ -54,6 +57,20 @@ pub struct Parcel {
 }
 
 impl Parcel {
+    /// Checks `site`, for a box that makes its keys itself.
+    ///
+    /// # Errors
+    /// All mistakes of the site, or a file that the site needs, which the box cannot make.
+    pub fn without_identity(site: &str) -> Result<Self, ParcelError> {
+        let parsed = Site::parse(site, Path::new("site.toml")).map_err(ParcelError::Site)?;
+        if let Some(name) = needed(&parsed).into_iter().next() {
+            return Err(ParcelError::Needed(name));
+        }
+        let mut parcel = Self::default();
+        parcel.content.site = Some(site.to_owned());
+        Ok(parcel)
+    }
+
     /// Checks `site` and takes the identity's files from the directory `identity`.
     ///
     /// # Errors
@@ -61,13 +78,10 @@ impl Parcel {
     /// site's proxies.
     pub fn new(site: &str, identity: &Path) -> Result<Self, ParcelError> {
         let parsed = Site::parse(site, Path::new("site.toml")).map_err(ParcelError::Site)?;
-        let with_user = parsed.egress.proxies.iter().filter(|proxy| proxy.user.is_some());
-        let passwords = with_user.map(Proxy::password_file);
-        let sessions = parsed.sessions.iter().flat_map(Sessions::identity_files);
         let mut parcel = Self::default();
         parcel.content.site = Some(site.to_owned());
-        let always = IDENTITY_FILES.into_iter().chain(sessions).map(str::to_owned);
-        for name in always.chain(passwords) {
+        let always = IDENTITY_FILES.map(str::to_owned);
+        for name in always.into_iter().chain(needed(&parsed)) {
             let path = identity.join(&name);
             let content = std::fs::read(&path).map_err(|source| match source.kind() {
                 io::ErrorKind::NotFound if is_proxy_password(&name) => ParcelError::NoPassword(path.clone()),
@@ -116,6 +130,14 @@ impl Parcel {
     }
 }
 
+/// Files of the identity that this site needs besides certificates and keys.
+fn needed(site: &Site) -> Vec<String> {
+    let with_user = site.egress.proxies.iter().filter(|proxy| proxy.user.is_some());
+    let passwords = with_user.map(Proxy::password_file);
+    let sessions = site.sessions.iter().flat_map(Sessions::identity_files);
+    sessions.map(str::to_owned).chain(passwords).collect()
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -153,6 +175,19 @@ pub(crate) mod tests {
         let parcel = provision::unpack(&Parcel::new(&site, &identity).unwrap().partition().unwrap());
         let parcel = parcel.unwrap().expect("a parcel");
         assert_eq!(parcel.identity["proxy-hospital.password"], b"s3cret\n");
+    }
+
+    #[test]
+    fn a_box_makes_its_keys_and_not_a_proxys_password() {
+        let parcel = Parcel::without_identity(rap_core::site::EXAMPLE).unwrap();
+        let found = provision::unpack(&parcel.partition().unwrap()).unwrap().unwrap();
+        assert!(found.identity.is_empty() && found.site.is_some());
+        let site = rap_core::site::EXAMPLE.replace("# user =", "user =");
+        let error = Parcel::without_identity(&site).unwrap_err().to_string();
+        assert!(
+            error.contains("needs proxy-hospital.password") && error.contains("--identity"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub struct Setup {
     pub site: String,
     /// Whether the box is given site and identity at all.
     pub provisioned: bool,
+    /// Whether it is given the site alone, and makes its keys itself.
+    pub own_keys: bool,
     /// Whether its firmware knows Secure Boot, and the box is given the keys for it.
     pub secure_boot: bool,
     /// How many instruments' hosts there are; port N of the site is instrument N's.
@@ -64,6 +66,7 @@ impl Setup {
             image: root.join(IMAGE),
             site: SITE.to_owned(),
             provisioned: true,
+            own_keys: false,
             secure_boot: false,
             instruments: 2,
             layout: Layout::default(),
@@ -99,7 +102,11 @@ impl System {
         let seat = Seat::take();
         let lab = Lab::laid_out(setup.instruments, setup.layout)?;
         let centre = Centre::start(&lab, &setup.keys)?;
-        let mut parcel = Parcel::new(&setup.site, &setup.identity)?;
+        let mut parcel = if setup.own_keys {
+            Parcel::without_identity(&setup.site)?
+        } else {
+            Parcel::new(&setup.site, &setup.identity)?
+        };
         if setup.secure_boot {
             parcel = parcel.with_secure_boot(&setup.keys)?;
         }

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use rap_core::console::service;
 use rap_core::forward::ingest::{Limits, Rate};
 use rap_core::forward::uplink::Patience;
-use rap_core::{confine, forward, paths, session, update, web};
+use rap_core::{confine, enrol, forward, paths, session, update, web};
 
 /// The appliance's services that speak TLS. The box starts them itself; people use rapctl.
 #[derive(Debug, Parser)]
@@ -26,6 +26,8 @@ struct Command {
 enum Service {
     /// Reports: taken at the ports, kept, delivered to the service centre
     Forward(ForwardArgs),
+    /// The box's own keys and certificates: made, asked for, tried, put in use
+    Identity,
     /// Remote sessions: asked for by the service centre, allowed at the instrument
     Session,
     /// Updates: looked for, brought, written into the other slot, tried, kept or undone
@@ -96,6 +98,7 @@ impl ForwardArgs {
 fn main() -> ExitCode {
     match Command::parse().service {
         Service::Forward(args) => confined("forward", || forward::run(&args.place())),
+        Service::Identity => confined("identity", || enrol::run(&enrol::Place::default())),
         Service::Session => confined("session", || session::run(&session::Place::default())),
         Service::Update => confined("update", || {
             update::service::run(&update::service::Place::default())

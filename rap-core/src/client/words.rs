@@ -43,6 +43,24 @@ pub(crate) fn of_request(error: &ureq::Error, times: &Times) -> String {
     }
 }
 
+/// Whether the server said that it does not take our certificate.
+pub(crate) fn refuses_us(error: &ureq::Error) -> bool {
+    matches!(
+        tls_cause(error),
+        Some(rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired
+                | AlertDescription::UnknownCA
+                | AlertDescription::DecryptError
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::BadCertificate
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::UnsupportedCertificate
+                | AlertDescription::AccessDenied
+        ))
+    )
+}
+
 fn of_io(error: &io::Error, times: &Times) -> String {
     let peer = times.peer;
     match error.kind() {

@@ -114,7 +114,7 @@ const PUBLISHED: Reach = read("/run/rap");
 const STATUS: Reach = write("/run/rap/status");
 
 /// Every service.
-pub const NEEDS: [Needs; 7] = [
+pub const NEEDS: [Needs; 8] = [
     Needs {
         service: "audit",
         user: "rap-audit",
@@ -257,6 +257,31 @@ pub const NEEDS: [Needs; 7] = [
             memory: 1024 * MIB, // a kernel that a patch unpacked is packed again; what there is, is looked at before
             processes: 16,
             descriptors: 512,
+        },
+    },
+    Needs {
+        service: "identity",
+        user: "rap-identity",
+        capabilities: CapabilitySet::empty(),
+        files: Some(&[
+            execute("/usr/bin/rap-tls"),
+            LOADER,
+            LIBRARIES,
+            SETTINGS,
+            PUBLISHED,
+            STATUS,
+            read("/data/config/identity"), // the certificates in use, whose successors it asks for
+            write("/data/config/identity/made"), // the keys it makes
+            write("/run/rap/identity"),    // where it is asked
+        ]),
+        binds: Port::Only(&[]),
+        // The service centre is shown a certificate through the relay.
+        connects: Port::Only(&[crate::relay::ADDRESS.port()]),
+        calls: &[Calls::Files, Calls::Sockets],
+        limits: Limits {
+            memory: 64 * MIB,
+            processes: 8,
+            descriptors: 256,
         },
     },
     Needs {

@@ -12,7 +12,7 @@ use crate::provision::{Parcel, SESSION_FILES, is_proxy_password, unpack};
 use crate::site::Site;
 
 use super::durable::{self, Owner};
-use super::{InitError, paths_below};
+use super::{InitError, made, paths_below};
 
 const SECTOR: usize = 512;
 /// What the box shows the instruments.
@@ -118,6 +118,9 @@ fn keep(parcel: &Parcel, data: &Path, readers: Option<Readers>) -> Result<(), In
         };
         durable::write(&below.identity.join(name), content, mode, owner)?;
     }
+    if parcel.identity.contains_key("device.key") {
+        made::forget(&below.identity)?;
+    }
     if let Some(text) = &parcel.site {
         durable::write(&below.site, text.as_bytes(), 0o644, None)?;
     }
@@ -219,6 +222,24 @@ mod tests {
         assert_eq!(of(&identity.join("ingest.key")), (905, 901, 0o440));
         assert_eq!(of(&identity.join("proxy-hospital.password")), (0, 906, 0o640));
         assert_eq!(of(&identity.join("tunnel.key")), (0, 903, 0o640));
+    }
+
+    #[test]
+    fn an_identity_that_is_given_goes_before_what_the_box_made() {
+        let data = tempfile::tempdir().unwrap();
+        let made = paths_below(data.path()).identity.join(crate::identity::MADE);
+        for name in made::FILES {
+            let path = made.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "made").unwrap();
+        }
+        let left = |made: &Path| made::FILES.iter().filter(|name| made.join(name).exists()).count();
+        // Passwords and trust may come without an identity.
+        let mut partial = partition(&pack(EXAMPLE, [("centre-ca.crt", &b"ca"[..])]));
+        assert!(consume(&mut partial, data.path(), None).unwrap());
+        assert_eq!(left(&made), made::FILES.len());
+        assert!(consume(&mut partition(&archive(EXAMPLE)), data.path(), None).unwrap());
+        assert_eq!(left(&made), 0);
     }
 
     #[test]

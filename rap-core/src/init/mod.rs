@@ -14,6 +14,7 @@ mod consume;
 mod disk;
 mod durable;
 mod harden;
+mod made;
 mod modules;
 mod mounts;
 mod report;

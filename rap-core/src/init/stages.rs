@@ -24,13 +24,15 @@ use super::supervisor::{Goal, Spec};
 use super::trial::Trial;
 use super::watchdog::Watchdog;
 use super::{
-    InitError, boot_entries, consume, durable, harden, modules, mounts, paths_below, secure_boot, users,
+    InitError, boot_entries, consume, durable, harden, made, modules, mounts, paths_below, secure_boot, users,
 };
 
 /// The program every service is.
 const PROGRAM: &str = "/usr/bin/rap";
 /// The program of the services that speak TLS.
 const TLS_PROGRAM: &str = "/usr/bin/rap-tls";
+/// What the identity service stores when another identity is in use: who takes it is restarted.
+const CHANGED: &str = "identity@";
 /// Where the `debug` overlay says which program gets the second serial line.
 const DEBUG_SHELL: &str = "/etc/rap/debug-shell";
 
@@ -269,6 +271,12 @@ fn provision(disk: &BootDisk, found: &mut Found) -> Result<(), InitError> {
         sessions: Owner { user: 0, ..sessions },
     };
     durable::directory(&paths_below(data).forward, 0o700, Some(forward))?;
+    let readers_of_made = made::Readers {
+        forward: forward.group,
+        web: user_of("web")?.1.group,
+        sessions: sessions.group,
+    };
+    made::folders(&paths_below(data), user_of("identity")?.1, readers_of_made)?;
     durable::directory(&paths_below(data).session, 0o700, Some(sessions))?;
     // What is made in it is the forwarder's group's, which may ask there.
     let run = Owner {
@@ -386,16 +394,31 @@ fn services(data: &DataState) -> Result<Vec<Service>, InitError> {
             ..spec("session")
         };
         list.push(service(TLS_PROGRAM, session)?);
+        // Not vital: what is in use stays in use.
+        let identity = Spec {
+            vital: false,
+            stores: true,
+            after: Some("netd"),
+            takes: &[],
+            ..spec("identity")
+        };
+        let mut identity = service(TLS_PROGRAM, identity)?;
+        if let Some((_, owner)) = &mut identity.confined {
+            // The forwarder's group may read the certificates in use.
+            owner.group = user_of("forward")?.1.group;
+        }
+        list.push(identity);
         // Not after the relay: reports are taken and kept though nothing gets out.
         let forward = Spec {
             after: Some("netd"),
+            takes: &["ingest@", CHANGED],
             ..spec("forward")
         };
         list.push(service(TLS_PROGRAM, forward)?);
         // Not vital: a box that cannot tell of itself still does its work.
         let web = Spec {
             after: Some("netd"),
-            takes: &["web@"],
+            takes: &["web@", CHANGED],
             vital: false,
             ..spec("web")
         };
@@ -404,7 +427,7 @@ fn services(data: &DataState) -> Result<Vec<Service>, InitError> {
         let update = Spec {
             vital: false,
             after: Some("netd"),
-            takes: &["slot@"],
+            takes: &["slot@", CHANGED],
             restarts: true,
             ..spec("update")
         };

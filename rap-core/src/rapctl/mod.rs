@@ -17,6 +17,7 @@ use crate::{metrics, paths};
 
 mod audit;
 mod hardening;
+mod identity;
 mod net;
 mod queue;
 mod session;
@@ -79,6 +80,8 @@ enum Verb {
     Session(session::Session),
     /// Show updates, look for one, install it, keep it or go back
     Update(update::Update),
+    /// Say who this box is to others, and see to its certificate
+    Identity(identity::Identity),
     /// Show the audit trail, or hold it against changes
     Audit(audit::Audit),
     /// Say of each measure that keeps the box tight whether it holds now
@@ -127,6 +130,7 @@ pub fn run(args: Args) -> ExitCode {
         Verb::Net(net) => net::run(net),
         Verb::Session(session) => session::run(&session),
         Verb::Update(update) => update::run(update),
+        Verb::Identity(identity) => identity::run(identity),
         Verb::Audit(args) => audit::run(args),
         Verb::Hardening(args) => hardening::run(&args),
         Verb::Completions { shell } => {

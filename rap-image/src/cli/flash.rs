@@ -23,7 +23,8 @@ use rap_image::verify;
                   and the next run says that one was interrupted.\n\n\
                   Examples:\n  \
                   rap-image flash target/image/generic-x86/disk.img /dev/sdb\n  \
-                  rap-image flash --site ward3.toml --identity keys/ward3 disk.img /dev/disk/by-id/usb-…\n\n\
+                  rap-image flash --site ward3.toml --identity keys/ward3 disk.img /dev/disk/by-id/usb-…\n  \
+                  rap-image flash --site ward3.toml disk.img /dev/sdb      (then: rapctl identity csr on the box)\n\n\
                   Exit codes: 0 written and read back; 1 not confirmed, nothing was written; 2 it could not be done."
 )]
 pub(super) struct Args {
@@ -31,8 +32,8 @@ pub(super) struct Args {
     image: PathBuf,
     /// The device: the whole disk, not a partition
     device: PathBuf,
-    /// A site.toml for the box
-    #[arg(long, value_name = "FILE", requires = "identity")]
+    /// A site.toml for the box; without --identity it makes its keys itself, and waits for its certificate
+    #[arg(long, value_name = "FILE")]
     site: Option<PathBuf>,
     /// The directory with the box's keys and certificates
     #[arg(long, value_name = "DIR", requires = "site")]
@@ -99,10 +100,13 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
 /// What the box is given, if anything. Keys that would not start this very image are refused.
 fn parcel(args: &Args) -> anyhow::Result<Option<Parcel>> {
     let mut parcel = None;
-    if let (Some(site), Some(identity)) = (&args.site, &args.identity) {
+    if let Some(site) = &args.site {
         let text =
             std::fs::read_to_string(site).with_context(|| format!("cannot read {}", site.display()))?;
-        parcel = Some(Parcel::new(&text, identity)?);
+        parcel = Some(match &args.identity {
+            Some(identity) => Parcel::new(&text, identity)?,
+            None => Parcel::without_identity(&text)?,
+        });
     }
     if let Some(keys) = &args.secure_boot {
         verify::check_signatures(&args.image, Signer::load(keys, PROGRAM_KEY)?.certificate()).context(

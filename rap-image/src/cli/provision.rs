@@ -31,20 +31,15 @@ enum Kind {
     New {
         #[command(flatten)]
         common: Common,
-        /// An address at which instruments' agents reach the box; may be given again
-        #[arg(
-            long = "ingest-address",
-            value_name = "ADDRESS",
-            default_value = "192.168.1.1"
-        )]
-        ingest: Vec<IpAddr>,
         /// The directory to make
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
     /// Answer a box's certificate request; its key never leaves it
     #[command(
-        after_help = "Of the request only the key counts. Compare the key's SHA-256 that is printed with the one the box shows.\n\n\
+        after_help = "The request is what `rapctl identity csr` prints on the box; what is written is for `rapctl identity install`: \
+                      certificates for both of its keys, and the authority's. Of the request only the keys count. Compare the \
+                      SHA-256 that is printed with the one the box shows.\n\n\
                       Example:\n  \
                       rap-image provision sign --ca keys/centre --name ward-3 --serial RAP-0042 ward-3.csr --out ward-3.crt"
     )]
@@ -53,7 +48,7 @@ enum Kind {
         common: Common,
         /// The request, in PEM
         request: PathBuf,
-        /// Where the certificate goes
+        /// Where the certificates go
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
@@ -73,14 +68,21 @@ struct Common {
     /// Years the certificates are valid
     #[arg(long, default_value_t = 5)]
     years: u8,
+    /// An address at which instruments' agents reach the box; may be given again
+    #[arg(
+        long = "ingest-address",
+        value_name = "ADDRESS",
+        default_value = "192.168.1.1"
+    )]
+    ingest: Vec<IpAddr>,
 }
 
 /// Carries out `provision`.
 pub(super) fn run(args: Args) -> anyhow::Result<()> {
     match args.kind {
-        Kind::New { common, ingest, out } => {
+        Kind::New { common, out } => {
             let (authority, subject, term) = parties(&common)?;
-            let files = provision::identity(&authority, &subject, &ingest, term)?;
+            let files = provision::identity(&authority, &subject, &common.ingest, term)?;
             provision::write(&out, files)?;
             println!(
                 "the identity of {} is in {}; give it with flash --identity",
@@ -94,7 +96,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
             std::fs::File::open(&request)
                 .and_then(|file| file.take(REQUEST_LIMIT as u64 + 1).read_to_string(&mut text))
                 .with_context(|| format!("cannot read {}", request.display()))?;
-            let answer = provision::answer(&authority, &subject, &text, term)?;
+            let answer = provision::answer(&authority, &subject, &text, &common.ingest, term)?;
             let name = out
                 .file_name()
                 .and_then(|name| name.to_str())
@@ -103,7 +105,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
             let mut staging = Staging::new(folder.unwrap_or(std::path::Path::new(".")))?;
             staging.file(name, answer.pem.as_bytes())?;
             staging.publish()?;
-            println!("{} for {}, key {}", out.display(), common.name, answer.key);
+            for (key, whom) in answer.keys.iter().zip(["service centre", "instruments"]) {
+                println!("certified for {}, towards the {whom}: key {key}", common.name);
+            }
+            println!("give {} to the box: rapctl identity install FILE", out.display());
         }
     }
     Ok(())

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rap_core::digest::Sha256;
+pub use rap_core::enrol::{NoSubject, Subject};
 use rcgen::{
     CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, DnValue,
     ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
@@ -27,6 +28,8 @@ use authority::Usage;
 
 /// Bytes of a request, at most; one has 500.
 pub const REQUEST_LIMIT: usize = 64 << 10;
+/// The end of a request in PEM (RFC 7468 §7).
+const END_OF_REQUEST: &str = "-----END CERTIFICATE REQUEST-----";
 /// X.520's serialNumber, which says which box it is where names change.
 const SERIAL_NUMBER: [u64; 4] = [2, 5, 4, 5];
 /// Years that a certificate is valid before it is made: a box's clock is as old as its image until somebody tells it
@@ -36,12 +39,9 @@ const YEARS_BEFORE: i16 = 1;
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {
-    /// The box's name.
-    #[error("the box's name is {0:?}; expected 1 to 63 of a-z, 0-9 and -")]
-    Name(String),
-    /// The box's serial number.
-    #[error("the box's serial number is {0:?}; expected 1 to 64 of letters, digits, -, . and /")]
-    Serial(String),
+    /// The box's name or serial number.
+    #[error(transparent)]
+    NoSubject(#[from] NoSubject),
     /// Years of validity.
     #[error("a certificate of {0} years; expected 1 to 30")]
     Years(u8),
@@ -63,6 +63,11 @@ pub enum ProvisionError {
     /// A request that is too large.
     #[error("the request has more than {REQUEST_LIMIT} bytes")]
     TooLarge,
+    /// More requests than a box makes.
+    #[error(
+        "the file holds {0} requests; a box makes one for the service centre and one for the instruments, in that order"
+    )]
+    TooMany(usize),
     /// A request for another box.
     #[error(
         "the request is for {found:?}, not for {expected:?}: it is another box's, or was mixed up on its way"
@@ -87,45 +92,6 @@ pub enum ProvisionError {
     /// Writing.
     #[error("the identity was not written")]
     Write(#[from] KeysError),
-}
-
-/// A box, as its certificate names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
-    name: String,
-    serial: String,
-}
-
-impl Subject {
-    /// The box `name` with this serial number.
-    ///
-    /// # Errors
-    /// When one of them is empty, too long, or has other characters.
-    pub fn new(name: &str, serial: &str) -> Result<Self, ProvisionError> {
-        let of_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        let of_serial = |byte: u8| byte.is_ascii_alphanumeric() || b"-./".contains(&byte);
-        if !((1..=63).contains(&name.len()) && name.bytes().all(of_name)) {
-            return Err(ProvisionError::Name(name.to_owned()));
-        }
-        if !((1..=64).contains(&serial.len()) && serial.bytes().all(of_serial)) {
-            return Err(ProvisionError::Serial(serial.to_owned()));
-        }
-        Ok(Self {
-            name: name.to_owned(),
-            serial: serial.to_owned(),
-        })
-    }
-
-    fn distinguished(&self) -> DistinguishedName {
-        let mut name = DistinguishedName::new();
-        name.push(DnType::CommonName, self.name.as_str());
-        name.push(DnType::CustomDnType(SERIAL_NUMBER.to_vec()), self.serial.as_str());
-        name
-    }
-
-    fn text(&self) -> String {
-        format!("{} {}", self.name, self.serial)
-    }
 }
 
 /// Until when certificates are valid.
@@ -163,11 +129,9 @@ pub fn identity(
         files.insert(name.to_owned(), content.into_bytes());
     };
     let make = ProvisionError::Make;
-    let mut names: Vec<SanType> = ingest.iter().copied().map(SanType::IpAddress).collect();
-    names.push(SanType::DnsName(BOX_NAME.try_into().map_err(make)?));
     for (name, usage, names) in [
         ("device", Usage::Client, Vec::new()),
-        ("ingest", Usage::Server, names),
+        ("ingest", Usage::Server, names(ingest)?),
     ] {
         let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(make)?;
         let certificate = params(subject, usage, names, term);
@@ -188,50 +152,80 @@ pub fn write(out: &Path, files: BTreeMap<String, Vec<u8>>) -> Result<(), Provisi
     Ok(write_new(out, files)?)
 }
 
-/// A certificate for the key of a request.
+/// What a box installs: certificates for the keys of its requests, and the authority's.
 #[derive(Debug)]
 pub struct Answer {
-    /// The certificate, in PEM.
+    /// The certificates, in PEM.
     pub pem: String,
-    /// SHA-256 of the key's `SubjectPublicKeyInfo`, as the box shows it.
-    pub key: Sha256,
+    /// SHA-256 of each key's `SubjectPublicKeyInfo`, as the box shows them: the one towards the service centre first.
+    pub keys: Vec<Sha256>,
 }
 
-/// Answers a box's certificate request, in PEM. Of the request only the key counts; its subject must be `subject`.
+/// Answers a box's certificate requests, in PEM: the first is for the service centre, the second, if there is one, for
+/// the instruments, whose agents reach the box at the addresses `ingest`. Of a request only the key counts; its subject
+/// must be `subject`.
 ///
 /// # Errors
 /// When it is no request, not signed by its own key, for another box, or of another kind of key.
 pub fn answer(
     authority: &Authority,
     subject: &Subject,
-    request: &str,
+    requests: &str,
+    ingest: &[IpAddr],
     term: Term,
 ) -> Result<Answer, ProvisionError> {
-    if request.len() > REQUEST_LIMIT {
+    if requests.len() > REQUEST_LIMIT {
         return Err(ProvisionError::TooLarge);
     }
-    let request = CertificateSigningRequestParams::from_pem(request).map_err(ProvisionError::Request)?;
-    let found = text_of(&request.params.distinguished_name);
-    if found != subject.text() {
-        let expected = subject.text();
-        return Err(ProvisionError::Subject { found, expected });
+    // A text without a request is left to the parser, which says so.
+    let count = requests.matches(END_OF_REQUEST).count().max(1);
+    let uses = [(Usage::Client, Vec::new()), (Usage::Server, names(ingest)?)];
+    if count > uses.len() {
+        return Err(ProvisionError::TooMany(count));
     }
-    let kinds = [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384];
-    if !kinds.contains(&request.public_key.algorithm()) {
-        return Err(ProvisionError::Kind);
+    let (mut pem, mut keys) = (String::new(), Vec::new());
+    let each = requests.split_inclusive(END_OF_REQUEST).take(count);
+    for (request, (usage, names)) in each.zip(uses) {
+        let request = CertificateSigningRequestParams::from_pem(request).map_err(ProvisionError::Request)?;
+        let found = text_of(&request.params.distinguished_name);
+        if found != subject.to_string() {
+            let expected = subject.to_string();
+            return Err(ProvisionError::Subject { found, expected });
+        }
+        let kinds = [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384];
+        if !kinds.contains(&request.public_key.algorithm()) {
+            return Err(ProvisionError::Kind);
+        }
+        keys.push(Sha256::of(&request.public_key.subject_public_key_info()));
+        let certificate = params(subject, usage, names, term)
+            .signed_by(&request.public_key, authority.issuer())
+            .map_err(ProvisionError::Make)?;
+        authority.accepts(certificate.der(), usage, term.now)?;
+        pem += &certificate.pem();
     }
-    let key = Sha256::of(&request.public_key.subject_public_key_info());
-    let certificate = params(subject, Usage::Client, Vec::new(), term)
-        .signed_by(&request.public_key, authority.issuer())
-        .map_err(ProvisionError::Make)?;
-    authority.accepts(certificate.der(), Usage::Client, term.now)?;
-    let pem = certificate.pem();
-    Ok(Answer { pem, key })
+    pem += authority.pem();
+    Ok(Answer { pem, keys })
+}
+
+/// What agents may call a box.
+fn names(ingest: &[IpAddr]) -> Result<Vec<SanType>, ProvisionError> {
+    let mut names: Vec<SanType> = ingest.iter().copied().map(SanType::IpAddress).collect();
+    names.push(SanType::DnsName(
+        BOX_NAME.try_into().map_err(ProvisionError::Make)?,
+    ));
+    Ok(names)
+}
+
+fn distinguished(subject: &Subject) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, subject.name());
+    name.push(DnType::CustomDnType(SERIAL_NUMBER.to_vec()), subject.serial());
+    name
 }
 
 fn params(subject: &Subject, usage: Usage, names: Vec<SanType>, term: Term) -> CertificateParams {
     let mut params = CertificateParams::default();
-    params.distinguished_name = subject.distinguished();
+    params.distinguished_name = distinguished(subject);
     params.is_ca = IsCa::ExplicitNoCa;
     params.use_authority_key_identifier_extension = true;
     params.subject_alt_names = names;

@@ -21,7 +21,7 @@ fn ward3() -> Subject {
 fn request(subject: &Subject, algorithm: &'static rcgen::SignatureAlgorithm) -> (String, KeyPair) {
     let key = KeyPair::generate_for(algorithm).unwrap();
     let mut params = CertificateParams::default();
-    params.distinguished_name = subject.distinguished();
+    params.distinguished_name = distinguished(subject);
     // What a request asks for beyond its key is not given.
     params.subject_alt_names = vec![SanType::DnsName("centre.test".try_into().unwrap())];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -55,8 +55,8 @@ fn a_request_is_answered_for_its_key_alone() {
     let authority = authority(place.path());
     for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384] {
         let (request, key) = request(&ward3(), algorithm);
-        let answer = answer(&authority, &ward3(), &request, term()).unwrap();
-        assert_eq!(answer.key, Sha256::of(&key.subject_public_key_info()));
+        let answer = answer(&authority, &ward3(), &request, &[], term()).unwrap();
+        assert_eq!(answer.keys, [Sha256::of(&key.subject_public_key_info())]);
         let path = place.path().join("device.crt");
         std::fs::write(&path, &answer.pem).unwrap();
         let certificate = rap_core::identity::certificates(&path).unwrap().remove(0);
@@ -82,7 +82,7 @@ fn what_is_not_this_boxs_request_is_refused() {
     let place = tempfile::tempdir().unwrap();
     let authority = authority(place.path());
     let refused =
-        |subject: &Subject, request: &str| answer(&authority, subject, request, term()).unwrap_err();
+        |subject: &Subject, request: &str| answer(&authority, subject, request, &[], term()).unwrap_err();
     let (good, _) = request(&ward3(), &rcgen::PKCS_ECDSA_P256_SHA256);
     let other = Subject::new("ward-4", "RAP-0042").unwrap();
     let error = refused(&other, &good).to_string();
@@ -121,18 +121,45 @@ fn an_authority_with_another_key_gives_nothing_out() {
     assert!(matches!(error, ProvisionError::Key(_)), "{error}");
 }
 
+/// The whole circle, by the box's own code: keys and requests, the answer, and what the box makes of it.
 #[test]
-fn names_serial_numbers_and_years_have_bounds() {
-    for (name, serial) in [
-        ("", "1"),
-        ("Ward", "1"),
-        ("a b", "1"),
-        ("a", ""),
-        ("a", "1\n"),
-        ("a", "é"),
+fn what_a_box_asks_for_is_what_it_takes() {
+    let place = tempfile::tempdir().unwrap();
+    let authority = authority(place.path());
+    let asked = rap_core::enrol::request::Request::make("ward-3", Some("RAP-0042")).unwrap();
+    let ingest = ["10.0.0.1".parse().unwrap()];
+    let answer = answer(&authority, &ward3(), &asked.pem, &ingest, term()).unwrap();
+    assert_eq!(answer.keys, [asked.device.sha256, asked.ingest.sha256]);
+    let wanted = rap_core::enrol::judge::Wanted {
+        subject: ward3(),
+        device: asked.device.sha256,
+        ingest: asked.ingest.sha256,
+    };
+    let now = term().now.as_second().unsigned_abs();
+    let taken = rap_core::enrol::judge::judge(answer.pem.as_bytes(), &wanted, &[], now).unwrap();
+    assert!(taken.ingest.is_some() && taken.authority.is_some());
+    for (name, key, chain) in [
+        ("device", &asked.device, &taken.device),
+        ("ingest", &asked.ingest, taken.ingest.as_ref().unwrap()),
     ] {
-        assert!(Subject::new(name, serial).is_err(), "{name:?} {serial:?}");
+        std::fs::write(place.path().join(format!("{name}.key")), &key.pem).unwrap();
+        std::fs::write(place.path().join(format!("{name}.crt")), chain).unwrap();
     }
+    std::fs::write(place.path().join("centre-ca.crt"), taken.authority.unwrap()).unwrap();
+    rap_core::identity::Identity::load(place.path()).unwrap();
+}
+
+#[test]
+fn three_requests_are_one_too_many() {
+    let place = tempfile::tempdir().unwrap();
+    let authority = authority(place.path());
+    let (request, _) = request(&ward3(), &rcgen::PKCS_ECDSA_P256_SHA256);
+    let error = answer(&authority, &ward3(), &request.repeat(3), &[], term()).unwrap_err();
+    assert!(matches!(error, ProvisionError::TooMany(3)), "{error}");
+}
+
+#[test]
+fn years_have_bounds() {
     for years in [0, 31] {
         assert!(Term::new(Timestamp::UNIX_EPOCH, years).is_err(), "{years}");
     }

@@ -21,6 +21,7 @@ use super::batches::{self, From};
 use super::directives::{self, Directives};
 use super::fault::{Fault, Post};
 use super::files::{self, Files};
+use super::identity;
 use super::store::{Arrival, Store};
 use super::tls;
 
@@ -54,6 +55,8 @@ pub(super) struct State {
     pub(super) store: Mutex<Store>,
     pub(super) files: Files,
     pub(super) directives: Directives,
+    /// Which certificates are not taken.
+    refused: PathBuf,
     pub(super) posts: Mutex<Vec<Post>>,
     fault: Mutex<Option<Fault>>,
     /// How often a fault was shown.
@@ -83,6 +86,7 @@ impl Centre {
             store: Mutex::new(Store::open(&config.database)?),
             files: Files::open(config.database.with_extension("files"))?,
             directives: Directives::default(),
+            refused: identity::refused_file(&config.database),
             fault: Mutex::new(None),
             shown: Mutex::new(0),
             short: AtomicBool::new(false),
@@ -264,6 +268,7 @@ async fn answer(request: Request<Incoming>, from: &From, state: &State) -> anyho
     let mut answer = match (request.uri().path(), request.method()) {
         (batches::PATH, &Method::POST) => batches::answer(request, from, fault, state).await?,
         (batches::PATH, _) => respond(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "POST only\n"),
+        (identity::PATH, &Method::GET) => identity::answer(&from.device, &state.refused),
         (directives::PATH, &Method::GET) => state.directives.answer(&request, fault).await,
         (path, _) if path.starts_with(files::PATH) => files::answer(request, from, fault, state).await?,
         _ => respond(StatusCode::NOT_FOUND, "text/plain", "not here\n"),

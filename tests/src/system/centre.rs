@@ -66,6 +66,15 @@ impl Centre {
         Store::open(&self.database)
     }
 
+    /// Takes no certificate from now on whose SHA-256 this is.
+    ///
+    /// # Errors
+    /// When its list cannot be written.
+    pub fn refuse(&self, certificate: &str) -> anyhow::Result<()> {
+        let list = crate::centre::refused_file(&self.database);
+        Ok(std::fs::write(list, format!("{certificate}\n"))?)
+    }
+
     /// Waits until every report in `promised` has arrived.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod delivery;
 mod directives;
 mod files;
 mod hostile;
+mod identity;
 mod ingest;
 mod refused;
 mod rig;

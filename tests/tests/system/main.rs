@@ -14,6 +14,7 @@ mod flap;
 mod flash;
 mod full;
 mod hardening;
+mod identity;
 mod isolation;
 mod lease;
 mod network;
