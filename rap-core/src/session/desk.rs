@@ -14,19 +14,20 @@ use super::consent::{Consent, Consents, Wanted};
 use super::course::{Action, Course, Event, State, services};
 use super::hands::Hands;
 use super::house::House;
-use super::memory::{Memory, Report};
+use super::memory::{MOST_ORDERS, Memory, Report};
 use super::pin::Pin;
 use super::record::Record;
 use crate::control::Answer;
 use crate::digest::Sha256;
 use crate::directive::{Command, Directive, OpenSession, Outcome, Refusal, ServiceKey, Verdict};
 use crate::folder::Folder;
+use crate::forward::inbox::{Order, OrderId, What};
 
 /// How long a person has to answer.
 pub(super) const SILENCE: Duration = Duration::from_secs(10 * 60);
 /// What anybody can send makes a report at most this often.
 const REFUSALS_APART: Duration = Duration::from_secs(60);
-/// Reports handed to the forwarder at once.
+/// Reports, and orders, handed to the forwarder at once.
 const AT_ONCE: usize = 16;
 
 /// What the forwarder and root may ask.
@@ -39,7 +40,7 @@ pub(crate) enum Request {
         envelopes: Vec<String>,
         /// The time by the service centre, seconds since 1970, as an authenticated answer of its said.
         there: Option<i64>,
-        /// Ids of reports.
+        /// Ids of reports and orders.
         taken: Vec<String>,
     },
     /// What is asked for at a port, or goes on there.
@@ -70,6 +71,9 @@ pub(crate) struct Exchanged {
     pub(crate) docket: Option<(String, u64)>,
     /// Reports to be delivered.
     pub(crate) reports: Vec<Report>,
+    /// Orders for the instruments' agents.
+    #[serde(default)]
+    pub(crate) orders: Vec<Order>,
 }
 
 /// This moment by the clock that nothing moves, and by the box's.
@@ -230,6 +234,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
         Answer::Done(json!(Exchanged {
             docket,
             reports: kept.reports(AT_ONCE),
+            orders: kept.orders(AT_ONCE),
         }))
     }
 
@@ -275,12 +280,12 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
             .record("directive", &[("number", &text), ("do", name)]);
         let outcome = match self.house.forbids(name) {
             Some(why) => Outcome::Refused(why),
-            None => self.command(directive, now),
+            None => self.command(directive, digest, now),
         };
         self.settle(number, digest, name, outcome);
     }
 
-    fn command(&mut self, directive: &Directive, now: Now) -> Outcome {
+    fn command(&mut self, directive: &Directive, digest: Sha256, now: Now) -> Outcome {
         let of = |done: Result<Value, String>| done.map_or_else(Outcome::Failed, Outcome::Done);
         match &directive.command {
             Command::OpenSession(ticket) => {
@@ -297,12 +302,33 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
             },
             Command::PutSettings { site } => of(self.hands.try_site(site)),
             Command::Diagnose(look) => of(self.hands.look(look)),
-            Command::PutFile(_)
-            | Command::GetFile(_)
-            | Command::CheckUpdate {}
-            | Command::RefreshCertificate {} => {
+            Command::PutFile(put) => self.order(directive.number, digest, What::Put(put.clone())),
+            Command::GetFile(get) => self.order(directive.number, digest, What::Get(get.clone())),
+            Command::CheckUpdate {} | Command::RefreshCertificate {} => {
                 Outcome::Refused("this box's software cannot do that yet".to_owned())
             }
+        }
+    }
+
+    /// Hands an order to the forwarder, once it is on the disk.
+    fn order(&mut self, number: u64, digest: Sha256, what: What) -> Outcome {
+        let order = Order {
+            id: OrderId::of(&digest),
+            number,
+            what,
+        };
+        if self.house.port(order.port().as_str()).is_none() {
+            return Outcome::Refused(format!("this box has no port {}", order.port()));
+        }
+        if self.memory.kept().orders(usize::MAX).len() >= MOST_ORDERS {
+            return Outcome::Refused(format!(
+                "{MOST_ORDERS} orders wait for the forwarder; send it later, anew"
+            ));
+        }
+        let done = json!({ "order": order.id, "seconds": order.seconds() });
+        match self.memory.change(|kept| kept.order(order)) {
+            Ok(()) => Outcome::Done(done),
+            Err(error) => Outcome::Failed(format!("the disk does not take it: {error}")),
         }
     }
 
