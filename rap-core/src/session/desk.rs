@@ -14,14 +14,14 @@ use super::consent::{Consent, Consents, Wanted};
 use super::course::{Action, Course, Event, State, services};
 use super::hands::Hands;
 use super::house::House;
-use super::memory::{MOST_ORDERS, Memory, Report};
+use super::memory::{Memory, Report};
 use super::pin::Pin;
 use super::record::Record;
 use crate::control::Answer;
 use crate::digest::Sha256;
 use crate::directive::{Command, Directive, OpenSession, Outcome, Refusal, ServiceKey, Verdict};
 use crate::folder::Folder;
-use crate::forward::inbox::{Order, OrderId, What};
+use crate::forward::inbox::{Order, What};
 
 /// How long a person has to answer.
 pub(super) const SILENCE: Duration = Duration::from_secs(10 * 60);
@@ -99,6 +99,8 @@ pub(super) struct Desk<F, H, R> {
     there: Option<(Timestamp, Duration)>,
     /// Refusals that were not told, and when one was.
     refused: (u64, Option<Duration>),
+    /// Since when a site's trial is waited for, as far as this process knows.
+    pub(super) waiting_since: Option<Duration>,
 }
 
 impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
@@ -122,10 +124,11 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
             course: None,
             there: None,
             refused: (0, None),
+            waiting_since: None,
         };
         for (number, digest) in desk.memory.kept().docket.interrupted() {
-            let why = "the box or its session service restarted in between".to_owned();
-            desk.settle(number, digest, "interrupted", Outcome::Failed(why));
+            let outcome = desk.interruption(number);
+            desk.settle(number, digest, "interrupted", outcome);
         }
         desk
     }
@@ -184,6 +187,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
             self.drive(Event::Passed, now);
         }
         self.drive(Event::Tick, now);
+        self.watch_trial(now);
     }
 
     /// Does what the session's course says; something may follow from it at once.
@@ -280,13 +284,18 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
             .record("directive", &[("number", &text), ("do", name)]);
         let outcome = match self.house.forbids(name) {
             Some(why) => Outcome::Refused(why),
-            None => self.command(directive, digest, now),
+            None => match &directive.command {
+                Command::Diagnose(look) => match self.hands.look(look, number, digest) {
+                    Some(outcome) => outcome,
+                    None => return,
+                },
+                _ => self.command(directive, digest, now),
+            },
         };
         self.settle(number, digest, name, outcome);
     }
 
     fn command(&mut self, directive: &Directive, digest: Sha256, now: Now) -> Outcome {
-        let of = |done: Result<Value, String>| done.map_or_else(Outcome::Failed, Outcome::Done);
         match &directive.command {
             Command::OpenSession(ticket) => {
                 let left = directive.expires.duration_since(self.time(now)).unsigned_abs();
@@ -300,35 +309,14 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
                 }
                 _ => Outcome::Failed(format!("there is no session \"{session}\"")),
             },
-            Command::PutSettings { site } => of(self.hands.try_site(site)),
-            Command::Diagnose(look) => of(self.hands.look(look)),
+            Command::PutSettings { site } => self.try_site(directive.number, site),
             Command::PutFile(put) => self.order(directive.number, digest, What::Put(put.clone())),
             Command::GetFile(get) => self.order(directive.number, digest, What::Get(get.clone())),
-            Command::CheckUpdate {} | Command::RefreshCertificate {} => {
+            Command::CheckUpdate {} => self.check_update(),
+            // Looks are told of when they were taken.
+            Command::RefreshCertificate {} | Command::Diagnose(_) => {
                 Outcome::Refused("this box's software cannot do that yet".to_owned())
             }
-        }
-    }
-
-    /// Hands an order to the forwarder, once it is on the disk.
-    fn order(&mut self, number: u64, digest: Sha256, what: What) -> Outcome {
-        let order = Order {
-            id: OrderId::of(&digest),
-            number,
-            what,
-        };
-        if self.house.port(order.port().as_str()).is_none() {
-            return Outcome::Refused(format!("this box has no port {}", order.port()));
-        }
-        if self.memory.kept().orders(usize::MAX).len() >= MOST_ORDERS {
-            return Outcome::Refused(format!(
-                "{MOST_ORDERS} orders wait for the forwarder; send it later, anew"
-            ));
-        }
-        let done = json!({ "order": order.id, "seconds": order.seconds() });
-        match self.memory.change(|kept| kept.order(order)) {
-            Ok(()) => Outcome::Done(done),
-            Err(error) => Outcome::Failed(format!("the disk does not take it: {error}")),
         }
     }
 
@@ -479,7 +467,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
         self.tell("rap.directive.refused", data);
     }
 
-    fn settle(&mut self, number: u64, digest: Sha256, name: &str, outcome: Outcome) {
+    pub(super) fn settle(&mut self, number: u64, digest: Sha256, name: &str, outcome: Outcome) {
         let kept = self
             .memory
             .change(|kept| kept.docket.settle(number, digest, outcome.clone()));
@@ -495,7 +483,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
         self.tell("rap.directive.answered", data);
     }
 
-    fn tell(&mut self, kind: &str, data: Value) {
+    pub(super) fn tell(&mut self, kind: &str, data: Value) {
         let report = Report {
             id: uuid::Uuid::new_v4().to_string(),
             r#type: kind.to_owned(),

@@ -11,6 +11,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::errand::Tried;
 use crate::directive::{Docket, DocketId};
 use crate::folder::Folder;
 use crate::forward::inbox::Order;
@@ -44,6 +45,9 @@ pub(super) struct Kept {
     lost: u64,
     #[serde(default)]
     orders: VecDeque<Order>,
+    /// A site of the service centre's that is on trial.
+    #[serde(default)]
+    pub(super) tried: Option<Tried>,
 }
 
 /// It, and where.
@@ -77,6 +81,7 @@ impl<F: Folder> Memory<F> {
             reports: VecDeque::new(),
             lost: 0,
             orders: VecDeque::new(),
+            tried: None,
         });
         let mut memory = Self { folder, kept };
         if is_new {

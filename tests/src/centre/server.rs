@@ -21,6 +21,7 @@ use super::batches::{self, From};
 use super::directives::{self, Directives};
 use super::fault::{Fault, Post};
 use super::files::{self, Files};
+use super::outbox::{self, Outbox};
 use super::store::{Arrival, Store};
 use super::tls;
 
@@ -54,6 +55,7 @@ pub(super) struct State {
     pub(super) store: Mutex<Store>,
     pub(super) files: Files,
     pub(super) directives: Directives,
+    outbox: Outbox,
     pub(super) posts: Mutex<Vec<Post>>,
     fault: Mutex<Option<Fault>>,
     /// How often a fault was shown.
@@ -83,6 +85,7 @@ impl Centre {
             store: Mutex::new(Store::open(&config.database)?),
             files: Files::open(config.database.with_extension("files"))?,
             directives: Directives::default(),
+            outbox: Outbox::default(),
             fault: Mutex::new(None),
             shown: Mutex::new(0),
             short: AtomicBool::new(false),
@@ -155,6 +158,12 @@ impl Centre {
     #[must_use]
     pub fn directives(&self) -> &Directives {
         &self.state.directives
+    }
+
+    /// The files it has for the boxes.
+    #[must_use]
+    pub fn outbox(&self) -> &Outbox {
+        &self.state.outbox
     }
 
     /// Shows `fault` from now on, or none.
@@ -265,6 +274,7 @@ async fn answer(request: Request<Incoming>, from: &From, state: &State) -> anyho
         (batches::PATH, &Method::POST) => batches::answer(request, from, fault, state).await?,
         (batches::PATH, _) => respond(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "POST only\n"),
         (directives::PATH, &Method::GET) => state.directives.answer(&request, fault).await,
+        (path, &Method::GET) if path.starts_with(outbox::PATH) => state.outbox.answer(&request)?,
         (path, _) if path.starts_with(files::PATH) => files::answer(request, from, fault, state).await?,
         _ => respond(StatusCode::NOT_FOUND, "text/plain", "not here\n"),
     };

@@ -10,6 +10,7 @@ mod delivery;
 mod directives;
 mod files;
 mod hostile;
+mod inbox;
 mod ingest;
 mod refused;
 mod rig;

@@ -59,6 +59,14 @@ impl Default for Config {
     }
 }
 
+/// Whether this is what is known of orders as the box writes it: for the fuzzer.
+#[doc(hidden)]
+#[must_use]
+pub fn is_known(bytes: &[u8]) -> bool {
+    let read = serde_json::from_slice::<state::Kept>(bytes);
+    read.is_ok_and(|kept| serde_json::to_vec(&kept).is_ok())
+}
+
 /// The shelf as threads share it.
 pub(super) type Shared = Arc<Mutex<Shelf<Directory>>>;
 
