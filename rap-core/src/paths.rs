@@ -48,6 +48,10 @@ pub const TRIAL_STAGE: &str = "/data/trial-stage";
 pub const UPDATE_RUNTIME: &str = "/run/rap/update";
 /// Where the updater is asked: one line of JSON in, one out.
 pub const UPDATE_SOCKET: &str = "/run/rap/update/control.sock";
+/// Where the session service asks the updater to look for a release, and for nothing else.
+pub const UPDATE_ASK: &str = "/run/rap/update-ask/update.sock";
+/// The folder of that socket: the updater's, and reached by the session service's group.
+pub const UPDATE_ASK_RUN: &str = "/run/rap/update-ask";
 /// At how many starts firmware's boot entries had to be written.
 pub const BOOT_ENTRIES: &str = "/data/boot-entries";
 /// The audit trail.

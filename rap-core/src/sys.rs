@@ -410,3 +410,36 @@ pub(crate) fn map_executable() -> io::Result<()> {
     // SAFETY: the page was just mapped, and nobody has its address.
     check(unsafe { libc::munmap(page, PAGE) }).map(drop)
 }
+/// A packet socket on `link` of the calling thread's network namespace (packet(7)), which hears every frame from now on and
+/// sends there; and the link's own Ethernet address.
+///
+/// # Errors
+/// `EPERM` without `CAP_NET_RAW`; where there is no such link.
+pub(crate) fn packet_socket(link: &str) -> io::Result<(OwnedFd, [u8; 6])> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with};
+    // Protocol 0: it hears nothing before it is bound.
+    let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+    let index = netdevice::name_to_index(&socket, link)?;
+    let mut length = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).unwrap_or(0);
+    // SAFETY: an all-zero sockaddr_ll is a valid value; bind reads and getsockname writes no more than `length` bytes of
+    // it, which is its size, and it lives longer than both calls.
+    let address = unsafe {
+        let mut address: libc::sockaddr_ll = std::mem::zeroed();
+        address.sll_family = libc::AF_PACKET.unsigned_abs().try_into().unwrap_or(0);
+        address.sll_protocol = 3_u16.to_be(); // ETH_P_ALL
+        address.sll_ifindex = index.cast_signed();
+        check(libc::bind(
+            socket.as_raw_fd(),
+            (&raw const address).cast(),
+            length,
+        ))?;
+        check(libc::getsockname(
+            socket.as_raw_fd(),
+            (&raw mut address).cast(),
+            &raw mut length,
+        ))?;
+        address
+    };
+    let [station @ .., _, _] = address.sll_addr;
+    Ok((socket, station))
+}

@@ -135,3 +135,54 @@ fn the_centre_ends_it_and_after_a_restart_nothing_is_open() {
         json!(null)
     );
 }
+
+#[test]
+fn the_centre_looks_at_an_instrument_past_a_firewall_that_stays_shut() {
+    let Some(mut story) = Story::new("l") else { return };
+    let listener = story.instrument_listens();
+    let port = listener.local_addr().unwrap().port();
+    let mut look = |look: serde_json::Value| story.look(&look);
+    let ping = look(json!({ "look": "ping", "instrument": "port1", "count": 3 }));
+    assert_eq!(ping["outcome"], "done", "{ping}");
+    let told = &ping["detail"];
+    assert_eq!(
+        (&told["said"]["sent"], &told["said"]["received"]),
+        (&json!(3), &json!(3)),
+        "{told}"
+    );
+    assert_eq!(
+        (&told["address"], &told["also"]),
+        (&json!("192.168.1.50"), &json!([])),
+        "{told}"
+    );
+    let tcp = |port| json!({ "look": "tcp", "instrument": "port1", "port": port });
+    assert_eq!(look(tcp(port))["detail"]["said"]["answer"], "open");
+    assert_eq!(look(tcp(1))["detail"]["said"]["answer"], "closed");
+    // Nobody has opened anything: the same from a program of the box does not get through.
+    assert!(story.box_connects(port).is_err());
+    let mut look = |look: serde_json::Value| story.look(&look);
+    let counters = look(json!({ "look": "counters", "instrument": "port1" }));
+    assert!(counters["detail"]["drops"].is_array(), "{counters}");
+    let name = look(json!({ "look": "dns", "name": "no/name" }));
+    assert!(
+        name["detail"].as_str().unwrap().contains("is no host name"),
+        "{name}"
+    );
+    let name = look(json!({ "look": "dns", "name": "localhost" }));
+    assert!(
+        name["detail"]["addresses"]
+            .as_array()
+            .unwrap()
+            .contains(&json!("127.0.0.1")),
+        "{name}"
+    );
+    story.unplug_instrument();
+    let nobody = story.look(&json!({ "look": "ping", "instrument": "port1", "count": 1 }));
+    assert!(
+        nobody["detail"]
+            .as_str()
+            .unwrap()
+            .contains("answers to ARP for 192.168.1.50"),
+        "{nobody}"
+    );
+}

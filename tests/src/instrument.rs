@@ -158,6 +158,17 @@ impl Agent {
         Answer::of(response)
     }
 
+    /// What is at `path`, as text.
+    ///
+    /// # Errors
+    /// When there was no answer, or it is no success.
+    pub fn get(&self, path: &str) -> anyhow::Result<String> {
+        let url = self.url.replace("/v1/status", path);
+        let mut response = self.agent.get(url).call()?;
+        ensure!(response.status().is_success(), "{}", response.status());
+        Ok(response.body_mut().read_to_string()?)
+    }
+
     /// Posts `plan`'s reports in order, each until it is acknowledged, and appends their ids to `acknowledged`.
     /// Goes on through lost connections and power cuts of the box.
     ///

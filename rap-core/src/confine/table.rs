@@ -245,6 +245,7 @@ pub const NEEDS: [Needs; 8] = [
             read("/data/config/identity"), // the box's key and certificates: the repository asks for them
             write("/data/update"),         // what it remembers and brings
             write("/run/rap/update"),      // its control socket
+            write("/run/rap/update-ask"),  // where the session service may ask for one thing
             read("/data/time"),            // the clock's floor
             read("/data/trial-stage"),     // how far a trial came
             read("/proc/meminfo"),         // whether a release fits

@@ -33,6 +33,8 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const SITE_LIMIT: usize = 24 << 10;
 /// Bytes of a file that is put.
 const FILE_LIMIT: u64 = 1 << 30;
+/// For how long an instrument's agent may be waited for: seconds of thirty days.
+const LONGEST_WAIT: u64 = 30 * 24 * 60 * 60;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +104,8 @@ pub struct PutFile {
     pub bytes: u64,
     /// Of its content.
     pub sha256: Sha256,
+    /// For how long it is brought and then shown, from when the box takes the directive.
+    pub seconds: u64,
 }
 
 /// What a file that is put is for.
@@ -124,6 +128,8 @@ pub struct FileRequest {
     /// What its agent calls it.
     #[serde(with = "file_name")]
     pub name: FileName,
+    /// For how long the agent is asked, from when the box takes the directive.
+    pub seconds: u64,
 }
 
 /// `diagnose`: a look at the network, made by the box's own code.
@@ -185,6 +191,11 @@ impl Command {
                     "site has {} bytes, expected at most {SITE_LIMIT}",
                     site.len()
                 ));
+            }
+            Self::PutFile(PutFile { seconds, .. }) | Self::GetFile(FileRequest { seconds, .. })
+                if !(1..=LONGEST_WAIT).contains(seconds) =>
+            {
+                return Err(format!("seconds is {seconds}, expected 1 to {LONGEST_WAIT}"));
             }
             Self::PutFile(put) if !(1..=FILE_LIMIT).contains(&put.bytes) => {
                 return Err(format!("bytes is {}, expected 1 to {FILE_LIMIT}", put.bytes));

@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 use ureq::http::Method;
 
 use super::clock;
+use super::inbox::{self, Order};
 use super::lane::Lane;
 use super::log::{Log, NewRecord};
 use super::signal::Signal;
@@ -34,6 +35,8 @@ const PATH: &str = "/v1/directives";
 const MEDIA_TYPE: &str = "application/vnd.rap.directives+json";
 /// Envelopes that wait for the session service, at most; more are asked for again.
 const WAITING: usize = 32;
+/// Reports of orders put into the log at once.
+const AT_ONCE: usize = 16;
 /// How often the session service is asked.
 const BEAT: Duration = Duration::from_secs(1);
 /// How long a centre that has no directives is left alone.
@@ -60,6 +63,8 @@ pub(in crate::forward) struct Parts {
     pub(in crate::forward) way: Way,
     /// The box's own `source`, `/SITE`.
     pub(in crate::forward) source: String,
+    /// Where orders for the instruments' agents go; without it they wait with the session service.
+    pub(in crate::forward) shelf: Option<inbox::Shared>,
 }
 
 /// What a receipt or an answer to a poll carries.
@@ -114,6 +119,7 @@ pub(in crate::forward) fn start(parts: Parts) -> std::io::Result<(Inbox, JoinHan
         signal,
         way,
         source,
+        shelf,
     } = parts;
     let exchange = Exchange {
         socket,
@@ -121,6 +127,7 @@ pub(in crate::forward) fn start(parts: Parts) -> std::io::Result<(Inbox, JoinHan
         signal: Arc::clone(&signal),
         source,
         inbox: inbox.clone(),
+        shelf,
         waiting,
     };
     let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
@@ -137,6 +144,7 @@ struct Exchange {
     signal: Arc<Signal>,
     source: String,
     inbox: Inbox,
+    shelf: Option<inbox::Shared>,
     waiting: Receiver<String>,
 }
 
@@ -167,7 +175,43 @@ impl Exchange {
                 Err(_) => None,
             };
             *lock(&self.inbox.after) = exchanged.as_ref().and_then(|exchanged| exchanged.docket.clone());
-            taken = self.keep(exchanged.map(|exchanged| exchanged.reports).unwrap_or_default());
+            let (reports, orders) = exchanged.map(|it| (it.reports, it.orders)).unwrap_or_default();
+            taken = self.keep(reports);
+            taken.extend(self.order(orders));
+            self.tell_of_orders();
+        }
+    }
+
+    /// Puts orders on the shelf; says which are durable there.
+    fn order(&self, orders: Vec<Order>) -> Vec<String> {
+        let Some(shelf) = &self.shelf else {
+            return Vec::new();
+        };
+        let mut shelf = inbox::hold(shelf);
+        let mut on_it = |order: Order| {
+            let id = order.id.to_string();
+            let taken = shelf.take(order, clock::now_ms());
+            taken
+                .inspect_err(|error| log::warn!("an order waits, the disk does not take it: {error}"))
+                .is_ok_and(|taken| taken)
+                .then_some(id)
+        };
+        orders.into_iter().filter_map(&mut on_it).collect()
+    }
+
+    /// What became of orders goes into the log, and off the shelf when it is durable there.
+    fn tell_of_orders(&self) {
+        let Some(shared) = &self.shelf else { return };
+        let reports = {
+            let mut shelf = inbox::hold(shared);
+            if let Err(error) = shelf.expire(clock::now_ms()) {
+                log::warn!("orders that are over stay, the disk does not take it: {error}");
+            }
+            shelf.reports(AT_ONCE)
+        };
+        let told = self.keep(reports);
+        if let Err(error) = inbox::hold(shared).told(&told) {
+            log::warn!("reports of orders will be sent again: {error}");
         }
     }
 

@@ -12,6 +12,7 @@ mod clock;
 pub mod courier;
 pub mod event;
 pub mod files;
+pub mod inbox;
 pub mod ingest;
 mod lane;
 pub mod log;
@@ -44,11 +45,14 @@ use self::writer::Writer;
 use crate::client::meter::Meter;
 use crate::client::retry_after;
 use crate::door;
+use crate::folder::Directory;
 use crate::identity::Identity;
 use crate::site::{BitRate, Ingest};
 
 /// Where files are, below the log's directory.
 const FILES: &str = "files";
+/// Where what the service centre sends to instruments is, below it.
+const INBOX: &str = "inbox";
 
 /// Everything a forwarder needs.
 #[derive(Debug)]
@@ -79,6 +83,8 @@ pub struct Config {
     pub on_trial: bool,
     /// The session service's socket; `None` brings no directives.
     pub sessions: Option<PathBuf>,
+    /// The room for files that the service centre sends to the instruments.
+    pub inbox_room: u64,
 }
 
 impl Config {
@@ -99,6 +105,7 @@ impl Config {
             source: None,
             on_trial: false,
             sessions: None,
+            inbox_room: inbox::Config::default().room,
         }
     }
 }
@@ -199,6 +206,10 @@ impl Forwarder {
         let part = |part| move |source| StartError::Part { part, source };
         let (writer, writing) =
             Writer::start(Arc::clone(&log), Arc::clone(&signal)).map_err(part("log writer"))?;
+        let shelf = config
+            .sessions
+            .as_ref()
+            .and_then(|_| open_inbox(&config, Arc::clone(&log)));
         let claim = Arc::clone(&log);
         let (desk, files, filing) = files::Desk::start(
             config.directory.join(FILES),
@@ -218,6 +229,9 @@ impl Forwarder {
             relay: config.relay,
             rate_limit: config.rate_limit,
         };
+        if let Some(shelf) = &shelf {
+            inbox::bring::start(Arc::clone(shelf), Arc::clone(&signal), way()).map_err(part("inbox"))?;
+        }
         let courier = config.sessions.clone().map(|socket| {
             courier::start(courier::Parts {
                 socket,
@@ -225,6 +239,7 @@ impl Forwarder {
                 signal: Arc::clone(&signal),
                 way: way(),
                 source: config.source.clone().unwrap_or_default(),
+                shelf: shelf.clone(),
             })
         });
         let courier = courier.transpose().map_err(part("courier"))?;
@@ -283,7 +298,8 @@ impl Forwarder {
                 writer.clone(),
                 desk.clone(),
             )
-            .with_sessions(config.sessions.clone());
+            .with_sessions(config.sessions.clone())
+            .with_inbox(shelf.clone());
             forwarder
                 .addresses
                 .push(listener.socket.local_addr().map_err(part("ingest socket"))?);
@@ -343,6 +359,24 @@ impl Forwarder {
                 Vec::new()
             })
     }
+}
+
+/// The inbox, in the room that the log of reports can never come to need. Without one reports go on.
+fn open_inbox(config: &Config, log: Arc<Mutex<Log>>) -> Option<inbox::Shared> {
+    let directory = config.directory.join(INBOX);
+    let complain = |error| logging::error!("{}: the inbox cannot be kept here: {error}", directory.display());
+    let disk = Disk::new(&directory).map_err(complain).ok()?;
+    let free = move || {
+        let claimed = log.lock().unwrap_or_else(PoisonError::into_inner).claim();
+        // When it cannot be told, writing will tell.
+        disk.free_space().unwrap_or(u64::MAX).saturating_sub(claimed)
+    };
+    let room = inbox::Config {
+        room: config.inbox_room,
+        ..inbox::Config::default()
+    };
+    let shelf = inbox::Shelf::open(Directory(directory.clone()), room, Arc::new(free));
+    Some(Arc::new(Mutex::new(shelf.map_err(complain).ok()?)))
 }
 
 /// How many of the refused reports are told of.

@@ -293,6 +293,11 @@ fn provision(disk: &BootDisk, found: &mut Found) -> Result<(), InitError> {
     let update = user_of("update")?.1;
     durable::directory(&paths_below(data).update, 0o750, Some(update))?;
     durable::directory(Path::new(paths::UPDATE_RUNTIME), 0o755, Some(update))?;
+    let ask = Owner {
+        user: update.user,
+        ..sessions
+    };
+    durable::directory(Path::new(paths::UPDATE_ASK_RUN), 0o2750, Some(ask))?;
     let enrol = |keys: &_| found.enrol(keys);
     if consume::consume(&mut partition, length, data, Some(readers), enrol)? {
         found.provisioned = true;

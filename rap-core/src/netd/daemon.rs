@@ -13,7 +13,8 @@ use super::in_force::{InForce, Wake, publish};
 use super::lease::{Lease, Leasehold};
 use super::sockets::Sockets;
 use super::trial::{Directory, Record, Trials};
-use super::{Place, control, report, resolver, sessions};
+use super::{Place, control, look, report, resolver, sessions};
+use crate::directive::Diagnostic;
 use crate::moment::{self, Moment};
 use crate::notify::Notifier;
 use crate::{paths, status};
@@ -34,6 +35,8 @@ pub(super) enum Event {
     Asked(Request, SyncSender<Answer>),
     /// The session service asks, as this user.
     Session(sessions::Request, u32, SyncSender<Answer>),
+    /// Somebody takes a look at the network.
+    Look(Diagnostic, SyncSender<Result<look::Known, String>>),
 }
 
 /// Everything netd knows.
@@ -83,6 +86,7 @@ impl<'a> Daemon<'a> {
         let asked = daemon.wake.events.clone();
         control::start(&place.control, move |request| ask_loop(&asked, request))?;
         sessions::start(place, daemon.wake.events.clone())?;
+        look::start(place, daemon.wake.events.clone())?;
         Ok(daemon)
     }
 
@@ -99,6 +103,9 @@ impl<'a> Daemon<'a> {
                 Ok(Event::Session(request, user, reply)) => {
                     let answer = self.answer_session(request, user)?;
                     let _ = reply.try_send(answer);
+                }
+                Ok(Event::Look(look, reply)) => {
+                    let _ = reply.try_send(self.know(&look));
                 }
                 Ok(Event::Changed) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => anyhow::bail!("nobody watches the links any more"),

@@ -17,6 +17,7 @@ mod dhcp_server;
 pub(crate) mod drops;
 mod in_force;
 mod lease;
+pub mod look;
 pub(crate) mod report;
 mod resolve;
 mod resolver;

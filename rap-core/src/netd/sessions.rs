@@ -1,5 +1,5 @@
 //! What the session service asks of netd, at a socket of its own: the tunnel's link, exactly a ticket's ports for its
-//! time, the end of both, and a look at the network. Nothing else of netd's can be asked there.
+//! time, the end of both, and a new site. Nothing else of netd's can be asked there.
 //!
 //! Invariant: netd opens nothing that the site does not name, whoever asks; what it opens has the kernel's own timeout.
 
@@ -17,16 +17,14 @@ use serde_json::{Value, json};
 use super::Place;
 use super::control as netd_control;
 use super::daemon::{Daemon, Event};
-use super::drops;
 use super::in_force::InForce;
 use crate::control::{self, Answer, Asked};
-use crate::directive::Diagnostic;
 use crate::init::users;
 use crate::session::USER;
 use crate::sys;
 
 /// The socket's folder, beside netd's own socket, and its name.
-const FOLDER: &str = "sessions";
+pub(super) const FOLDER: &str = "sessions";
 const SOCKET: &str = "netd.sock";
 /// Openings asked for at once, at most.
 const MOST: usize = 16;
@@ -57,11 +55,6 @@ pub(crate) enum Request {
     Try {
         /// Its text.
         site: String,
-    },
-    /// Take a look at the network.
-    Look {
-        /// At what.
-        look: Diagnostic,
     },
 }
 
@@ -111,7 +104,6 @@ impl Daemon<'_> {
                 .open(current, port, services, *address, *seconds)
                 .map(|()| json!({})),
             Request::Close { port } => self.close(current, port).map(|()| json!({})),
-            Request::Look { look } => self.look(current, look),
             Request::Try { .. } => Err("a site is tried by netd's loop".to_owned()),
         }
     }
@@ -185,16 +177,6 @@ impl Daemon<'_> {
             Err(error) => return Err(in_words(error)),
         }
         session::leave(machine).map_err(in_words)
-    }
-
-    fn look(&self, current: &InForce, look: &Diagnostic) -> Result<Value, String> {
-        match look {
-            Diagnostic::Counters { instrument } => {
-                let all = drops::read(&self.place.machine, current);
-                Ok(json!({ "port": instrument.as_str(), "drops": all }))
-            }
-            _ => Err("this box's software cannot look at that yet".to_owned()),
-        }
     }
 }
 

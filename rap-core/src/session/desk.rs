@@ -21,12 +21,13 @@ use crate::control::Answer;
 use crate::digest::Sha256;
 use crate::directive::{Command, Directive, OpenSession, Outcome, Refusal, ServiceKey, Verdict};
 use crate::folder::Folder;
+use crate::forward::inbox::{Order, What};
 
 /// How long a person has to answer.
 pub(super) const SILENCE: Duration = Duration::from_secs(10 * 60);
 /// What anybody can send makes a report at most this often.
 const REFUSALS_APART: Duration = Duration::from_secs(60);
-/// Reports handed to the forwarder at once.
+/// Reports, and orders, handed to the forwarder at once.
 const AT_ONCE: usize = 16;
 
 /// What the forwarder and root may ask.
@@ -39,7 +40,7 @@ pub(crate) enum Request {
         envelopes: Vec<String>,
         /// The time by the service centre, seconds since 1970, as an authenticated answer of its said.
         there: Option<i64>,
-        /// Ids of reports.
+        /// Ids of reports and orders.
         taken: Vec<String>,
     },
     /// What is asked for at a port, or goes on there.
@@ -70,6 +71,9 @@ pub(crate) struct Exchanged {
     pub(crate) docket: Option<(String, u64)>,
     /// Reports to be delivered.
     pub(crate) reports: Vec<Report>,
+    /// Orders for the instruments' agents.
+    #[serde(default)]
+    pub(crate) orders: Vec<Order>,
 }
 
 /// This moment by the clock that nothing moves, and by the box's.
@@ -95,6 +99,8 @@ pub(super) struct Desk<F, H, R> {
     there: Option<(Timestamp, Duration)>,
     /// Refusals that were not told, and when one was.
     refused: (u64, Option<Duration>),
+    /// Since when a site's trial is waited for, as far as this process knows.
+    pub(super) waiting_since: Option<Duration>,
 }
 
 impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
@@ -118,10 +124,11 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
             course: None,
             there: None,
             refused: (0, None),
+            waiting_since: None,
         };
         for (number, digest) in desk.memory.kept().docket.interrupted() {
-            let why = "the box or its session service restarted in between".to_owned();
-            desk.settle(number, digest, "interrupted", Outcome::Failed(why));
+            let outcome = desk.interruption(number);
+            desk.settle(number, digest, "interrupted", outcome);
         }
         desk
     }
@@ -180,6 +187,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
             self.drive(Event::Passed, now);
         }
         self.drive(Event::Tick, now);
+        self.watch_trial(now);
     }
 
     /// Does what the session's course says; something may follow from it at once.
@@ -230,6 +238,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
         Answer::Done(json!(Exchanged {
             docket,
             reports: kept.reports(AT_ONCE),
+            orders: kept.orders(AT_ONCE),
         }))
     }
 
@@ -275,13 +284,18 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
             .record("directive", &[("number", &text), ("do", name)]);
         let outcome = match self.house.forbids(name) {
             Some(why) => Outcome::Refused(why),
-            None => self.command(directive, now),
+            None => match &directive.command {
+                Command::Diagnose(look) => match self.hands.look(look, number, digest) {
+                    Some(outcome) => outcome,
+                    None => return,
+                },
+                _ => self.command(directive, digest, now),
+            },
         };
         self.settle(number, digest, name, outcome);
     }
 
-    fn command(&mut self, directive: &Directive, now: Now) -> Outcome {
-        let of = |done: Result<Value, String>| done.map_or_else(Outcome::Failed, Outcome::Done);
+    fn command(&mut self, directive: &Directive, digest: Sha256, now: Now) -> Outcome {
         match &directive.command {
             Command::OpenSession(ticket) => {
                 let left = directive.expires.duration_since(self.time(now)).unsigned_abs();
@@ -295,12 +309,12 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
                 }
                 _ => Outcome::Failed(format!("there is no session \"{session}\"")),
             },
-            Command::PutSettings { site } => of(self.hands.try_site(site)),
-            Command::Diagnose(look) => of(self.hands.look(look)),
-            Command::PutFile(_)
-            | Command::GetFile(_)
-            | Command::CheckUpdate {}
-            | Command::RefreshCertificate {} => {
+            Command::PutSettings { site } => self.try_site(directive.number, site),
+            Command::PutFile(put) => self.order(directive.number, digest, What::Put(put.clone())),
+            Command::GetFile(get) => self.order(directive.number, digest, What::Get(get.clone())),
+            Command::CheckUpdate {} => self.check_update(),
+            // Looks are told of when they were taken.
+            Command::RefreshCertificate {} | Command::Diagnose(_) => {
                 Outcome::Refused("this box's software cannot do that yet".to_owned())
             }
         }
@@ -453,7 +467,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
         self.tell("rap.directive.refused", data);
     }
 
-    fn settle(&mut self, number: u64, digest: Sha256, name: &str, outcome: Outcome) {
+    pub(super) fn settle(&mut self, number: u64, digest: Sha256, name: &str, outcome: Outcome) {
         let kept = self
             .memory
             .change(|kept| kept.docket.settle(number, digest, outcome.clone()));
@@ -469,7 +483,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
         self.tell("rap.directive.answered", data);
     }
 
-    fn tell(&mut self, kind: &str, data: Value) {
+    pub(super) fn tell(&mut self, kind: &str, data: Value) {
         let report = Report {
             id: uuid::Uuid::new_v4().to_string(),
             r#type: kind.to_owned(),

@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
@@ -11,8 +13,10 @@ use serde_json::Value;
 use super::News;
 use super::openvpn::{self, Tunnel};
 use crate::control::{self, Answer};
-use crate::directive::{Diagnostic, OpenSession};
-use crate::netd::sessions;
+use crate::digest::Sha256;
+use crate::directive::{Diagnostic, OpenSession, Outcome};
+use crate::netd::{look, report, sessions, trial};
+use crate::{status, update};
 
 /// What a desk can have done. Errors are in words.
 pub(super) trait Hands {
@@ -26,17 +30,28 @@ pub(super) trait Hands {
     fn passed(&mut self) -> bool;
     /// Puts another site on trial.
     fn try_site(&mut self, text: &str) -> Result<Value, String>;
-    /// Takes a look at the network.
-    fn look(&mut self, look: &Diagnostic) -> Result<Value, String>;
+    /// Takes a look at the network for the directive of this number and digest. Without an outcome that is heard later: a
+    /// look takes seconds, and somebody may say no meanwhile.
+    fn look(&mut self, look: &Diagnostic, number: u64, digest: Sha256) -> Option<Outcome>;
+    /// The latest trials of sites, as netd tells of them, the latest last.
+    fn trials(&mut self) -> Vec<trial::Record>;
+    /// Has the updater look for a release.
+    fn check_update(&mut self) -> Result<(), String>;
 }
 
 /// The real ones.
 pub(super) struct Real {
     /// Where netd is asked.
     pub(super) netd: PathBuf,
+    /// Where the updater is.
+    pub(super) update: PathBuf,
+    /// Directory of the status files.
+    pub(super) status: PathBuf,
     /// How the tunnel is made.
     pub(super) config: Option<openvpn::Config>,
     pub(super) news: SyncSender<News>,
+    /// Whether a look goes on.
+    pub(super) looking: Arc<AtomicBool>,
     pub(super) tunnel: Option<Tunnel>,
     /// Packets that came out of the tunnel so far.
     pub(super) packets: Option<u64>,
@@ -103,8 +118,44 @@ impl Hands for Real {
         self.ask(&sessions::Request::Try { site })
     }
 
-    fn look(&mut self, look: &Diagnostic) -> Result<Value, String> {
-        let look = look.clone();
-        self.ask(&sessions::Request::Look { look })
+    fn look(&mut self, look: &Diagnostic, number: u64, digest: Sha256) -> Option<Outcome> {
+        if self.looking.swap(true, Ordering::AcqRel) {
+            return Some(Outcome::Refused(
+                "another look goes on; there is one at a time".to_owned(),
+            ));
+        }
+        let request = look::Request::Look { look: look.clone() };
+        let (looking, news) = (Arc::clone(&self.looking), self.news.clone());
+        let socket = self.netd.with_file_name(look::SOCKET);
+        let take = move || {
+            let outcome = match control::ask("netd", &socket, &request, None) {
+                Ok(Answer::Done(done)) => Outcome::Done(done),
+                Ok(Answer::Refused(why)) => Outcome::Failed(why),
+                Err(error) => Outcome::Failed(format!("{:#}", anyhow::Error::from(error))),
+            };
+            looking.store(false, Ordering::Release);
+            // The service may be ending.
+            let _ = news.send(News::Looked(number, digest, outcome));
+        };
+        match std::thread::Builder::new().name("look".to_owned()).spawn(take) {
+            Ok(_) => None,
+            Err(error) => {
+                self.looking.store(false, Ordering::Release);
+                Some(Outcome::Failed(format!("the box cannot look now: {error}")))
+            }
+        }
+    }
+
+    fn trials(&mut self) -> Vec<trial::Record> {
+        let netd: Option<report::Status> = status::read_one(&self.status, "netd");
+        netd.map(|netd| netd.trials).unwrap_or_default()
+    }
+
+    fn check_update(&mut self) -> Result<(), String> {
+        match update::control::ask_to_check(&self.update) {
+            Ok(Answer::Done(_)) => Ok(()),
+            Ok(Answer::Refused(why)) => Err(why),
+            Err(error) => Err(format!("{:#}", anyhow::Error::from(error))),
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! What the session service keeps on the disk: the docket, and reports that the forwarder has not taken yet. One small
-//! file, replaced as a whole.
+//! What the session service keeps on the disk: the docket, and reports and orders that the forwarder has not taken yet. One
+//! small file, replaced as a whole.
 //!
 //! Invariants: what [`Memory::change`] returned from is on the medium; a file that cannot be read is set aside, and a new
 //! docket with a new name begun, so that nothing signed for the old one counts again. Reports are at most
@@ -11,14 +11,18 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::errand::Tried;
 use crate::directive::{Docket, DocketId};
 use crate::folder::Folder;
+use crate::forward::inbox::Order;
 
 /// The file, and one that was damaged.
 const FILE: &str = "docket.json";
 const DAMAGED: &str = "docket.damaged";
 /// Reports that wait for the forwarder, at most.
 const MOST_REPORTS: usize = 256;
+/// Orders that wait for the forwarder, at most.
+pub(super) const MOST_ORDERS: usize = 64;
 
 /// A report of the box's own, on its way to the forwarder's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +43,11 @@ pub(super) struct Kept {
     reports: VecDeque<Report>,
     /// How many were given up.
     lost: u64,
+    #[serde(default)]
+    orders: VecDeque<Order>,
+    /// A site of the service centre's that is on trial.
+    #[serde(default)]
+    pub(super) tried: Option<Tried>,
 }
 
 /// It, and where.
@@ -71,6 +80,8 @@ impl<F: Folder> Memory<F> {
             docket: Docket::new(fresh),
             reports: VecDeque::new(),
             lost: 0,
+            orders: VecDeque::new(),
+            tried: None,
         });
         let mut memory = Self { folder, kept };
         if is_new {
@@ -112,14 +123,26 @@ impl Kept {
         self.reports.iter().take(most).cloned().collect()
     }
 
+    /// Puts an order where the forwarder finds it.
+    pub(super) fn order(&mut self, order: Order) {
+        self.orders.push_back(order);
+    }
+
+    /// The oldest orders, at most so many.
+    pub(super) fn orders(&self, most: usize) -> Vec<Order> {
+        self.orders.iter().take(most).cloned().collect()
+    }
+
     /// Whether one of these waits.
     pub(super) fn has(&self, ids: &[String]) -> bool {
-        self.reports.iter().any(|report| ids.contains(&report.id))
+        let is_order = |order: &Order| ids.contains(&order.id.to_string());
+        self.reports.iter().any(|report| ids.contains(&report.id)) || self.orders.iter().any(is_order)
     }
 
     /// The forwarder has these.
     pub(super) fn taken(&mut self, ids: &[String]) {
         self.reports.retain(|report| !ids.contains(&report.id));
+        self.orders.retain(|order| !ids.contains(&order.id.to_string()));
     }
 
     /// How many were given up.
@@ -130,7 +153,7 @@ impl Kept {
 
 fn parse(bytes: &[u8]) -> Result<Kept, String> {
     let kept: Kept = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    if kept.docket.is_sound() && kept.reports.len() <= MOST_REPORTS {
+    if kept.docket.is_sound() && kept.reports.len() <= MOST_REPORTS && kept.orders.len() <= MOST_ORDERS {
         Ok(kept)
     } else {
         Err("its numbers do not rise".to_owned())

@@ -14,11 +14,12 @@
 //! - After a start of this service nothing is open.
 //!
 //! `course` is one session, `consent` what people say, `house` what the site allows, `memory` what is kept: each pure or
-//! over a few file operations. `desk` brings them together, `hands` has the effects.
+//! over a few file operations. `desk` brings them together, with `errand` for what is no session; `hands` has the effects.
 
 mod consent;
 mod course;
 mod desk;
+mod errand;
 mod hands;
 mod house;
 mod memory;
@@ -28,6 +29,7 @@ mod record;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -43,7 +45,8 @@ use self::house::House;
 use self::memory::Memory;
 pub(crate) use self::memory::Report;
 use crate::control::{self, Answer, Asked};
-use crate::directive::{DocketId, ServiceKey};
+use crate::digest::Sha256;
+use crate::directive::{DocketId, Outcome, ServiceKey};
 use crate::folder::Directory;
 use crate::init::users;
 use crate::notify::Notifier;
@@ -74,6 +77,8 @@ pub struct Place {
     pub status: PathBuf,
     /// Where netd is asked.
     pub netd: PathBuf,
+    /// Where the updater is asked to look for a release.
+    pub update: PathBuf,
     /// The relay.
     pub relay: SocketAddr,
     /// The program.
@@ -89,6 +94,7 @@ impl Default for Place {
             run: paths::SESSION_RUN.into(),
             status: paths::STATUS.into(),
             netd: paths::NETD_SESSIONS.into(),
+            update: paths::UPDATE_ASK.into(),
             relay: relay::ADDRESS.into(),
             openvpn: "/usr/sbin/openvpn".into(),
         }
@@ -102,6 +108,8 @@ enum News {
     Asked(Request, SyncSender<Answer>),
     /// The tunnel of the session of this name says something.
     Tunnel(String, Event),
+    /// What came of a look, for the directive of this number and digest.
+    Looked(u64, Sha256, Outcome),
 }
 
 /// Runs the service; returns only on an error. Without a usable site it stays and says so.
@@ -134,6 +142,7 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
                 let _ = reply.try_send(desk.answer(request, now()));
             }
             Ok(News::Tunnel(session, event)) => desk.tunnel(&session, event, moment::since_boot()),
+            Ok(News::Looked(number, digest, outcome)) => desk.looked(number, digest, outcome),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => anyhow::bail!("nobody can ask any more"),
         }
@@ -180,8 +189,11 @@ fn desk(
         });
     let hands = Real {
         netd: place.netd.clone(),
+        update: place.update.clone(),
+        status: place.status.clone(),
         config,
         news,
+        looking: Arc::default(),
         tunnel: None,
         packets: None,
     };

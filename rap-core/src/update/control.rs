@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::control;
+use crate::control::{self, Guest};
 pub(crate) use crate::control::{Answer, AskError, Asked};
 
 const SERVICE: &str = "the updater";
@@ -41,6 +41,22 @@ pub(crate) enum Request {
     Scrub {},
 }
 
+/// What a guest may ask, at a socket of its own: the session service, for the service centre.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+enum GuestRequest {
+    /// Look for a release now.
+    Check {},
+}
+
+/// Asks the updater to look for a release, at the guest's socket.
+///
+/// # Errors
+/// When it is not there or does not answer.
+pub(crate) fn ask_to_check(socket: &Path) -> Result<Answer, AskError> {
+    control::ask(SERVICE, socket, &GuestRequest::Check {}, None)
+}
+
 /// Asks the updater at `socket`; a bundle goes with an [`Request::Install`].
 ///
 /// # Errors
@@ -59,4 +75,24 @@ pub(super) fn start(
     answer: impl Fn(Asked<Request>) -> Answer + Send + 'static,
 ) -> anyhow::Result<()> {
     control::start(SERVICE, socket, answer)
+}
+
+/// Answers `guest` at `socket`, likewise: all it can ask is [`Request::Check`].
+///
+/// # Errors
+/// When the socket cannot be made.
+pub(super) fn start_for_guest(
+    socket: &Path,
+    guest: Option<Guest>,
+    answer: impl Fn(Asked<Request>) -> Answer + Send + 'static,
+) -> anyhow::Result<()> {
+    control::start_for(SERVICE, socket, guest, move |asked: Asked<GuestRequest>| {
+        let Asked { request, user, .. } = asked;
+        let GuestRequest::Check {} = request;
+        answer(Asked {
+            request: Request::Check {},
+            user,
+            file: None,
+        })
+    })
 }

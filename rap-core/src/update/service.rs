@@ -23,9 +23,10 @@ use super::worker::{OpenBundle, Order, Parts, Setup, Worker};
 use crate::build_info::BuildInfo;
 use crate::folder::Directory;
 use crate::identity::Identity;
+use crate::init::users;
 use crate::notify::{Notifier, inherited_sockets};
 use crate::site::{Site, Updates};
-use crate::{paths, relay};
+use crate::{paths, relay, session};
 
 const BEAT: Duration = Duration::from_secs(1);
 /// How long somebody who confirms or rolls back waits for the thread of work.
@@ -50,6 +51,8 @@ pub struct Place {
     pub stage: PathBuf,
     /// Where the updater is asked.
     pub socket: PathBuf,
+    /// Where the session service asks it to look for a release.
+    pub ask: PathBuf,
 }
 
 impl Default for Place {
@@ -63,6 +66,7 @@ impl Default for Place {
             root: paths::UPDATE_ROOT.into(),
             stage: paths::TRIAL_STAGE.into(),
             socket: paths::UPDATE_SOCKET.into(),
+            ask: paths::UPDATE_ASK.into(),
         }
     }
 }
@@ -84,6 +88,10 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
         .spawn(move || worker.run(&ordered))
         .context("cannot start the thread of work")?;
     let seen = Arc::clone(&told);
+    let (more, told_too) = (orders.clone(), Arc::clone(&told));
+    control::start_for_guest(&place.ask, users::guest(session::USER), move |asked| {
+        answer(asked, &more, &told_too)
+    })?;
     control::start(&place.socket, move |asked| answer(asked, &orders, &seen))?;
     notifier.ready();
     let mut last = Status::default();

@@ -109,6 +109,7 @@ pub(crate) fn be_one() {
         run: folder.join("run"),
         status: folder.join("status"),
         netd: folder.join("sessions/netd.sock"),
+        update: folder.join("update.sock"),
         relay: RELAY,
         openvpn: OPENVPN.into(),
     };
@@ -266,6 +267,47 @@ impl Story {
             }
         };
         (engineer, listener.accept().unwrap().0)
+    }
+
+    /// What came of a look that the service centre asked for.
+    pub(crate) fn look(&mut self, look: &Value) -> Value {
+        let mut command = look.clone();
+        command["do"] = json!("diagnose");
+        self.direct(&command);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let nothing = json!({ "do": "exchange", "envelopes": [], "there": null, "taken": [] });
+        loop {
+            let exchanged = self.session(&nothing);
+            let reports = exchanged["done"]["reports"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            if let Some(report) = reports
+                .iter()
+                .find(|report| report["data"]["number"] == self.number)
+            {
+                return report["data"]["answer"].clone();
+            }
+            assert!(Instant::now() < deadline, "never told of {look}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The first instrument listens at some port.
+    pub(crate) fn instrument_listens(&self) -> TcpListener {
+        let listen = || TcpListener::bind((INSTRUMENT, 0)).unwrap();
+        self.lab.ns("i1").run(listen).unwrap()
+    }
+
+    /// A program of the box tries to connect to it.
+    pub(crate) fn box_connects(&self, port: u16) -> std::io::Result<TcpStream> {
+        let to = SocketAddr::from((INSTRUMENT, port));
+        let connect = || TcpStream::connect_timeout(&to, Duration::from_millis(700));
+        self.lab.machine().port("port1").run(connect).unwrap()
+    }
+
+    pub(crate) fn unplug_instrument(&self) {
+        ip(&format!("-n {} link set eth0 down", self.lab.full("i1")));
     }
 
     pub(crate) fn has_tunnel(&self) -> bool {

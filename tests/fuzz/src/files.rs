@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rap_core::digest::Sha256;
 use rap_core::forward::files::{Config, FileName, Key, MediaType, Range, Shelf, State, Upload};
+use rap_core::forward::inbox::{self, range::Slice};
 use rap_core::forward::log::Storage;
 
 use super::forward::Memory;
@@ -18,6 +19,26 @@ pub(crate) fn name(bytes: &[u8]) {
         assert!(!text.contains(['/', '\\', '\0', '\n', '\u{202e}']) && !text.chars().any(char::is_control));
         assert_eq!(FileName::from_header(name.to_header().as_bytes()), Ok(name));
     }
+}
+
+/// `Range` of an agent up to the first line's end, for a file of as many bytes as the rest is long.
+pub(crate) fn slice(bytes: &[u8]) {
+    let end = bytes
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .unwrap_or(bytes.len());
+    let size = (bytes.len() - end) as u64;
+    let value = String::from_utf8_lossy(&bytes[..end]);
+    for size in [size, u64::MAX] {
+        if let Ok(slice) = Slice::parse(&value, size, inbox::PIECE) {
+            assert!((1..=inbox::PIECE).contains(&slice.length) && slice.last() < size);
+        }
+    }
+}
+
+/// What a disk says of the orders of the inbox.
+pub(crate) fn inbox(bytes: &[u8]) {
+    let _ = inbox::is_known(bytes);
 }
 
 /// `Content-Range` up to the first line's end, then the digest, then the media type.

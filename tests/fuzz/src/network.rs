@@ -4,6 +4,7 @@ use std::path::Path;
 
 use netfw::model::{Mac, Network, Nic, PortName};
 use netfw::ruleset::listed_summary;
+use rap_core::netd::look;
 use rap_core::site::{EXAMPLE, Site};
 
 pub(crate) fn dhcp(bytes: &[u8]) {
@@ -11,6 +12,13 @@ pub(crate) fn dhcp(bytes: &[u8]) {
     if let Some(answer) = rap_core::netd::dhcp_answer(bytes) {
         let offered = answer.get(16..20).expect("yiaddr (RFC 2131 §2)");
         assert!(offered == given || offered == [0; 4], "handed out {offered:?}");
+    }
+}
+
+/// What an instrument answers to a look: nothing is read that is not there, and what was asked is no answer.
+pub(crate) fn frame(bytes: &[u8]) {
+    if let Some(heard) = look::parse(bytes) {
+        assert!(bytes.len() >= 38, "{heard:?} of {} bytes", bytes.len());
     }
 }
 

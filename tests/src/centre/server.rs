@@ -22,6 +22,7 @@ use super::directives::{self, Directives};
 use super::fault::{Fault, Post};
 use super::files::{self, Files};
 use super::identity;
+use super::outbox::{self, Outbox};
 use super::store::{Arrival, Store};
 use super::tls;
 
@@ -57,6 +58,7 @@ pub(super) struct State {
     pub(super) directives: Directives,
     /// Which certificates are not taken.
     refused: PathBuf,
+    outbox: Outbox,
     pub(super) posts: Mutex<Vec<Post>>,
     fault: Mutex<Option<Fault>>,
     /// How often a fault was shown.
@@ -87,6 +89,7 @@ impl Centre {
             files: Files::open(config.database.with_extension("files"))?,
             directives: Directives::default(),
             refused: identity::refused_file(&config.database),
+            outbox: Outbox::default(),
             fault: Mutex::new(None),
             shown: Mutex::new(0),
             short: AtomicBool::new(false),
@@ -159,6 +162,12 @@ impl Centre {
     #[must_use]
     pub fn directives(&self) -> &Directives {
         &self.state.directives
+    }
+
+    /// The files it has for the boxes.
+    #[must_use]
+    pub fn outbox(&self) -> &Outbox {
+        &self.state.outbox
     }
 
     /// Shows `fault` from now on, or none.
@@ -270,6 +279,7 @@ async fn answer(request: Request<Incoming>, from: &From, state: &State) -> anyho
         (batches::PATH, _) => respond(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "POST only\n"),
         (identity::PATH, &Method::GET) => identity::answer(&from.device, &state.refused),
         (directives::PATH, &Method::GET) => state.directives.answer(&request, fault).await,
+        (path, &Method::GET) if path.starts_with(outbox::PATH) => state.outbox.answer(&request)?,
         (path, _) if path.starts_with(files::PATH) => files::answer(request, from, fault, state).await?,
         _ => respond(StatusCode::NOT_FOUND, "text/plain", "not here\n"),
     };

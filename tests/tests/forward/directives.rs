@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::rig::{LONG, Rig, wait_until};
 
 /// Plays a session service at `socket`: says what it was asked, and answers an exchange with `answer`.
-fn play(socket: &Path, answer: impl Fn(&Value) -> Value + Send + 'static) -> Receiver<Value> {
+pub(crate) fn play(socket: &Path, answer: impl Fn(&Value) -> Value + Send + 'static) -> Receiver<Value> {
     let listener = UnixListener::bind(socket).unwrap();
     let (said, heard) = channel();
     std::thread::spawn(move || {

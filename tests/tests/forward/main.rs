@@ -11,6 +11,7 @@ mod directives;
 mod files;
 mod hostile;
 mod identity;
+mod inbox;
 mod ingest;
 mod refused;
 mod rig;

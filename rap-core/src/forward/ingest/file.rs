@@ -8,10 +8,10 @@ use hyper::{Method, Request, StatusCode};
 
 use super::answer::{Refusal, holding};
 use super::request::{enter, plain};
-use super::{Port, body};
+use super::{Port, body, inbox};
 use crate::digest::Sha256;
 use crate::door::Answer;
-use crate::forward::files::{self, FileName, Key, MediaType, PutError, Range};
+use crate::forward::files::{self, FileName, Key, MediaType, PutError, Range, State};
 
 /// What one token of the files' rate stands for.
 const BLOCK: usize = 4096;
@@ -41,6 +41,7 @@ pub(super) async fn take(
     let range = range(&head.headers)?;
     let name = name(&head.headers)?;
     let media = media(&head.headers)?;
+    let wish = inbox::wish(&head.headers, port).await?;
     let body = body::read(body, port.limits.event.body, port.limits.body, &port.memory).await?;
     storing();
     port.file_bucket.charge(body.bytes.len() / BLOCK);
@@ -59,9 +60,14 @@ pub(super) async fn take(
         name,
         media,
     });
-    let answer = answer.await;
+    let found = answer.await;
     drop(memory);
-    answer.map(|found| holding(&found)).map_err(Refusal::from)
+    let found = found?;
+    // An agent that does not hear of it asks for the file's state once more, with the same header.
+    if let (Some(id), State::Kept | State::Delivered) = (wish, &found.state) {
+        inbox::answered(port, id, digest).await?;
+    }
+    Ok(holding(&found))
 }
 
 fn range(headers: &HeaderMap) -> Result<Option<Range>, Refusal> {

@@ -10,11 +10,12 @@
 //!   the others at once.
 //!
 //! One file a step: `crate::door` accepts, `request` reads, `store` judges and stores, `answer` says what became of it;
-//! `file` is what `request` is, for data files, and `session` for remote sessions. The API is described in docs/protocol.md.
+//! `file` is what `request` is, for data files, `session` for remote sessions, `inbox` for what the service centre sends. The API is described in docs/protocol.md.
 
 mod answer;
 mod body;
 mod file;
+mod inbox;
 mod rate;
 mod request;
 mod session;
@@ -30,12 +31,14 @@ use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use self::inbox::Counter;
 use self::rate::Bucket;
 pub use self::rate::Rate;
 use self::session::Ear;
 use self::store::Keeper;
 use super::event;
 use super::files::Desk;
+use super::inbox::Shared;
 use super::writer::Writer;
 use crate::door::{Answer, Door, Handler};
 use crate::site::{Ingest, Trigger};
@@ -107,6 +110,8 @@ pub(super) struct Port {
     keeper: Arc<Keeper>,
     /// The session service, where there is one.
     sessions: Option<Arc<Ear>>,
+    /// The inbox, where there is one.
+    inbox: Option<Arc<Counter>>,
 }
 
 impl Port {
@@ -130,6 +135,7 @@ impl Port {
             memory: Arc::new(Semaphore::new(memory.min(Semaphore::MAX_PERMITS))),
             keeper: Arc::new(Keeper::new(source, triggers, writer)),
             sessions: None,
+            inbox: None,
         }
     }
 
@@ -147,6 +153,12 @@ impl Port {
     /// The same, with a session service to ask.
     pub(super) fn with_sessions(mut self, socket: Option<PathBuf>) -> Self {
         self.sessions = socket.map(Ear::new).map(Arc::new);
+        self
+    }
+
+    /// The same, with an inbox.
+    pub(super) fn with_inbox(mut self, shelf: Option<Shared>) -> Self {
+        self.inbox = shelf.map(Counter::new).map(Arc::new);
         self
     }
 

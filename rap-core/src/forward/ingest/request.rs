@@ -8,7 +8,7 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use hyper::{Method, Request, StatusCode};
 
 use super::answer::{Refusal, accepted};
-use super::{PATH, Port, body, file, session};
+use super::{PATH, Port, body, file, inbox, session};
 use crate::door::Answer;
 use crate::forward::event::{self, Event, EventError, Format};
 use crate::forward::files;
@@ -20,6 +20,8 @@ pub(super) async fn answer(request: Request<Incoming>, port: &Port, storing: imp
         file::take(request, port, storing).await
     } else if session::is_here(request.uri().path()) {
         session::take(request, port, storing).await
+    } else if inbox::is_here(request.uri().path()) {
+        inbox::take(request, port, storing).await
     } else {
         take(request, port, storing).await.map(|ids| accepted(&ids))
     };

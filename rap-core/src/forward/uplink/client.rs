@@ -56,6 +56,8 @@ pub(in crate::forward) struct Way {
 pub(in crate::forward) struct Client {
     line: Line,
     base: String,
+    /// Bytes of an answer's body that are read.
+    most: u64,
     device: Option<Validity>,
 }
 
@@ -73,8 +75,15 @@ impl Client {
         Self {
             line: Line::new(line, meter),
             base: way.centre.trim_end_matches('/').to_owned(),
+            most: MOST_BODY,
             device: way.device,
         }
+    }
+
+    /// The same, with answers of so many bytes.
+    pub(in crate::forward) fn with_answers_to(mut self, most: u64) -> Self {
+        self.most = most;
+        self
     }
 
     /// Sends one request and reads the whole answer.
@@ -95,7 +104,7 @@ impl Client {
         }
         let (head, mut body) = self.line.run(&head.body(request.body)?)?.into_parts();
         // Read to the end, so that the connection can be used again.
-        let body = body.with_config().limit(MOST_BODY).read_to_vec();
+        let body = body.with_config().limit(self.most).read_to_vec();
         Ok(Answer {
             status: head.status.as_u16(),
             asked: client::asked(&head.headers, self.line.there()),

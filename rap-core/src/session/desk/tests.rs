@@ -1,3 +1,5 @@
+mod errands;
+
 use std::net::Ipv4Addr;
 
 use rcgen::{KeyPair, PublicKeyData as _, SigningKey as _};
@@ -14,6 +16,9 @@ struct Fake {
     done: Vec<String>,
     refuse: Option<&'static str>,
     passed: bool,
+    /// Looks take time.
+    later: bool,
+    trials: Vec<crate::netd::trial::Record>,
 }
 
 impl Fake {
@@ -45,8 +50,15 @@ impl Hands for Fake {
     fn try_site(&mut self, _: &str) -> Result<Value, String> {
         self.note("try".to_owned()).map(|()| json!({}))
     }
-    fn look(&mut self, _: &Diagnostic) -> Result<Value, String> {
-        self.note("look".to_owned()).map(|()| json!({}))
+    fn look(&mut self, _: &Diagnostic, _: u64, _: Sha256) -> Option<Outcome> {
+        let looked = self.note("look".to_owned());
+        (!self.later).then(|| looked.map_or_else(Outcome::Failed, |()| Outcome::Done(json!({}))))
+    }
+    fn trials(&mut self) -> Vec<crate::netd::trial::Record> {
+        self.trials.clone()
+    }
+    fn check_update(&mut self) -> Result<(), String> {
+        self.note("check".to_owned())
     }
 }
 
@@ -351,7 +363,10 @@ fn what_the_house_forbids_or_nobody_can_is_refused_and_the_rest_done() {
             .unwrap()
             .contains("the hospital forbids put-settings")
     );
-    assert_eq!(answer(json!({ "do": "check-update" }))["outcome"], "refused");
+    assert_eq!(
+        answer(json!({ "do": "refresh-certificate" }))["outcome"],
+        "refused"
+    );
     let look = json!({ "do": "diagnose", "look": "counters", "instrument": "port1" });
     assert_eq!(answer(look)["outcome"], "done");
     assert_eq!(
