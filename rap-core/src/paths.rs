@@ -30,6 +30,10 @@ pub const SESSION: &str = "/data/session";
 pub const SESSION_RUN: &str = "/run/rap/session";
 /// Where the session service is asked, by the forwarder and by root.
 pub const SESSION_SOCKET: &str = "/run/rap/session/session.sock";
+/// The folder of the next: the session service's, and reached by the local page's group.
+pub const CONSENT_RUN: &str = "/run/rap/consent";
+/// Where the session service is asked for the people at the ports.
+pub const CONSENT_SOCKET: &str = "/run/rap/consent/consent.sock";
 /// The box's keys and certificates.
 pub const IDENTITY: &str = "/data/config/identity";
 /// What the identity service makes while the box runs; only it may write there.

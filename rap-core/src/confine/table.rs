@@ -220,7 +220,7 @@ pub const NEEDS: [Needs; 8] = [
             STATUS,
             read("/data/config/identity"), // its certificate and key; the box's own is other users'
         ]),
-        // Its sockets come from netd, and it asks nobody.
+        // Its sockets come from netd; it asks the session service, by a socket in a folder.
         binds: Port::Only(&[]),
         connects: Port::Only(&[]),
         calls: &[Calls::Files, Calls::Sockets],
@@ -300,6 +300,7 @@ pub const NEEDS: [Needs; 8] = [
             read("/data/config/identity"), // the tunnel's key and certificates, the service key's public half
             write("/data/session"),        // what was asked and answered
             write("/run/rap/session"),     // where it is asked, and its OpenVPN
+            write("/run/rap/consent"),     // where the local page asks it
             write("/dev/net/tun"),         // the link that netd made for this user
             write("/dev/null"),            // what OpenVPN reads and complains to
         ]),

@@ -284,6 +284,12 @@ fn provision(disk: &BootDisk, found: &mut Found) -> Result<(), InitError> {
         ..sessions
     };
     durable::directory(Path::new(paths::SESSION_RUN), 0o2750, Some(run))?;
+    // And here the local page's.
+    let page = Owner {
+        group: user_of("web")?.1.group,
+        ..sessions
+    };
+    durable::directory(Path::new(paths::CONSENT_RUN), 0o2750, Some(page))?;
     // And here the session service's, which may ask netd.
     let ask = Owner {
         user: user_of("netd")?.1.user,

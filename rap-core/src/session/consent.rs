@@ -94,7 +94,49 @@ struct Said {
     locked_until: Option<Duration>,
 }
 
+/// What is remembered of a port's wrong PINs over a restart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Guesses {
+    /// How many in a row.
+    wrong: u32,
+    /// Whether the port is locked.
+    locked: bool,
+}
+
 impl Consents {
+    /// Nobody has said anything since the start, which is `now`. Who was locked out is, for the whole time again: how much
+    /// of it has passed a restart cannot tell.
+    pub(super) fn locked(guesses: BTreeMap<String, Guesses>, now: Duration) -> Self {
+        let said = |guesses: Guesses| Said {
+            standing: None,
+            wrong: guesses.wrong.min(TRIES - 1),
+            locked_until: guesses.locked.then_some(now + LOCKED),
+        };
+        // What is no port's name is no port's.
+        let ports = guesses.into_iter();
+        let ports = ports.filter_map(|(port, guesses)| Some((port.parse().ok()?, said(guesses))));
+        Self {
+            ports: ports.collect(),
+        }
+    }
+
+    /// What is to be remembered of wrong PINs.
+    pub(super) fn guesses(&self, now: Duration) -> BTreeMap<String, Guesses> {
+        let of = |said: &Said| Guesses {
+            wrong: said.wrong,
+            locked: said.locked_for(now).is_some(),
+        };
+        let all = self.ports.iter().map(|(port, said)| (port.to_string(), of(said)));
+        all.filter(|(_, guesses)| *guesses != Guesses::default())
+            .collect()
+    }
+
+    /// For how much longer no yes is heard from a port, if it is locked.
+    pub(super) fn locked_for(&self, port: &PortName, now: Duration) -> Option<Duration> {
+        self.ports.get(port)?.locked_for(now)
+    }
+
     /// Whether `consent` counts; with a yes or no for a time remembered. `pin` is the site's, where it wants one.
     pub(super) fn hear(
         &mut self,
@@ -120,10 +162,10 @@ impl Consents {
         Ok(())
     }
 
-    /// Who said yes to every request of this time.
-    pub(super) fn standing(&self, port: &PortName, now: Duration) -> Option<&Words> {
+    /// Who said yes to every request of this time, and for how much longer.
+    pub(super) fn standing(&self, port: &PortName, now: Duration) -> Option<(&Words, Duration)> {
         let (until, by) = self.ports.get(port)?.standing.as_ref()?;
-        (now < *until).then_some(by)
+        (now < *until).then(|| (by, until.saturating_sub(now)))
     }
 }
 
@@ -137,13 +179,17 @@ pub(super) enum Wanted<'a> {
 }
 
 impl Said {
+    fn locked_for(&self, now: Duration) -> Option<Duration> {
+        self.locked_until?.checked_sub(now).filter(|left| !left.is_zero())
+    }
+
     fn check(&mut self, consent: &Consent, wanted: Wanted<'_>, now: Duration) -> Result<(), NotCounted> {
         let Wanted::Pin(pin) = wanted else {
             return Ok(());
         };
         // Looked at before the PIN: who is locked out learns nothing from guessing on.
-        if let Some(until) = self.locked_until.filter(|until| now < *until) {
-            return Err(NotCounted::Locked(until.saturating_sub(now)));
+        if let Some(left) = self.locked_for(now) {
+            return Err(NotCounted::Locked(left));
         }
         let pin = pin.ok_or(NotCounted::NoPinHere)?;
         let given = consent.pin.as_deref().ok_or(NotCounted::NoPin)?;
@@ -208,6 +254,28 @@ mod tests {
             }
             say("port2", "4711", 5000).unwrap();
         }
+    }
+
+    #[test]
+    fn a_restart_gives_no_further_try_and_ends_no_lock() {
+        let pin = Pin::made("4711", b"salt", 1000);
+        let wanted = Wanted::Pin(Some(&pin));
+        let guess = |consents: &mut Consents, now| {
+            consents.hear(&port("p"), &consent(Answer::Once, Some("0")), wanted, at(now))
+        };
+        let mut consents = Consents::default();
+        assert!(consents.guesses(at(0)).is_empty());
+        for left in (1..TRIES).rev() {
+            assert_eq!(guess(&mut consents, 0), Err(NotCounted::WrongPin { left }));
+            consents = Consents::locked(consents.guesses(at(0)), at(0));
+        }
+        assert_eq!(guess(&mut consents, 0), Err(NotCounted::Locked(LOCKED)));
+        // Of the lock's time nothing counts that went by before.
+        let mut again = Consents::locked(consents.guesses(at(100)), at(3));
+        assert_eq!(guess(&mut again, 3), Err(NotCounted::Locked(LOCKED)));
+        assert_eq!(again.locked_for(&port("p"), at(4)), Some(LOCKED - at(1)));
+        let over = at(3) + LOCKED;
+        assert!(again.guesses(over).is_empty() && again.locked_for(&port("p"), over).is_none());
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Decisions are the parts' ([`Docket`](crate::directive::Docket), [`Course`], [`Consents`], [`House`]); what is done is
 //! [`Hands`]'. Invariants: a directive is remembered on the disk before it is done; there is one session at a time.
 
+mod people;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,12 +12,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::consent::{Consent, Consents, Wanted};
+use super::consent::{Consent, Consents};
 use super::course::{Action, Course, Event, State, services};
 use super::hands::Hands;
 use super::house::House;
-use super::memory::{Memory, Report};
-use super::pin::Pin;
+use super::memory::{Kept, Memory, Report};
 use super::record::Record;
 use crate::control::Answer;
 use crate::digest::Sha256;
@@ -45,6 +46,11 @@ pub(crate) enum Request {
     },
     /// What is asked for at a port, or goes on there.
     Requests {
+        /// The port.
+        port: String,
+    },
+    /// What was said and done at a port.
+    Past {
         /// The port.
         port: String,
     },
@@ -97,6 +103,8 @@ pub(super) struct Desk<F, H, R> {
     course: Option<Course>,
     /// The time by the service centre, and when it was heard.
     there: Option<(Timestamp, Duration)>,
+    /// The time by the box, and when it was looked at.
+    here: Option<(Timestamp, Duration)>,
     /// Refusals that were not told, and when one was.
     refused: (u64, Option<Duration>),
     /// Since when a site's trial is waited for, as far as this process knows.
@@ -112,7 +120,9 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
         pin: PathBuf,
         hands: H,
         records: R,
+        now: Duration,
     ) -> Self {
+        let locked = memory.kept().guesses();
         let mut desk = Self {
             memory,
             key,
@@ -120,9 +130,10 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
             pin,
             hands,
             records,
-            consents: Consents::default(),
+            consents: Consents::locked(locked, now),
             course: None,
             there: None,
+            here: None,
             refused: (0, None),
             waiting_since: None,
         };
@@ -130,11 +141,15 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
             let outcome = desk.interruption(number);
             desk.settle(number, digest, "interrupted", outcome);
         }
+        if let Err(error) = desk.memory.change(Kept::interrupt) {
+            log::warn!("which sessions a restart ended is not remembered: {error}");
+        }
         desk
     }
 
     /// Answers one request.
     pub(super) fn answer(&mut self, request: Request, now: Now) -> Answer {
+        self.here = Some((now.wall, now.boot));
         match request {
             Request::Exchange {
                 envelopes,
@@ -147,6 +162,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
                 self.exchange(&envelopes, &taken, now)
             }
             Request::Requests { port } => Answer::Done(json!(self.requests(&port, now.boot))),
+            Request::Past { port } => Answer::Done(json!(self.history(&port, now.boot))),
             Request::Consent { port, consent } => self.consent(&port, &consent, now.boot),
             Request::Status {} => Answer::Done(self.status(now.boot)),
             Request::End { by } => match &self.course {
@@ -168,7 +184,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
             let actions = course.step(event, now);
             let ticket = course.ticket.clone();
             for action in actions {
-                events.extend(self.perform(&ticket, action));
+                events.extend(self.perform(&ticket, action, now));
             }
         }
     }
@@ -191,7 +207,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
     }
 
     /// Does what the session's course says; something may follow from it at once.
-    fn perform(&mut self, ticket: &OpenSession, action: Action) -> Option<Event> {
+    fn perform(&mut self, ticket: &OpenSession, action: Action, now: Duration) -> Option<Event> {
         match action {
             Action::Connect(time) => self.hands.connect(ticket, time).err().map(Event::Lost),
             Action::Open(address, time) => {
@@ -216,6 +232,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
                 self.records.record("session", &facts);
                 let data = json!({ "session": session, "instrument": port, "state": state, "words": words });
                 self.tell("rap.session.changed", data);
+                self.note(ticket, state, &words, now);
                 None
             }
         }
@@ -259,13 +276,9 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
 
     /// The service centre's time goes before the box's, which may be wrong.
     fn time(&self, now: Now) -> Timestamp {
-        let there = self.there.and_then(|(there, at)| {
-            let since = now.boot.saturating_sub(at);
-            there
-                .checked_add(jiff::SignedDuration::try_from(since).ok()?)
-                .ok()
-        });
-        there.unwrap_or(now.wall)
+        self.there
+            .and_then(|heard| after(heard, now.boot))
+            .unwrap_or(now.wall)
     }
 
     fn carry_out(&mut self, directive: &Directive, digest: Sha256, now: Now) {
@@ -334,98 +347,13 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
         let (course, actions) = Course::new(ticket.clone(), now, now + silence);
         self.course = Some(course);
         for action in actions {
-            self.perform(ticket, action);
+            self.perform(ticket, action, now);
         }
-        if let Some(by) = self.consents.standing(&ticket.instrument, now) {
+        if let Some((by, _)) = self.consents.standing(&ticket.instrument, now) {
             let by = format!("{by} (for a time)");
             self.drive(Event::Consented { by }, now);
         }
         Outcome::Done(json!({ "session": ticket.session, "seconds-to-answer": silence.as_secs() }))
-    }
-
-    fn consent(&mut self, port: &str, consent: &Consent, now: Duration) -> Answer {
-        use super::consent::{Answer as Said, NotCounted};
-        let current = self.course.as_ref().filter(|course| !course.is_over());
-        let is_it = current.is_some_and(|course| {
-            course.ticket.instrument.as_str() == port && course.ticket.session == consent.session
-        });
-        let name = self.house.port(port).cloned();
-        // A no is heard at any time: it ends what was said for a time.
-        let Some(name) = name.filter(|_| is_it || consent.answer == Said::Refuse) else {
-            return self.not_counted(port, &NotCounted::NoRequest(consent.session.clone()));
-        };
-        let wants = self.house.sessions.as_ref();
-        let wants = wants.is_some_and(|sessions| sessions.require_pin);
-        let pin = wants.then(|| self.read_pin()).flatten();
-        let wanted = if wants {
-            Wanted::Pin(pin.as_ref())
-        } else {
-            Wanted::Nothing
-        };
-        if let Err(why) = self.consents.hear(&name, consent, wanted, now) {
-            return self.not_counted(port, &why);
-        }
-        let by = format!("{} at {port}", consent.by);
-        let event = match consent.answer {
-            Said::Once | Said::ForATime => Event::Consented { by },
-            Said::Refuse => Event::Refused { by },
-            Said::Later => Event::Later,
-        };
-        if is_it {
-            self.drive(event, now);
-        }
-        let state = self
-            .course
-            .as_ref()
-            .filter(|_| is_it)
-            .map_or("ended", Course::word);
-        Answer::Done(json!({ "session": consent.session, "state": state }))
-    }
-
-    fn not_counted(&mut self, port: &str, why: &super::consent::NotCounted) -> Answer {
-        let words = why.to_string();
-        self.records
-            .record("consent-refused", &[("port", port), ("words", &words)]);
-        Answer::Refused(words)
-    }
-
-    fn read_pin(&self) -> Option<Pin> {
-        let text = match std::fs::read_to_string(&self.pin) {
-            Ok(text) => text,
-            Err(error) => {
-                log::warn!("{}: {error}", self.pin.display());
-                return None;
-            }
-        };
-        Pin::parse(&text).map_err(|error| log::warn!("{error}")).ok()
-    }
-
-    /// What is asked for at a port, or goes on there.
-    fn requests(&self, port: &str, now: Duration) -> Vec<Value> {
-        let course = self
-            .course
-            .iter()
-            .filter(|course| course.ticket.instrument.as_str() == port);
-        let shown = course.filter(|course| match course.state {
-            State::Asked { shown_at, .. } => now >= shown_at,
-            State::Ended { .. } => false,
-            _ => true,
-        });
-        let pin = self
-            .house
-            .sessions
-            .as_ref()
-            .is_some_and(|sessions| sessions.require_pin);
-        let one = |course: &Course| {
-            let ticket = &course.ticket;
-            json!({
-                "session": ticket.session, "state": course.word(), "engineer": ticket.engineer,
-                "purpose": ticket.purpose, "services": services(ticket), "seconds": ticket.seconds,
-                "idle-seconds": ticket.idle_seconds, "pin": pin,
-                "seconds-left": course.due().map(|due| due.saturating_sub(now).as_secs()),
-            })
-        };
-        shown.map(one).collect()
     }
 
     /// For `rapctl` and the status file.
@@ -493,6 +421,12 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
             log::error!("a report for the service centre is lost, the disk does not take it: {error}");
         }
     }
+}
+
+/// A time that was heard then, now.
+fn after((time, then): (Timestamp, Duration), now: Duration) -> Option<Timestamp> {
+    let since = jiff::SignedDuration::try_from(now.saturating_sub(then)).ok()?;
+    time.checked_add(since).ok()
 }
 
 /// A name that becomes a part of a log line.

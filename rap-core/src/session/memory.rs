@@ -3,15 +3,18 @@
 //!
 //! Invariants: what [`Memory::change`] returned from is on the medium; a file that cannot be read is set aside, and a new
 //! docket with a new name begun, so that nothing signed for the old one counts again. Reports are at most
-//! [`MOST_REPORTS`]; the oldest are given up and counted.
+//! [`MOST_REPORTS`]; the oldest are given up and counted. Wrong PINs are counted here, so that no restart gives anybody
+//! more tries.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::errand::Tried;
+use super::consent::Guesses;
+use super::people::Past;
 use crate::directive::{Docket, DocketId};
 use crate::folder::Folder;
 use crate::forward::inbox::Order;
@@ -23,6 +26,8 @@ const DAMAGED: &str = "docket.damaged";
 const MOST_REPORTS: usize = 256;
 /// Orders that wait for the forwarder, at most.
 pub(super) const MOST_ORDERS: usize = 64;
+/// Sessions that are told of at their ports; older ones are forgotten.
+const MOST_PAST: usize = 32;
 
 /// A report of the box's own, on its way to the forwarder's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +53,12 @@ pub(super) struct Kept {
     /// A site of the service centre's that is on trial.
     #[serde(default)]
     pub(super) tried: Option<Tried>,
+    /// Wrong PINs, by port.
+    #[serde(default)]
+    guesses: BTreeMap<String, Guesses>,
+    /// Sessions that were asked for, the latest last.
+    #[serde(default)]
+    past: VecDeque<Past>,
 }
 
 /// It, and where.
@@ -82,6 +93,8 @@ impl<F: Folder> Memory<F> {
             lost: 0,
             orders: VecDeque::new(),
             tried: None,
+            guesses: BTreeMap::new(),
+            past: VecDeque::new(),
         });
         let mut memory = Self { folder, kept };
         if is_new {
@@ -149,11 +162,50 @@ impl Kept {
     pub(super) fn lost(&self) -> u64 {
         self.lost
     }
+
+    /// Wrong PINs, by port.
+    pub(super) fn guesses(&self) -> BTreeMap<String, Guesses> {
+        self.guesses.clone()
+    }
+
+    /// The ports' wrong PINs are these.
+    pub(super) fn guessed(&mut self, guesses: BTreeMap<String, Guesses>) {
+        self.guesses = guesses;
+    }
+
+    /// A session is asked for.
+    pub(super) fn begin(&mut self, past: Past) {
+        self.past.push_back(past);
+        if self.past.len() > MOST_PAST {
+            self.past.pop_front();
+        }
+    }
+
+    /// The latest session that was asked for.
+    pub(super) fn latest(&mut self) -> Option<&mut Past> {
+        self.past.back_mut()
+    }
+
+    /// The sessions that were asked for at a port, the latest first.
+    pub(super) fn past(&self, port: &str) -> Vec<Past> {
+        let here = self.past.iter().rev().filter(|past| past.port == port);
+        here.cloned().collect()
+    }
+
+    /// The service starts: what was not over is.
+    pub(super) fn interrupt(&mut self) {
+        for past in self.past.iter_mut().filter(|past| past.why.is_none()) {
+            past.why = Some("the box or its session service restarted".to_owned());
+        }
+    }
 }
 
 fn parse(bytes: &[u8]) -> Result<Kept, String> {
     let kept: Kept = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    if kept.docket.is_sound() && kept.reports.len() <= MOST_REPORTS && kept.orders.len() <= MOST_ORDERS {
+    let is_bounded = kept.reports.len() <= MOST_REPORTS
+        && kept.orders.len() <= MOST_ORDERS
+        && kept.past.len() <= MOST_PAST;
+    if kept.docket.is_sound() && is_bounded {
         Ok(kept)
     } else {
         Err("its numbers do not rise".to_owned())

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! forwarder ── envelopes, consents ──► desk ──► OpenVPN (this user, no rights)
+//! page ────────────────── consents ────► │
 //!     ▲                                 │  └──► netd: the tunnel's link, the ticket's ports, for a time
 //!     └── reports ──────────────────────┘
 //! ```
@@ -13,10 +14,11 @@
 //! - Three clocks end a session, each alone: this service's, the timeout of the kernel's sets, and OpenVPN's own.
 //! - After a start of this service nothing is open.
 //!
-//! `course` is one session, `consent` what people say, `house` what the site allows, `memory` what is kept: each pure or
-//! over a few file operations. `desk` brings them together, with `errand` for what is no session; `hands` has the effects.
+//! `course` is one session, `consent` what people say, `people` how they are heard, `house` what the site allows, `memory`
+//! what is kept: each pure or over a few file operations. `desk` brings them together, with `errand` for what is no
+//! session; `hands` has the effects.
 
-mod consent;
+pub(crate) mod consent;
 mod course;
 mod desk;
 mod errand;
@@ -24,6 +26,7 @@ mod hands;
 mod house;
 mod memory;
 pub mod openvpn;
+pub(crate) mod people;
 mod pin;
 mod record;
 
@@ -44,6 +47,7 @@ use self::hands::Real;
 use self::house::House;
 use self::memory::Memory;
 pub(crate) use self::memory::Report;
+use self::people::Ask;
 use crate::control::{self, Answer, Asked};
 use crate::digest::Sha256;
 use crate::directive::{DocketId, Outcome, ServiceKey};
@@ -57,6 +61,8 @@ use crate::{moment, netd, paths, relay, status};
 pub(crate) const USER: &str = "rap-session";
 /// The user of the forwarder, who may ask.
 const FORWARD_USER: &str = "rap-forward";
+/// The user of the local page, who may ask for the people at the ports.
+const WEB_USER: &str = "rap-web";
 /// How often the clocks are looked at.
 const TICK: Duration = Duration::from_millis(250);
 /// How often the status is written, and init told that this is alive.
@@ -73,6 +79,8 @@ pub struct Place {
     pub memory: PathBuf,
     /// Directory of the sockets, which is this service's own.
     pub run: PathBuf,
+    /// Where the local page asks.
+    pub page: PathBuf,
     /// Directory of the status files.
     pub status: PathBuf,
     /// Where netd is asked.
@@ -92,6 +100,7 @@ impl Default for Place {
             identity: paths::IDENTITY.into(),
             memory: paths::SESSION.into(),
             run: paths::SESSION_RUN.into(),
+            page: paths::CONSENT_SOCKET.into(),
             status: paths::STATUS.into(),
             netd: paths::NETD_SESSIONS.into(),
             update: paths::UPDATE_ASK.into(),
@@ -132,6 +141,13 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
         &socket,
         users::guest(FORWARD_USER),
         move |it: Asked<Request>| ask(&asked, it.request),
+    )?;
+    let asked = news.clone();
+    control::start_for(
+        "session",
+        &place.page,
+        users::guest(WEB_USER),
+        move |it: Asked<Ask>| ask(&asked, it.request.into()),
     )?;
     notifier.ready();
     let mut told = None::<Instant>;
@@ -198,7 +214,16 @@ fn desk(
         packets: None,
     };
     let pin = place.identity.join("consent.pin");
-    Ok(Desk::new(memory, key, House::new(site), pin, hands, record::Log))
+    let now = moment::since_boot();
+    Ok(Desk::new(
+        memory,
+        key,
+        House::new(site),
+        pin,
+        hands,
+        record::Log,
+        now,
+    ))
 }
 
 /// What an earlier process of this service left open.

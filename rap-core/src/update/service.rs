@@ -29,6 +29,8 @@ use crate::site::{Site, Updates};
 use crate::{paths, relay, session};
 
 const BEAT: Duration = Duration::from_secs(1);
+/// What happened lately is in the status file, so much of it: the local page shows it.
+const TOLD: usize = 16;
 /// How long somebody who confirms or rolls back waits for the thread of work.
 const ANSWER: Duration = Duration::from_secs(60);
 
@@ -98,10 +100,9 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
     loop {
         anyhow::ensure!(!thread.is_finished(), "the thread of work ended");
         notifier.alive();
-        let status = Status {
-            history: Vec::new(),
-            ..snapshot(&told)
-        };
+        let mut status = snapshot(&told);
+        let older = status.history.len().saturating_sub(TOLD);
+        status.history.drain(..older);
         if status != last {
             notifier.status(&status.summary());
             if let Err(error) = crate::status::write(&place.status, "update", &status) {

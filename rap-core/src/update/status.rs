@@ -41,7 +41,7 @@ pub struct Status {
     /// The release that was tried and does not work here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given_up: Option<GivenUp>,
-    /// What happened, the latest last; only when asked.
+    /// What happened, the latest last; all of it only when asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Entry>,
     /// What is wrong, each in a sentence.

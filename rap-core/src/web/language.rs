@@ -38,6 +38,13 @@ words! {
     packages, package, packages_file, digest_how,
     not_found, not_found_more, method, method_more, unavailable,
     foot,
+    remote, nobody_asks, asks, connecting, is_in, ending, go_there, not_counted,
+    who, purpose, reaches, how_long, silence, left_to_answer, left_at_most, minutes, asks_more,
+    your_name, pin, locked, for_hours, hours, answer_once, answer_for_a_time, answer_refuse, answer_later,
+    withdraw, standing, standing_more, withdraw_standing,
+    past, no_past, asked_at, yes_by, opened_at, ended_at, why, not_at_all,
+    bad_form, bad_form_more, no_name, changed, over, old_page,
+    updates, runs, on_offer, decision, checked_at, repository, none, given_up, slots, slot, history, no_history, when,
 }
 
 const FILES: [(&str, &str); 2] = [

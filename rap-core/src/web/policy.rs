@@ -39,7 +39,8 @@ const HEADERS: [(&str, &str); 9] = [
     ("strict-transport-security", "max-age=63072000"),
     ("x-content-type-options", "nosniff"),
     ("x-frame-options", "DENY"),
-    ("referrer-policy", "no-referrer"),
+    // To nobody else; and with no-referrer browsers would not say whose page a form of ours is (Fetch, `Origin`).
+    ("referrer-policy", "same-origin"),
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),
     ("cross-origin-embedder-policy", "require-corp"),

@@ -7,6 +7,12 @@ pub(super) enum Route {
     Overview,
     /// This port: its link and its reports.
     Instrument,
+    /// Remote access to this instrument: who asks, who is in, who was.
+    Remote,
+    /// What a person says to that.
+    Say,
+    /// Updates of the box.
+    Updates,
     /// What runs here: version, digest, packages.
     Evidence,
     /// The packages, as the image lists them.
@@ -22,14 +28,16 @@ pub(super) enum Route {
 pub(super) enum Nowhere {
     /// There is no such page: 404.
     NotFound,
-    /// The page is there, for GET and HEAD: 405.
-    Method,
+    /// The page is there, for these methods: 405.
+    Method(&'static str),
 }
 
 /// Each path, once.
-const TABLE: [(&str, Route); 6] = [
+const TABLE: [(&str, Route); 8] = [
     ("/", Route::Overview),
     ("/instrument", Route::Instrument),
+    ("/remote", Route::Remote),
+    ("/updates", Route::Updates),
     ("/evidence", Route::Evidence),
     ("/evidence/packages.json", Route::Packages),
     ("/style.css", Route::Style),
@@ -38,20 +46,29 @@ const TABLE: [(&str, Route); 6] = [
 
 impl Route {
     /// The pages that lead to one another, in their order.
-    pub(super) const PAGES: [Self; 3] = [Self::Overview, Self::Instrument, Self::Evidence];
+    pub(super) const PAGES: [Self; 5] = [
+        Self::Overview,
+        Self::Remote,
+        Self::Instrument,
+        Self::Updates,
+        Self::Evidence,
+    ];
 
     /// `target` is a path without a query: no page takes one.
     pub(super) fn of(method: &str, target: &str) -> Result<Self, Nowhere> {
         let found = TABLE.iter().find(|(path, _)| *path == target);
         let (_, route) = found.ok_or(Nowhere::NotFound)?;
-        if !["GET", "HEAD"].contains(&method) {
-            return Err(Nowhere::Method);
+        match (method, route) {
+            ("GET" | "HEAD", _) => Ok(*route),
+            ("POST", Self::Remote) => Ok(Self::Say),
+            (_, Self::Remote) => Err(Nowhere::Method("GET, HEAD, POST")),
+            _ => Err(Nowhere::Method("GET, HEAD")),
         }
-        Ok(*route)
     }
 
     pub(super) fn path(self) -> &'static str {
-        let found = TABLE.iter().find(|(_, route)| *route == self);
+        let page = if self == Self::Say { Self::Remote } else { self };
+        let found = TABLE.iter().find(|(_, route)| *route == page);
         // Every route is in the table, which a test holds it to.
         found.map_or("/", |(path, _)| path)
     }
@@ -68,7 +85,12 @@ mod tests {
             assert_eq!(Route::of("HEAD", path), Ok(route));
             assert_eq!(route.path(), path);
             for method in ["POST", "PUT", "DELETE", "TRACE", "get", ""] {
-                assert_eq!(Route::of(method, path), Err(Nowhere::Method), "{method} {path}");
+                let found = Route::of(method, path);
+                if (method, path) == ("POST", "/remote") {
+                    assert_eq!((found, Route::Say.path()), (Ok(Route::Say), path));
+                } else {
+                    assert!(matches!(found, Err(Nowhere::Method(_))), "{method} {path}");
+                }
             }
         }
         for other in [
@@ -79,6 +101,7 @@ mod tests {
             "/%2e%2e/",
             "/instrument/",
             "/Evidence",
+            "/remote?session=s-1",
             "/etc/passwd",
             "/?x",
         ] {

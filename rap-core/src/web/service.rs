@@ -6,23 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bytes::Bytes;
-use hyper::body::Incoming;
-use hyper::header::{ACCEPT_LANGUAGE, ALLOW, HeaderValue};
-use hyper::{Method, Request, StatusCode};
 use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
 
-use super::access::Access;
-use super::language::Words;
-use super::page::{self, Frame};
-use super::policy::{self, Kind};
-use super::route::{Nowhere, Route};
+use super::origin::Host;
+use super::pages::Pages;
+use super::person::Person;
+use super::seal::Seal;
 use super::view::Sources;
-use crate::door::{self, Answer, Door, Handler, Peer};
+use crate::door::{self, Door};
 use crate::identity;
 use crate::notify::{Notifier, inherited_sockets};
 use crate::paths;
+use crate::session::people::Ear;
 use crate::site::Site;
 
 /// What the names of its sockets begin with; the port's name follows.
@@ -32,8 +28,6 @@ const BEAT: Duration = Duration::from_secs(2);
 const CONNECTIONS: usize = 16;
 /// For handshake, head and each answer.
 const PATIENCE: Duration = Duration::from_secs(15);
-const STYLE: &str = include_str!("style.css");
-const ICON: &str = include_str!("icon.svg");
 
 /// Where the service finds things; tests have their own places.
 #[derive(Debug, Clone)]
@@ -48,6 +42,8 @@ pub struct Place {
     pub build: PathBuf,
     /// The image's packages.
     pub packages: PathBuf,
+    /// Where the session service is asked.
+    pub sessions: PathBuf,
 }
 
 impl Default for Place {
@@ -58,6 +54,7 @@ impl Default for Place {
             status: paths::STATUS.into(),
             build: paths::BUILD_INFO.into(),
             packages: paths::PACKAGES.into(),
+            sessions: paths::CONSENT_SOCKET.into(),
         }
     }
 }
@@ -118,9 +115,13 @@ impl Server {
             packages: config.place.packages,
         });
         let name: Arc<str> = config.name.into();
+        let seal = Arc::new(Seal::new().map_err(failed("key"))?);
+        let certificate = identity::certificates(&config.place.identity.join("ingest.crt"));
+        let certificate = certificate.ok().and_then(|chain| chain.into_iter().next());
         let mut addresses = Vec::new();
         for listener in config.listeners {
-            addresses.push(listener.socket.local_addr().map_err(failed("socket"))?);
+            let address = listener.socket.local_addr().map_err(failed("socket"))?;
+            addresses.push(address);
             listener.socket.set_nonblocking(true).map_err(failed("socket"))?;
             let _context = runtime.enter();
             let socket = tokio::net::TcpListener::from_std(listener.socket).map_err(failed("socket"))?;
@@ -132,10 +133,20 @@ impl Server {
                 head: PATIENCE,
                 answer: PATIENCE,
             };
+            let person = Person {
+                port: Arc::clone(&port),
+                host: Host {
+                    address: address.ip(),
+                    certificate: certificate.clone(),
+                },
+                seal: Arc::clone(&seal),
+                ear: Ear::new(config.place.sessions.clone()),
+            };
             let pages = Pages {
                 name: Arc::clone(&name),
                 port,
                 sources: Arc::clone(&sources),
+                person: Arc::new(person),
             };
             runtime.spawn(door::serve(socket, door, pages));
         }
@@ -149,100 +160,6 @@ impl Server {
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
-    }
-}
-
-/// One port's pages.
-#[derive(Clone)]
-struct Pages {
-    name: Arc<str>,
-    port: Arc<str>,
-    sources: Arc<Sources>,
-}
-
-impl Handler for Pages {
-    async fn answer(&self, request: Request<Incoming>, working: impl FnOnce() + Send) -> Answer {
-        working();
-        let (head, body) = request.into_parts();
-        // No page takes a body: the connection ends where there is one.
-        drop(body);
-        let (method, target) = (head.method.as_str(), head.uri.path());
-        let language = head
-            .headers
-            .get(ACCEPT_LANGUAGE)
-            .and_then(|value| value.to_str().ok());
-        let target = head
-            .uri
-            .query()
-            .map_or_else(|| target.to_owned(), |query| format!("{target}?{query}"));
-        let (answer, bytes) = self.respond(method, &target, Words::accepted(language));
-        let peer = head.extensions.get::<Peer>().map(|peer| peer.0);
-        let status = answer.status().as_u16();
-        let access = Access {
-            port: &self.port,
-            peer,
-            method,
-            target: &target,
-            status,
-            bytes,
-        };
-        log::info!("{access}");
-        answer
-    }
-}
-
-impl Pages {
-    /// The answer, and the bytes of its body.
-    fn respond(&self, method: &str, target: &str, words: &'static Words) -> (Answer, usize) {
-        let found = Route::of(method, target);
-        let frame = Frame {
-            words,
-            name: &self.name,
-            port: &self.port,
-            here: found.ok(),
-        };
-        let (status, kind, body) = match found {
-            Ok(route) => self.content(route, &frame),
-            Err(why) => {
-                let status = match why {
-                    Nowhere::NotFound => StatusCode::NOT_FOUND,
-                    Nowhere::Method => StatusCode::METHOD_NOT_ALLOWED,
-                };
-                (
-                    status,
-                    Kind::Html,
-                    page::nowhere(&frame, why).into_string().into(),
-                )
-            }
-        };
-        let bytes = body.len();
-        // hyper leaves the body of an answer to HEAD out by itself.
-        let mut answer = policy::answer(status, kind, body);
-        if status == StatusCode::METHOD_NOT_ALLOWED {
-            answer
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        }
-        let sent = if method == Method::HEAD.as_str() { 0 } else { bytes };
-        (answer, sent)
-    }
-
-    fn content(&self, route: Route, frame: &Frame<'_>) -> (StatusCode, Kind, Bytes) {
-        let html = |page: maud::Markup| (StatusCode::OK, Kind::Html, page.into_string().into());
-        match route {
-            Route::Overview => html(page::overview(frame, &self.sources.look())),
-            Route::Instrument => html(page::instrument(frame, &self.sources.look())),
-            Route::Evidence => {
-                let packages = self.sources.packages();
-                html(page::evidence(frame, &self.sources.look(), &packages))
-            }
-            Route::Packages => match self.sources.packages_file() {
-                Some(file) => (StatusCode::OK, Kind::Json, file.into()),
-                None => (StatusCode::SERVICE_UNAVAILABLE, Kind::Json, "null".into()),
-            },
-            Route::Style => (StatusCode::OK, Kind::Css, Bytes::from_static(STYLE.as_bytes())),
-            Route::Icon => (StatusCode::OK, Kind::Svg, Bytes::from_static(ICON.as_bytes())),
-        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::build_info::BuildInfo;
 use crate::forward::status::Status as ForwardStatus;
 use crate::netd::report::Status as NetdStatus;
 use crate::status::{self, InitStatus};
+use crate::update::status::Status as UpdateStatus;
 
 /// The most of a file of the image that is read, in bytes.
 const LIMIT: usize = 1 << 20;
@@ -32,6 +33,7 @@ pub(super) struct View {
     pub(super) init: Option<InitStatus>,
     pub(super) netd: Option<NetdStatus>,
     pub(super) forward: Option<ForwardStatus>,
+    pub(super) update: Option<UpdateStatus>,
     /// Each with the service it is about.
     pub(super) problems: Vec<(String, String)>,
 }
@@ -57,6 +59,7 @@ impl Sources {
             init: one(&all, "init"),
             netd: one(&all, "netd"),
             forward: one(&all, "forward"),
+            update: one(&all, "update"),
             problems,
         }
     }

@@ -107,6 +107,7 @@ pub(crate) fn be_one() {
         identity,
         memory: folder.join("memory"),
         run: folder.join("run"),
+        page: folder.join("run/consent.sock"),
         status: folder.join("status"),
         netd: folder.join("sessions/netd.sock"),
         update: folder.join("update.sock"),

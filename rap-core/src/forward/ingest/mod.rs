@@ -34,13 +34,13 @@ use tokio_rustls::TlsAcceptor;
 use self::inbox::Counter;
 use self::rate::Bucket;
 pub use self::rate::Rate;
-use self::session::Ear;
 use self::store::Keeper;
 use super::event;
 use super::files::Desk;
 use super::inbox::Shared;
 use super::writer::Writer;
 use crate::door::{Answer, Door, Handler};
+use crate::session::people::Ear;
 use crate::site::{Ingest, Trigger};
 
 /// Where agents post.

@@ -2,20 +2,17 @@
 //!
 //! The port is the listener's, so an instrument can speak for itself only. What counts is for the session service to say.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
 use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, StatusCode};
-use tokio::sync::Semaphore;
 
 use super::answer::{Refusal, respond};
 use super::request::{enter, plain};
 use super::{Port, body};
-use crate::control::{self, Answer as Told};
+use crate::control::Answer as Told;
 use crate::door::Answer;
-use crate::session::{self, Consent};
+use crate::session::Consent;
+use crate::session::people::{Ask, Ear};
 
 /// Where requests are read.
 const REQUESTS: &str = "/v1/requests";
@@ -23,8 +20,6 @@ const REQUESTS: &str = "/v1/requests";
 const CONSENT: &str = "/v1/consent";
 /// Bytes of an answer, at most.
 const LIMIT: usize = 4096;
-/// Of one port, so many ask at once: each is a thread.
-const AT_ONCE: usize = 2;
 
 /// Whether a path is one of these.
 pub(super) fn is_here(path: &str) -> bool {
@@ -43,7 +38,7 @@ pub(super) async fn take(
     let asked = match (head.uri.path(), head.method) {
         (REQUESTS, Method::GET) => {
             working();
-            session::Request::Requests { port: name }
+            Ask::Requests { port: name }
         }
         (CONSENT, Method::POST) => {
             plain(&head.headers)?;
@@ -74,7 +69,7 @@ pub(super) async fn take(
                     format!("this is no answer: {error}"),
                 )
             })?;
-            session::Request::Consent { port: name, consent }
+            Ask::Consent { port: name, consent }
         }
         (path, method) => {
             let right = if path == REQUESTS { "GET" } else { "POST" };
@@ -85,34 +80,7 @@ pub(super) async fn take(
     ask(port.sessions.as_deref(), asked).await
 }
 
-/// Where the session service is asked, and by how many at once.
-pub(super) struct Ear {
-    socket: PathBuf,
-    room: Arc<Semaphore>,
-}
-
-impl Ear {
-    pub(super) fn new(socket: PathBuf) -> Self {
-        Self {
-            socket,
-            room: Arc::new(Semaphore::new(AT_ONCE)),
-        }
-    }
-
-    /// Asks beside the threads that serve connections. One that hangs holds up [`AT_ONCE`] of them, and no more.
-    async fn ask(&self, request: session::Request) -> Option<Told> {
-        let place = Arc::clone(&self.room).try_acquire_owned().ok()?;
-        let socket = self.socket.clone();
-        let asked = tokio::task::spawn_blocking(move || {
-            let told = control::ask("session", &socket, &request, None);
-            drop(place);
-            told
-        });
-        asked.await.ok()?.ok()
-    }
-}
-
-async fn ask(ear: Option<&Ear>, request: session::Request) -> Result<Answer, Refusal> {
+async fn ask(ear: Option<&Ear>, request: Ask) -> Result<Answer, Refusal> {
     let told = match ear {
         Some(ear) => ear.ask(request).await,
         None => None,

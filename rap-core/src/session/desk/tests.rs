@@ -185,7 +185,15 @@ fn desk(folder: &tempfile::TempDir, signer: &KeyPair, house: House) -> Desk<Dire
     let key = ServiceKey::from_der(&signer.subject_public_key_info()).unwrap();
     let (memory, _) = Memory::open(Directory(folder.path().to_owned()), DocketId::new(DOCKET)).unwrap();
     let pin = folder.path().join("consent.pin");
-    Desk::new(memory, Ok(key), house, pin, Fake::default(), Records::default())
+    Desk::new(
+        memory,
+        Ok(key),
+        house,
+        pin,
+        Fake::default(),
+        Records::default(),
+        Duration::ZERO,
+    )
 }
 
 fn ask_to_open() -> Value {

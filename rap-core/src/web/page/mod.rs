@@ -5,6 +5,8 @@
 mod evidence;
 mod instrument;
 mod overview;
+mod remote;
+mod updates;
 
 use maud::{DOCTYPE, Markup, html};
 
@@ -14,6 +16,8 @@ use super::route::{Nowhere, Route};
 pub(super) use evidence::evidence;
 pub(super) use instrument::instrument;
 pub(super) use overview::overview;
+pub(super) use remote::{Remote, again, remote};
+pub(super) use updates::updates;
 
 /// What every page needs.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +68,8 @@ impl Frame<'_> {
         match route {
             Route::Overview => &self.words.overview,
             Route::Instrument => &self.words.instrument,
+            Route::Remote | Route::Say => &self.words.remote,
+            Route::Updates => &self.words.updates,
             Route::Evidence | Route::Packages | Route::Style | Route::Icon => &self.words.evidence,
         }
     }
@@ -74,9 +80,15 @@ pub(super) fn nowhere(frame: &Frame<'_>, why: Nowhere) -> Markup {
     let words = frame.words;
     let (title, more) = match why {
         Nowhere::NotFound => (&words.not_found, &words.not_found_more),
-        Nowhere::Method => (&words.method, &words.method_more),
+        Nowhere::Method(_) => (&words.method, &words.method_more),
     };
     frame.page(title, &html! { p { (more) } })
+}
+
+/// What is said to a form that is none of ours.
+pub(super) fn bad_form(frame: &Frame<'_>) -> Markup {
+    let words = frame.words;
+    frame.page(&words.bad_form, &html! { p { (words.bad_form_more) } })
 }
 
 /// Terms and what they are, as a list of both.

@@ -2,14 +2,16 @@
 
 use maud::{Markup, html};
 
-use super::{Frame, facts};
+use super::{Frame, facts, remote};
+use crate::session::people::Shown;
 use crate::web::language::fill;
 use crate::web::view::View;
 
-/// The page.
-pub(in crate::web) fn overview(frame: &Frame<'_>, view: &View) -> Markup {
+/// The page; `shown` is what is asked for at this port.
+pub(in crate::web) fn overview(frame: &Frame<'_>, view: &View, shown: &[Shown]) -> Markup {
     let words = frame.words;
     let content = html! {
+        (remote::banner(frame, shown))
         p { (words.what_this_is) }
         (health(frame, view))
         section {

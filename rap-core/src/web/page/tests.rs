@@ -1,4 +1,5 @@
 use super::*;
+use crate::web::seal::tests::shown;
 use crate::web::view::{Package, View};
 
 const NASTY: &str = "<script>alert(1)</script>\" onload='x' & \u{202e}";
@@ -29,6 +30,15 @@ fn view() -> View {
                          {"name":"port2","nic":"pci:3","link":"up","address":"192.168.1.1/24"}],"problems":[]}"#,
         )),
         forward: None,
+        update: Some(
+            serde_json::from_value(serde_json::json!({
+                "running": null, "slots": [], "doing": NASTY, "floor": 1, "repository": NASTY,
+                "given-up": {"release": {"number": 1, "version": NASTY, "build-id": "ab"}, "why": NASTY, "at": NASTY},
+                "history": [{"at": NASTY, "release": {"number": 1, "version": NASTY, "build-id": "ab"},
+                             "what": NASTY, "why": NASTY}],
+            }))
+            .unwrap(),
+        ),
         problems: vec![("netd".to_owned(), NASTY.to_owned())],
     }
 }
@@ -41,11 +51,12 @@ fn pages() -> Vec<String> {
     };
     let view = view();
     vec![
-        overview(&frame(Some(Route::Overview)), &view).into_string(),
+        overview(&frame(Some(Route::Overview)), &view, &[shown()]).into_string(),
         instrument(&frame(Some(Route::Instrument)), &view).into_string(),
         evidence(&frame(Some(Route::Evidence)), &view, &[package]).into_string(),
+        updates(&frame(Some(Route::Updates)), view.update.as_ref()).into_string(),
         nowhere(&frame(None), Nowhere::NotFound).into_string(),
-        overview(&frame(Some(Route::Overview)), &View::default()).into_string(),
+        overview(&frame(Some(Route::Overview)), &View::default(), &[]).into_string(),
     ]
 }
 
@@ -79,7 +90,7 @@ fn another_instruments_port_is_not_told() {
 
 #[test]
 fn where_one_is_is_said() {
-    for (page, here) in pages().iter().zip(["/", "/instrument", "/evidence"]) {
+    for (page, here) in pages().iter().zip(["/", "/instrument", "/evidence", "/updates"]) {
         assert!(
             page.contains(&format!("<a href=\"{here}\" aria-current=\"page\">")),
             "{page}"
