@@ -1,7 +1,7 @@
 //! The appliance's one program, and the contracts it shares with the builder.
 //!
 //! What the builder writes and the box reads is one module here, used by both: [`site`] (site.toml), [`boot`] (disk,
-//! slots, the loader's environment), [`release`], [`directive`], [`provision`], [`build_info`], [`digest`], [`paths`],
+//! slots, the loader's environment), [`release`], [`directive`], [`provision`], [`flash`], [`install`], [`build_info`], [`digest`], [`paths`],
 //! [`notify`] and [`status`]. Rooms of the box's programs: `client` (HTTPS to a server of ours), `door` (HTTP for who asks
 //! us), `control` (local sockets), [`folder`] (state that outlives power), [`confine`] (what each service may).
 //! The services are [`init`], [`netd`], [`relay`], [`forward`], [`session`], [`update`], [`web`], [`enrol`]; [`rapctl`] is how a person
@@ -18,11 +18,13 @@ pub mod digest;
 pub mod directive;
 mod door;
 pub mod enrol;
+pub mod flash;
 pub mod folder;
 pub mod forward;
 mod hardening;
 pub mod identity;
 pub mod init;
+pub mod install;
 pub mod metrics;
 pub mod moment;
 pub mod netd;

@@ -10,6 +10,12 @@ pub const UPDATE_ROOT: &str = "/etc/rap/update-root.json";
 pub const PACKAGES: &str = "/etc/rap/packages.json";
 /// Kernel modules: one absolute path a line, in load order.
 pub const MODULES: &str = "/etc/rap/modules";
+/// Kernel modules that only the installer loads, as in [`MODULES`].
+pub const INSTALLER_MODULES: &str = "/etc/rap/installer-modules";
+/// What an installer is to do: [`crate::install::Order`] as JSON.
+pub const INSTALLER: &str = "/etc/rap/installer.json";
+/// What an installer writes: [`crate::install::package`].
+pub const PACKAGE: &str = "/etc/rap/installer.package";
 /// Mount point of the data partition.
 pub const DATA: &str = "/data";
 /// Where the last good site is, and beside it the one on trial.

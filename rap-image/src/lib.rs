@@ -8,8 +8,8 @@
 //! [`uki`] and the disk; [`signing`] signs it for Secure Boot, [`trust`] signs updates; [`output`] writes it; [`build`] is
 //! all of that in order; [`verify`] reads it again, and [`sbom`] lists what it is made of, down to the crates that
 //! [`auditable`] keeps in each program. [`publish`] makes updates of images, with a [`patch`] from each of the last ones.
-//! [`staging`] makes an image ready for the lab, [`flash`] writes it to a device; both give it a [`parcel`], whose identity
-//! [`provision`] makes.
+//! [`staging`] makes an image ready for the lab, [`flash`] writes it to a device, [`installer`] makes a medium that does so in
+//! the box; all give it a [`parcel`], whose identity [`provision`] makes.
 
 pub mod archive;
 pub mod auditable;
@@ -21,6 +21,7 @@ pub mod fetch;
 pub mod flash;
 pub mod hermetic;
 pub mod image;
+pub mod installer;
 pub mod keys;
 pub mod lock;
 pub mod mirror;

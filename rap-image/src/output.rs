@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rap_core::boot::disk::{self, DiskError, Place, Table};
 use rap_core::boot::fat::Volume;
+use rap_core::boot::medium::Medium;
 use tempfile::NamedTempFile;
 
 const PREFIX: &str = ".partial-";
@@ -85,13 +86,31 @@ impl Staging {
     /// # Errors
     /// When there is no room, or writing fails.
     pub fn disk(&mut self, name: &str, volumes: &[(Place, &Volume<'_>)]) -> Result<(), OutputError> {
+        self.sparse(name, Table::fresh_disk_bytes(), |file| {
+            disk::write_fresh(file, volumes)
+        })
+    }
+
+    /// Writes the medium of an installer, sparse.
+    ///
+    /// # Errors
+    /// When there is no room, or writing fails.
+    pub fn medium(&mut self, name: &str, medium: &Medium<'_>) -> Result<(), OutputError> {
+        self.sparse(name, medium.bytes(), |file| medium.write(file))
+    }
+
+    fn sparse(
+        &mut self,
+        name: &str,
+        bytes: u64,
+        write: impl FnOnce(&File) -> Result<(), DiskError>,
+    ) -> Result<(), OutputError> {
         let path = self.folder.join(name);
-        let bytes = Table::fresh_disk_bytes();
         let file = self.begin()?;
         file.as_file()
             .set_len(bytes)
             .map_err(|error| explain(error, &path, bytes))?;
-        disk::write_fresh(file.as_file(), volumes).map_err(|error| match error {
+        write(file.as_file()).map_err(|error| match error {
             DiskError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 OutputError::Full {
                     path: path.clone(),

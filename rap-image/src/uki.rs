@@ -113,6 +113,39 @@ pub fn compose(ingredients: &Ingredients<'_>) -> Result<Vec<u8>, UkiError> {
     Ok(bytes)
 }
 
+/// The image `uki` with a further word on its command line and a further archive behind its initramfs, not signed.
+///
+/// # Errors
+/// When it is no UKI, or the result breaks a rule.
+pub fn extended(uki: &[u8], word: &str, archive: &[u8]) -> Result<Vec<u8>, UkiError> {
+    let program = Program::parse(uki)?;
+    let text = |name| -> Result<&str, UkiError> {
+        std::str::from_utf8(program.required(name)?).map_err(|_| UkiError::Layout {
+            section: String::from(name),
+            broken: "is no text",
+        })
+    };
+    let stub_sections = program
+        .sections
+        .iter()
+        .position(|section| section.name == ".osrel");
+    let count = stub_sections.ok_or(UkiError::Missing(".osrel"))?;
+    let stub = Program {
+        bytes: uki,
+        pe: program.pe,
+        sections: program.sections[..count].to_vec(),
+    }
+    .with_sections(&[])?;
+    compose(&Ingredients {
+        stub: &stub,
+        os_release: text(".osrel")?,
+        command_line: &format!("{} {word}", text(".cmdline")?),
+        kernel_version: text(".uname")?,
+        kernel: program.required(".linux")?,
+        initramfs: &[program.required(".initrd")?, archive].concat(),
+    })
+}
+
 /// A parsed PE32+ program.
 #[derive(Debug)]
 pub struct Program<'a> {
@@ -289,6 +322,11 @@ impl<'a> Program<'a> {
         let headers_size = table_end.next_multiple_of(ALIGNMENT);
         let mut out = self.bytes[..first_raw].to_vec();
         out.resize(headers_size, 0);
+        // Whoever signed it did not sign what comes of it; and headers of sections that are left out leave no trace.
+        let entry = self.security_entry();
+        out[entry..entry + 8].fill(0);
+        let (kept, all) = (self.sections.len(), self.field(6, 2));
+        out[old_table + kept * SECTION_HEADER..old_table + all * SECTION_HEADER].fill(0);
         let mut address_end = 0;
         for (index, section) in self.sections.iter().enumerate() {
             let header = old_table + index * SECTION_HEADER;

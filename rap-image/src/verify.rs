@@ -13,11 +13,11 @@ use rap_core::boot::environment::{Environment, EnvironmentError};
 use rap_core::boot::fat::Volume;
 use rap_core::boot::slot::{Label, SlotError, slot_image};
 use rap_core::build_info::BuildInfo;
+use rap_core::flash::mark;
 
 use crate::auditable::{AuditableError, Inventory, compilers};
 use crate::cpio::{self, CpioError};
 use crate::elf;
-use crate::flash::mark;
 use crate::image::{CONTENTS, CORE, Contents};
 use crate::payload::{Entry, Kind};
 use crate::signing::{CheckError, check, signed_by};
@@ -190,6 +190,19 @@ pub fn check_signatures(path: &Path, certificate: &[u8]) -> Result<(), VerifyErr
 }
 
 /// Of a device too, whose metadata says nothing.
+/// `RAP.EFI` in the first slot of the fresh disk image at `path`.
+///
+/// # Errors
+/// When it is not to be had.
+pub fn first_uki(path: &Path) -> Result<Vec<u8>, VerifyError> {
+    let failed = |error| VerifyError::Read(path.to_owned(), error);
+    let file = File::open(path).map_err(failed)?;
+    let length = length_of(&file).map_err(failed)?;
+    let table = Table::read(&file, length).map_err(VerifyError::Disk)?;
+    let place = Label::A.place();
+    file_of(&Window::of(&file, table.partition(place), place.name()), UKI)
+}
+
 fn length_of(mut file: &File) -> std::io::Result<u64> {
     let length = file.seek(SeekFrom::End(0))?;
     file.rewind()?;

@@ -41,10 +41,12 @@ pub const FILE_SYSTEM_MADE: u64 = 1 << 48;
 pub(crate) const WRITE_FLUSHES: u64 = 2;
 
 const DISK: Uuid = uuid!("8d0f5f1e-6c3b-4d6a-9a2e-52415000d15c");
-const KIND_ESP: Uuid = uuid!("c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
+pub(super) const KIND_ESP: Uuid = uuid!("c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
 const KIND_BASIC_DATA: Uuid = uuid!("ebd0a0a2-b9e5-4433-87c0-68b6b72699c7");
 const KIND_LINUX: Uuid = uuid!("0fc63daf-8483-4772-8e79-3d69d8477de4");
 const ESP_SERIAL: u32 = 0x5241_5000;
+/// What firmware starts by itself from an EFI system partition (UEFI 2.10 §3.5.1.1).
+pub(super) const LOADER: &str = "EFI/BOOT/BOOTX64.EFI";
 
 /// The partitions, in the order of their numbers.
 #[derive(Debug, Clone, std::marker::Copy, PartialEq, Eq, Hash)]
@@ -247,33 +249,42 @@ impl Table {
     /// # Errors
     /// When the disk is too small or writing fails.
     pub fn write(&self, disk: &impl Disk, bytes: u64) -> Result<(), DiskError> {
-        let sectors = bytes / SECTOR;
-        let last = self
-            .partitions
-            .iter()
-            .map(|partition| partition.last)
-            .max()
-            .unwrap_or(0);
-        let needed = last + 1 + gpt::ENTRY_SECTORS + 1;
-        if sectors < needed {
-            return Err(DiskError::TooSmall {
-                found: bytes,
-                needed: needed * SECTOR,
-            });
-        }
-        let entries = gpt::encode_entries(&self.partitions);
-        let header = |copy| Header::of(copy, sectors, DISK, &entries);
-        let backup = header(Copy::Backup);
-        disk.write_at(&gpt::protective_sector(sectors), 0)?;
-        disk.write_at(&entries, backup.entries * SECTOR)?;
-        disk.write_at(&backup.encode(), backup.own * SECTOR)?;
-        disk.flush()?;
-        let primary = header(Copy::Primary);
-        // In whichever order these arrive: a header that does not fit its entries does not count.
-        disk.write_at(&entries, primary.entries * SECTOR)?;
-        disk.write_at(&primary.encode(), primary.own * SECTOR)?;
-        disk.flush()
+        write_table(disk, DISK, &self.partitions, bytes)
     }
+}
+
+/// Writes a table of `partitions` to a disk of `bytes` bytes, in the order that survives a power cut, and flushes.
+pub(super) fn write_table(
+    disk: &impl Disk,
+    guid: Uuid,
+    partitions: &[Partition],
+    bytes: u64,
+) -> Result<(), DiskError> {
+    let sectors = bytes / SECTOR;
+    let last = partitions
+        .iter()
+        .map(|partition| partition.last)
+        .max()
+        .unwrap_or(0);
+    let needed = last + 1 + gpt::ENTRY_SECTORS + 1;
+    if sectors < needed {
+        return Err(DiskError::TooSmall {
+            found: bytes,
+            needed: needed * SECTOR,
+        });
+    }
+    let entries = gpt::encode_entries(partitions);
+    let header = |copy| Header::of(copy, sectors, guid, &entries);
+    let backup = header(Copy::Backup);
+    disk.write_at(&gpt::protective_sector(sectors), 0)?;
+    disk.write_at(&entries, backup.entries * SECTOR)?;
+    disk.write_at(&backup.encode(), backup.own * SECTOR)?;
+    disk.flush()?;
+    let primary = header(Copy::Primary);
+    // In whichever order these arrive: a header that does not fit its entries does not count.
+    disk.write_at(&entries, primary.entries * SECTOR)?;
+    disk.write_at(&primary.encode(), primary.own * SECTOR)?;
+    disk.flush()
 }
 
 /// Grows the data partition to the end of a disk of `bytes` bytes, moves the backup table there and repairs whichever
@@ -311,7 +322,7 @@ pub fn mark_file_system_made(disk: &impl Disk, bytes: u64) -> Result<Table, Disk
 /// When the loader does not fit.
 pub fn esp(loader: &[u8]) -> Result<Volume<'_>, DiskError> {
     let file = fat::File {
-        path: "EFI/BOOT/BOOTX64.EFI",
+        path: LOADER,
         content: loader.into(),
     };
     fat::compose(ESP_BYTES, ESP_SERIAL, vec![file]).map_err(DiskError::Loader)
@@ -332,7 +343,7 @@ pub fn write_fresh(disk: &impl Disk, volumes: &[(Place, &Volume<'_>)]) -> Result
     table.write(disk, Table::fresh_disk_bytes())
 }
 
-fn write_sparsely(disk: &impl Disk, bytes: &[u8], offset: u64) -> Result<(), DiskError> {
+pub(super) fn write_sparsely(disk: &impl Disk, bytes: &[u8], offset: u64) -> Result<(), DiskError> {
     const BLOCK: usize = 64 << 10;
     let mut at = offset;
     for block in bytes.chunks(BLOCK) {

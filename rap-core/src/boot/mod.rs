@@ -8,12 +8,14 @@
 //! * [`uki`]: what the file in a slot says of itself.
 //! * [`entry`]: firmware's boot entries, the last resort.
 //! * [`variable`]: firmware's key variables for Secure Boot.
+//! * [`medium`]: the stick with the installer.
 
 pub mod disk;
 pub mod entry;
 pub mod environment;
 pub mod fat;
 mod gpt;
+pub mod medium;
 pub mod slot;
 pub mod uki;
 pub mod variable;

@@ -64,6 +64,13 @@ fn swap(c: char) -> char {
     }
 }
 
+/// Keeps all but the kernel's emergencies off the console (`console_loglevel`, Documentation/admin-guide/sysctl/kernel.rst).
+pub(super) fn quiet() {
+    if let Err(error) = std::fs::write("/proc/sys/kernel/printk", "1") {
+        log::warn!("the kernel goes on talking on the console: {error}");
+    }
+}
+
 /// Writes the settings of every `*.conf` in `directory`. Failures are warnings.
 pub(super) fn apply_settings(directory: &Path) {
     for (path, value) in settings(directory) {

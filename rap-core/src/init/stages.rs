@@ -13,7 +13,7 @@ use crate::boot::disk::Table;
 use crate::build_info::BuildInfo;
 use crate::confine::{self, Needs};
 use crate::site::Site;
-use crate::{paths, sys};
+use crate::{install, paths, sys};
 
 use super::clock::{self, Floor};
 use super::disk::BootDisk;
@@ -59,6 +59,9 @@ pub(super) fn bring_up() -> Result<Goal, InitError> {
     let build = read_build_info();
     let floor = Floor::new(build.as_ref().map_or(0, |build| build.built), clock::since_boot());
     clock::hold(floor);
+    if install::is_wanted() {
+        return install(watchdog.as_ref(), build);
+    }
     let mut found = prepare_data(watchdog.as_ref(), build.as_ref())?;
     let floor = match &found.data {
         DataState::Mounted => raise_floor(floor),
@@ -113,6 +116,23 @@ pub(super) fn bring_up() -> Result<Goal, InitError> {
     Ok(goal)
 }
 
+/// Instead of all that follows: the installer, which needs nothing but disks and who is in front of them.
+fn install(watchdog: Option<&Watchdog>, build: Option<BuildInfo>) -> Result<Goal, InitError> {
+    stage("install");
+    let build = build.ok_or(InitError::Incomplete)?;
+    let list = std::fs::read_to_string(paths::INSTALLER_MODULES).unwrap_or_default();
+    load_all(&list, || ());
+    harden::lock_kernel();
+    mounts::seal_root();
+    // What the kernel tells of disks and sticks would come between question and answer.
+    modules::quiet();
+    let feed = || watchdog.iter().for_each(|watchdog| watchdog.feed());
+    Ok(match install::run(&build, &feed) {
+        install::End::Restart => Goal::Reboot,
+        install::End::Off => Goal::PowerOff,
+    })
+}
+
 fn stage(name: &str) {
     log::info!("stage {name}");
 }
@@ -146,15 +166,22 @@ fn load_modules() -> Option<Watchdog> {
         log::error!("cannot read {}: {error}", paths::MODULES);
         String::new()
     });
-    for module in modules::parse_list(&list) {
-        if let Err(error) = modules::load(&module) {
-            log::error!("cannot load {}: {error}", module.display());
-        }
+    load_all(&list, || {
         if watchdog.is_none() {
             watchdog = Watchdog::take_over();
         }
-    }
+    });
     watchdog
+}
+
+/// Loads the modules of a list in its order; calls `after` each.
+fn load_all(list: &str, mut after: impl FnMut()) {
+    for module in modules::parse_list(list) {
+        if let Err(error) = modules::load(&module) {
+            log::error!("cannot load {}: {error}", module.display());
+        }
+        after();
+    }
 }
 
 fn read_build_info() -> Option<BuildInfo> {

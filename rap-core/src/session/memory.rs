@@ -12,8 +12,8 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::errand::Tried;
 use super::consent::Guesses;
+use super::errand::Tried;
 use super::people::Past;
 use crate::directive::{Docket, DocketId};
 use crate::folder::Folder;

@@ -4,13 +4,14 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
-use rap_image::flash::device::{Device, Kernel};
-use rap_image::flash::{Phase, Plan, mark, open};
-use rap_image::parcel::Parcel;
-use rap_image::signing::{PROGRAM_KEY, Signer};
+use rap_core::flash::device::{Device, Kernel};
+use rap_core::flash::{Phase, Plan, mark, open};
+use rap_image::flash::DiskImage;
 use rap_image::verify;
+
+use super::given::Given;
 
 /// What `flash` takes.
 #[derive(Debug, clap::Args)]
@@ -32,15 +33,8 @@ pub(super) struct Args {
     image: PathBuf,
     /// The device: the whole disk, not a partition
     device: PathBuf,
-    /// A site.toml for the box; without --identity it makes its keys itself, and waits for its certificate
-    #[arg(long, value_name = "FILE")]
-    site: Option<PathBuf>,
-    /// The directory with the box's keys and certificates
-    #[arg(long, value_name = "DIR", requires = "site")]
-    identity: Option<PathBuf>,
-    /// Give the keys for Secure Boot in this directory to firmware that is in setup mode, on the first boot
-    #[arg(long, value_name = "DIR")]
-    secure_boot: Option<PathBuf>,
+    #[command(flatten)]
+    given: Given,
     /// Also write to a disk that is not removable
     #[arg(long)]
     internal: bool,
@@ -63,8 +57,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
         bail!("nothing was written:\n  {}", refusals.join("\n  "));
     }
     let found = verify::read(&args.image)?;
-    let parcel = parcel(&args)?;
-    let plan = Plan::new(&args.image, parcel.as_ref(), device.bytes)?;
+    let parcel = args.given.parcel(&args.image)?;
+    let plan = Plan::new(DiskImage::open(&args.image, parcel.as_ref())?, device.bytes);
     eprintln!("device  {}", describe(&device));
     eprintln!(
         "image   {}, version {}, build {:.12}",
@@ -95,26 +89,6 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
     drop(file);
     report(&args, &device, &plan, interrupted.is_some(), start.elapsed());
     Ok(())
-}
-
-/// What the box is given, if anything. Keys that would not start this very image are refused.
-fn parcel(args: &Args) -> anyhow::Result<Option<Parcel>> {
-    let mut parcel = None;
-    if let Some(site) = &args.site {
-        let text =
-            std::fs::read_to_string(site).with_context(|| format!("cannot read {}", site.display()))?;
-        parcel = Some(match &args.identity {
-            Some(identity) => Parcel::new(&text, identity)?,
-            None => Parcel::without_identity(&text)?,
-        });
-    }
-    if let Some(keys) = &args.secure_boot {
-        verify::check_signatures(&args.image, Signer::load(keys, PROGRAM_KEY)?.certificate()).context(
-            "with these keys the box would never start; build the image with --keys and the same directory",
-        )?;
-        parcel = Some(parcel.unwrap_or_default().with_secure_boot(keys)?);
-    }
-    Ok(parcel)
 }
 
 fn describe(device: &Device) -> String {
@@ -154,7 +128,7 @@ fn confirmed(device: &Device) -> anyhow::Result<bool> {
     Ok(line.trim() == device.name)
 }
 
-fn report(args: &Args, device: &Device, plan: &Plan, interrupted: bool, time: Duration) {
+fn report(args: &Args, device: &Device, plan: &Plan<DiskImage>, interrupted: bool, time: Duration) {
     let verified = !args.no_verify;
     if args.json {
         println!(
@@ -162,7 +136,7 @@ fn report(args: &Args, device: &Device, plan: &Plan, interrupted: bool, time: Du
             serde_json::json!({
                 "device": device, "bytes-written": plan.bytes(), "seconds": time.as_secs_f64(),
                 "verified": verified, "interrupted-before": interrupted,
-                "provisioned": args.site.is_some(), "secure-boot": args.secure_boot.is_some(),
+                "provisioned": args.given.site.is_some(), "secure-boot": args.given.secure_boot.is_some(),
             })
         );
     } else {

@@ -4,7 +4,9 @@ mod build;
 mod check;
 mod completions;
 mod flash;
+mod given;
 mod hermetic_cell;
+mod installer;
 mod keys;
 mod lock;
 mod provision;
@@ -29,6 +31,7 @@ use clap::{Parser, Subcommand};
                   rap-image verify target/image/qemu/disk.img\n  \
                   rap-image run --site site.toml --identity keys/dev\n  \
                   rap-image flash target/image/qemu/disk.img /dev/sdX\n  \
+                  rap-image installer target/image/generic-x86/disk.img installer.img\n  \
                   rap-image publish target/image/qemu --repository updates --keys keys/dev\n\n\
                   Packages are kept in ~/.cache/rap-image (or $XDG_CACHE_HOME). Where they come from is said by --mirror, \
                   RAP_IMAGE_MIRROR, `mirror = \"…\"` in ~/.config/rap-image/config.toml, or the host's apt sources."
@@ -52,6 +55,8 @@ enum Verb {
     Run(run::Args),
     /// Write an image to a device, a stick or a disk, and read it back
     Flash(flash::Args),
+    /// Make a bootable medium that writes an image to the disk inside a computer
+    Installer(installer::Args),
     /// Make keys, replace them, say what they are
     Keys(keys::Args),
     /// Make a box's keys and certificates, or answer its certificate request
@@ -85,6 +90,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Verb::Sbom(args) => sbom::run(args),
         Verb::Run(args) => run::run(args),
         Verb::Flash(args) => flash::run(args),
+        Verb::Installer(args) => installer::run(args),
         Verb::Keys(args) => keys::run(args),
         Verb::Provision(args) => provision::run(args),
         Verb::Publish(args) => publish::publish(args),

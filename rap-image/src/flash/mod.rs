@@ -1,333 +1,140 @@
-//! Writing an image to a device: no more than is used, nothing left of what was there before that could be taken for
-//! ours, read back and compared.
-//!
-//! Of each partition, everything up to its last used block is written, zeros too, and at least its first
-//! [`CLEARED_BYTES`] and its last [`TAIL_BYTES`]: old file systems begin there, and old arrays and pools say at the end
-//! what they are. The rest of a slot or of the data partition is never read before the box has written it.
-//!
-//! Invariant: the device has no partition table from the first write until everything else is on it, and was read back
-//! where that was asked for: a device that was pulled out halfway, or that loses bytes, does not boot at all. Meanwhile
-//! a [`mark`] is where the table's header will be; who finds it knows that somebody did not come to the end.
+//! What `rap-image flash` writes: a disk image of ours as a [`Source`], with the parcel in its place. How it is written is
+//! [`rap_core::flash`], which the installer uses too.
 
-pub mod device;
-pub mod mark;
-
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::fd::AsFd;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use rap_core::boot::disk::{Disk, DiskError, Partition, Place, Table};
-use rustix::fs::{Advice, OFlags, fadvise};
+use rap_core::boot::disk::{DiskError, Place, Table};
+use rap_core::flash::Source;
 
 use crate::parcel::{Parcel, ParcelError};
 
-/// Bytes at the beginning of each partition that are written in any case.
-pub const CLEARED_BYTES: u64 = 8 << 20;
-/// Bytes at the end of each partition that are written in any case.
-pub const TAIL_BYTES: u64 = 1 << 20;
-/// Bytes at both ends of the device where partition tables live.
-const TABLE_BYTES: usize = 1 << 20;
-/// What is read, written and compared at once.
-const BLOCK: usize = 1 << 20;
-/// Dirty pages that may gather before they are waited for: progress tells what is on the device, not in memory.
-const FLUSH_EVERY: u64 = 16 << 20;
+/// What is read at once.
+const BLOCK: usize = 64 << 10;
 
-/// Why a device could not be written.
+/// Why an image cannot be written anywhere.
 #[derive(Debug, thiserror::Error)]
-pub enum FlashError {
+pub enum ImageError {
     /// The image.
     #[error("cannot read {0}")]
-    Image(PathBuf, #[source] io::Error),
+    Read(PathBuf, #[source] io::Error),
     /// The image's partitions.
     #[error("{0} is not one of rap-image's disks")]
     NotOurs(PathBuf, #[source] DiskError),
     /// What the box is given.
     #[error("the box cannot be given this")]
     Parcel(#[from] ParcelError),
-    /// The device cannot be opened.
-    #[error("cannot open {0} for writing; are you root, and does nothing use it?")]
-    Open(PathBuf, #[source] io::Error),
-    /// The device failed.
-    #[error("the device failed: it does not boot now; the next flash of it begins anew")]
-    Device(#[source] DiskError),
-    /// What was read back is not what was written.
-    #[error(
-        "byte {offset} of the device is not what was written there: it is worn out or not as large as it says; take another"
-    )]
-    Differs {
-        /// Where, from the beginning of the device.
-        offset: u64,
-    },
-    /// The partition table that was read back is not the one that was written.
-    #[error("the partition table read back is not the one that was written: take another device")]
-    Table,
 }
 
-/// What is going on, for who watches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// Writing.
-    Write,
-    /// Reading back.
-    Verify,
-}
-
-/// A part of the device that is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Piece {
-    offset: u64,
-    bytes: u64,
-    content: Content,
-}
-
-/// What a [`Piece`] is written with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Content {
-    /// What the image has in the same place.
-    Image,
-    /// What the box is given.
-    Parcel,
-    /// Zeros.
-    Nothing,
-}
-
-/// An image, and what of it goes where on a device.
+/// A disk image, and what the box is given with it.
 #[derive(Debug)]
-pub struct Plan {
-    image: File,
+pub struct DiskImage {
+    file: File,
     path: PathBuf,
-    parcel: Option<Vec<u8>>,
-    pieces: Vec<Piece>,
     table: Table,
-    device_bytes: u64,
+    /// By the partitions' numbers.
+    used: [u64; 5],
+    parcel: Option<Vec<u8>>,
 }
 
-impl Plan {
-    /// Reads the image at `path` for a device of `device_bytes` bytes, which are enough ([`device::Device::refusals`]).
+impl DiskImage {
+    /// Reads the image at `path`.
     ///
     /// # Errors
-    /// When the image cannot be read or is not one of ours, or the parcel does not fit.
-    pub fn new(path: &Path, parcel: Option<&Parcel>, device_bytes: u64) -> Result<Self, FlashError> {
-        let failed = |source| FlashError::Image(path.to_owned(), source);
-        let image = File::open(path).map_err(failed)?;
-        let bytes = image.metadata().map_err(failed)?.len();
-        let not_ours = |source| FlashError::NotOurs(path.to_owned(), source);
-        let table = Table::read(&image, bytes).map_err(not_ours)?;
-        let (of_image, table) = (&table, table.grown(device_bytes));
+    /// When it cannot be read or is not one of ours, or the parcel does not fit.
+    pub fn open(path: &Path, parcel: Option<&Parcel>) -> Result<Self, ImageError> {
+        let failed = |source| ImageError::Read(path.to_owned(), source);
+        let file = File::open(path).map_err(failed)?;
+        let bytes = file.metadata().map_err(failed)?.len();
+        let not_ours = |source| ImageError::NotOurs(path.to_owned(), source);
+        let table = Table::read(&file, bytes).map_err(not_ours)?;
         let parcel = parcel.map(Parcel::partition).transpose()?;
-        let mut pieces = Vec::new();
-        for place in Place::ALL {
-            let (old, new) = (of_image.partition(place), table.partition(place));
-            if place == Place::Provision && parcel.is_some() {
-                pieces.push(Piece {
-                    offset: new.offset(),
-                    bytes: new.length(),
-                    content: Content::Parcel,
-                });
-            } else {
-                // Where the data partition ends in the image, its second table comes: that is no content.
-                let there = old.length().min(new.length());
-                let used = last_used(&image, new.offset(), there).map_err(failed)?;
-                pieces.extend(pieces_of(new, used, there));
-            }
+        let mut used = [0; 5];
+        for (place, used) in Place::ALL.into_iter().zip(&mut used) {
+            let partition = table.partition(place);
+            *used = match &parcel {
+                Some(parcel) if place == Place::Provision => without_zeros(parcel).len() as u64,
+                _ => last_used(&file, partition.offset(), partition.length()).map_err(failed)?,
+            };
         }
         Ok(Self {
-            parcel,
-            image,
+            file,
             path: path.to_owned(),
-            pieces,
             table,
-            device_bytes,
+            used,
+            parcel,
         })
-    }
-
-    /// Bytes that are written.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.pieces.iter().map(|piece| piece.bytes).sum()
-    }
-
-    /// Writes everything but the partition table to `device`, telling `progress` how many bytes are on it. `build` is
-    /// the image's build id, for who finds the device when this was interrupted.
-    ///
-    /// # Errors
-    /// Then the device has no partition table.
-    pub fn write(
-        &self,
-        device: &impl Disk,
-        build: &str,
-        progress: &dyn Fn(Phase, u64),
-    ) -> Result<(), FlashError> {
-        let failed = FlashError::Device;
-        let mut beginning = vec![0; TABLE_BYTES];
-        beginning[mark::PLACE].copy_from_slice(&mark::encode(build));
-        device.write_at(&beginning, 0).map_err(failed)?;
-        device
-            .write_at(&vec![0; TABLE_BYTES], self.device_bytes - TABLE_BYTES as u64)
-            .map_err(failed)?;
-        device.flush().map_err(failed)?;
-        let (mut done, mut dirty) = (0, 0);
-        self.each_block(|offset, content| {
-            device.write_at(content, offset).map_err(failed)?;
-            done += content.len() as u64;
-            dirty += content.len() as u64;
-            if dirty >= FLUSH_EVERY {
-                device.flush().map_err(failed)?;
-                dirty = 0;
-                progress(Phase::Write, done);
-            }
-            Ok(())
-        })?;
-        device.flush().map_err(failed)?;
-        progress(Phase::Write, done);
-        Ok(())
-    }
-
-    /// Writes the partition table, with which the device boots, in place of the mark, and reads it back.
-    ///
-    /// # Errors
-    /// When the device fails, or gives back another table.
-    pub fn finish(&self, device: &(impl Disk + AsFd)) -> Result<(), FlashError> {
-        self.table
-            .write(device, self.device_bytes)
-            .map_err(FlashError::Device)?;
-        forget(device)?;
-        let table = Table::read(device, self.device_bytes).map_err(FlashError::Device)?;
-        if table == self.table {
-            Ok(())
-        } else {
-            Err(FlashError::Table)
-        }
-    }
-
-    /// Reads everything back from `device` itself, not from memory, and compares.
-    ///
-    /// # Errors
-    /// With the first byte that differs.
-    pub fn verify(
-        &self,
-        device: &(impl Disk + AsFd),
-        progress: &dyn Fn(Phase, u64),
-    ) -> Result<(), FlashError> {
-        forget(device)?;
-        let mut found = vec![0; BLOCK];
-        let mut done = 0;
-        self.each_block(|offset, content| {
-            let found = &mut found[..content.len()];
-            device.read_at(found, offset).map_err(FlashError::Device)?;
-            if found != content {
-                let same = found
-                    .iter()
-                    .zip(content)
-                    .take_while(|(found, wanted)| found == wanted);
-                return Err(FlashError::Differs {
-                    offset: offset + same.count() as u64,
-                });
-            }
-            done += content.len() as u64;
-            progress(Phase::Verify, done);
-            Ok(())
-        })
-    }
-
-    /// Calls `take` with each block that is to be on the device, in order.
-    fn each_block(
-        &self,
-        mut take: impl FnMut(u64, &[u8]) -> Result<(), FlashError>,
-    ) -> Result<(), FlashError> {
-        let mut buffer = vec![0; BLOCK];
-        for piece in &self.pieces {
-            let mut at = 0;
-            while at < piece.bytes {
-                let length = usize::try_from(piece.bytes - at).unwrap_or(BLOCK).min(BLOCK);
-                let block = &mut buffer[..length];
-                self.fill(block, piece, at)?;
-                take(piece.offset + at, block)?;
-                at += length as u64;
-            }
-        }
-        Ok(())
-    }
-
-    /// What comes `at` bytes after a piece's beginning.
-    fn fill(&self, block: &mut [u8], piece: &Piece, at: u64) -> Result<(), FlashError> {
-        block.fill(0);
-        match (piece.content, &self.parcel) {
-            (Content::Image, _) => {
-                let failed = |source| FlashError::Image(self.path.clone(), source);
-                self.image
-                    .read_exact_at(block, piece.offset + at)
-                    .map_err(failed)?;
-            }
-            (Content::Parcel, Some(parcel)) => {
-                let rest = usize::try_from(at)
-                    .ok()
-                    .and_then(|at| parcel.get(at..))
-                    .unwrap_or_default();
-                let length = rest.len().min(block.len());
-                block[..length].copy_from_slice(&rest[..length]);
-            }
-            (Content::Parcel | Content::Nothing, _) => {}
-        }
-        Ok(())
     }
 }
 
-/// What is written of a partition of which the image has `there` bytes and uses `used`: those, zeros up to
-/// [`CLEARED_BYTES`], and zeros in the last [`TAIL_BYTES`].
-fn pieces_of(partition: &Partition, used: u64, there: u64) -> impl Iterator<Item = Piece> {
-    let (start, length) = (partition.offset(), partition.length());
-    let beginning = used.max(CLEARED_BYTES.min(length));
-    let from_image = beginning.min(there);
-    let tail = beginning.max(length.saturating_sub(TAIL_BYTES));
-    let parts = [
-        (0, from_image, Content::Image),
-        (from_image, beginning, Content::Nothing),
-        (tail, length, Content::Nothing),
-    ];
-    let some = parts.into_iter().filter(|(from, to, _)| from < to);
-    some.map(move |(from, to, content)| Piece {
-        offset: start + from,
-        bytes: to - from,
-        content,
-    })
+impl Source for DiskImage {
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn table(&self) -> &Table {
+        &self.table
+    }
+
+    fn used(&self, place: Place) -> u64 {
+        self.used[place as usize]
+    }
+
+    fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+        let mut all: Box<dyn Read> = Box::new(io::empty());
+        for place in Place::ALL {
+            let used = self.used(place);
+            match &self.parcel {
+                Some(parcel) if place == Place::Provision => all = Box::new(all.chain(parcel.take(used))),
+                _ => {
+                    let at = self.table.partition(place).offset();
+                    let range = Range {
+                        file: &self.file,
+                        at,
+                        end: at + used,
+                    };
+                    all = Box::new(all.chain(range));
+                }
+            }
+        }
+        Ok(all)
+    }
 }
 
-/// Drops clean pages: what is read afterwards comes from the device and not from memory.
-fn forget(device: &impl AsFd) -> Result<(), FlashError> {
-    fadvise(device, 0, None, Advice::DontNeed).map_err(|error| {
-        FlashError::Device(DiskError::Io {
-            action: "read",
-            offset: 0,
-            bytes: 0,
-            source: error.into(),
-        })
-    })
+/// A part of a file.
+struct Range<'a> {
+    file: &'a File,
+    at: u64,
+    end: u64,
 }
 
-/// Opens a device that nobody else uses: the kernel refuses one that is mounted (open(2), `O_EXCL`).
-///
-/// # Errors
-/// When it cannot be opened, or somebody uses it.
-pub fn open(path: &Path) -> Result<File, FlashError> {
-    let exclusive = i32::try_from(OFlags::EXCL.bits()).unwrap_or(0);
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).custom_flags(exclusive);
-    options
-        .open(path)
-        .map_err(|source| FlashError::Open(path.to_owned(), source))
+impl Read for Range<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
+        let wanted = bytes.len().min(left);
+        let count = self.file.read_at(&mut bytes[..wanted], self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+fn without_zeros(bytes: &[u8]) -> &[u8] {
+    let used = bytes
+        .iter()
+        .rposition(|&byte| byte != 0)
+        .map_or(0, |last| last + 1);
+    &bytes[..used.next_multiple_of(BLOCK).min(bytes.len())]
 }
 
 /// Bytes from `start` to behind the last block that holds anything but zeros, among `length` bytes.
 fn last_used(image: &File, start: u64, length: u64) -> io::Result<u64> {
-    const STEP: usize = 64 << 10;
-    let zeros = vec![0; STEP];
-    let mut buffer = vec![0; STEP];
+    let zeros = vec![0; BLOCK];
+    let mut buffer = vec![0; BLOCK];
     let (mut at, mut used) = (0, 0);
     while at < length {
-        let count = usize::try_from(length - at).unwrap_or(STEP).min(STEP);
+        let count = usize::try_from(length - at).unwrap_or(BLOCK).min(BLOCK);
         image.read_exact_at(&mut buffer[..count], start + at)?;
         at += count as u64;
         if buffer[..count] != zeros[..count] {

@@ -1,12 +1,19 @@
 //! Flashing a file full of what somebody else left.
 
-use rap_core::boot::disk::{PROVISION_BYTES, SLOT_BYTES};
+use std::os::fd::AsFd;
+
+use rap_core::boot::disk::{Disk, PROVISION_BYTES, SLOT_BYTES};
+use rap_core::flash::{CLEARED_BYTES, FlashError, Plan, TAIL_BYTES};
 
 use super::*;
 use crate::parcel::tests::identity;
 
 const DEVICE: u64 = 1 << 30;
 const BUILD: &str = "5f56b8440fde";
+
+fn plan(image: &Path, parcel: Option<&Parcel>) -> Plan<DiskImage> {
+    Plan::new(DiskImage::open(image, parcel).unwrap(), DEVICE)
+}
 
 /// What a partition of the image begins with: its number.
 fn mark(place: Place) -> u8 {
@@ -66,7 +73,7 @@ fn byte(device: &File, at: u64) -> u8 {
 fn what_is_used_is_written_and_nothing_old_looks_like_ours() {
     let place = tempfile::tempdir().unwrap();
     let device = device(place.path());
-    let plan = Plan::new(&image(place.path()), None, DEVICE).unwrap();
+    let plan = plan(&image(place.path()), None);
     let told = std::cell::Cell::new(0);
     plan.write(&device, BUILD, &|_, done| told.set(done)).unwrap();
     assert_eq!(told.get(), plan.bytes());
@@ -76,10 +83,13 @@ fn what_is_used_is_written_and_nothing_old_looks_like_ours() {
         plan.bytes()
     );
     plan.verify(&device, &|_, _| {}).unwrap();
-    assert_eq!(super::mark::find(&device).unwrap().as_deref(), Some(BUILD));
+    assert_eq!(
+        rap_core::flash::mark::find(&device).unwrap().as_deref(),
+        Some(BUILD)
+    );
     assert!(matches!(Table::read(&device, DEVICE), Err(DiskError::NoTable)));
     plan.finish(&device).unwrap();
-    assert_eq!(super::mark::find(&device).unwrap(), None);
+    assert_eq!(rap_core::flash::mark::find(&device).unwrap(), None);
     let table = Table::read(&device, DEVICE).unwrap();
     assert_eq!(table, Table::fresh().grown(DEVICE));
     for place in Place::ALL {
@@ -109,7 +119,7 @@ fn what_is_used_is_written_and_nothing_old_looks_like_ours() {
 fn a_byte_that_turned_is_found() {
     let place = tempfile::tempdir().unwrap();
     let device = device(place.path());
-    let plan = Plan::new(&image(place.path()), None, DEVICE).unwrap();
+    let plan = plan(&image(place.path()), None);
     plan.write(&device, BUILD, &|_, _| {}).unwrap();
     let at = Table::fresh().partition(Place::SlotA).offset() + (20 << 20) + 3;
     device.write_all_at(b"X", at).unwrap();
@@ -125,11 +135,11 @@ fn a_device_pulled_out_halfway_has_no_table() {
     let place = tempfile::tempdir().unwrap();
     let device = device(place.path());
     let image = image(place.path());
-    let before = Plan::new(&image, None, DEVICE).unwrap();
+    let before = plan(&image, None);
     before.write(&device, BUILD, &|_, _| {}).unwrap();
     before.finish(&device).unwrap();
     // The image breaks off in the middle of slot A: so does the writing.
-    let plan = Plan::new(&image, None, DEVICE).unwrap();
+    let plan = plan(&image, None);
     File::options()
         .write(true)
         .open(&image)
@@ -138,10 +148,13 @@ fn a_device_pulled_out_halfway_has_no_table() {
         .unwrap();
     assert!(matches!(
         plan.write(&device, BUILD, &|_, _| {}),
-        Err(FlashError::Image(..))
+        Err(FlashError::Image { .. })
     ));
     assert!(matches!(Table::read(&device, DEVICE), Err(DiskError::NoTable)));
-    assert_eq!(super::mark::find(&device).unwrap().as_deref(), Some(BUILD));
+    assert_eq!(
+        rap_core::flash::mark::find(&device).unwrap().as_deref(),
+        Some(BUILD)
+    );
 }
 
 /// A device whose power goes after some writes and flushes; what was written before is kept.
@@ -192,7 +205,7 @@ impl AsFd for Cut<'_> {
 fn no_cut_leaves_a_device_that_boots_by_half() {
     let place = tempfile::tempdir().unwrap();
     let image = image(place.path());
-    let plan = Plan::new(&image, None, DEVICE).unwrap();
+    let plan = plan(&image, None);
     let cut_after = |steps: u32| {
         let mut options = File::options();
         let path = place.path().join("cut");
@@ -212,7 +225,7 @@ fn no_cut_leaves_a_device_that_boots_by_half() {
         let ended = plan
             .write(&cut, BUILD, &|_, _| {})
             .and_then(|()| plan.finish(&cut));
-        let marked = super::mark::find(&device).unwrap().is_some();
+        let marked = rap_core::flash::mark::find(&device).unwrap().is_some();
         let table = Table::read(&device, DEVICE);
         if let Ok(table) = &table {
             assert_eq!(*table, Table::fresh().grown(DEVICE), "after {steps} steps");
@@ -238,7 +251,7 @@ fn the_parcel_fills_the_provision_partition() {
     let place = tempfile::tempdir().unwrap();
     let device = device(place.path());
     let parcel = Parcel::new(rap_core::site::EXAMPLE, &identity(place.path())).unwrap();
-    let plan = Plan::new(&image(place.path()), Some(&parcel), DEVICE).unwrap();
+    let plan = plan(&image(place.path()), Some(&parcel));
     plan.write(&device, BUILD, &|_, _| {}).unwrap();
     plan.verify(&device, &|_, _| {}).unwrap();
     let mut found = vec![0; usize::try_from(PROVISION_BYTES).unwrap()];

@@ -32,6 +32,8 @@ pub struct Overlay {
     pub watchdogs: Vec<String>,
     /// Kernel modules, in the order they are to be loaded.
     pub modules: Vec<String>,
+    /// Modules that only the installer loads: keyboards, and what its own medium is on.
+    pub installer_modules: Vec<String>,
     /// Users, each with a group of the same name and number.
     pub users: BTreeMap<String, User>,
     /// Folders and their modes.

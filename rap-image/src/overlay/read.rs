@@ -95,11 +95,19 @@ fn kernel(reader: &mut Reader<'_>, root: &Table<'_, '_>, overlay: &mut Overlay) 
     let Some(kernel) = reader.table(root, "kernel") else {
         return;
     };
-    reader.only(&kernel, &["package", "arguments", "watchdogs", "modules"]);
+    let fields = [
+        "package",
+        "arguments",
+        "watchdogs",
+        "modules",
+        "installer-modules",
+    ];
+    reader.only(&kernel, &fields);
     overlay.kernel = reader.string(&kernel, "package");
     overlay.arguments = reader.strings(&kernel, "arguments");
     overlay.watchdogs = reader.strings(&kernel, "watchdogs");
     overlay.modules = reader.strings(&kernel, "modules");
+    overlay.installer_modules = reader.strings(&kernel, "installer-modules");
 }
 
 fn users(reader: &mut Reader<'_>, root: &Table<'_, '_>, overlay: &mut Overlay) {

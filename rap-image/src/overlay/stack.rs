@@ -123,16 +123,22 @@ impl Stack {
     /// Modules wished for and who wishes, every overlay's watchdogs before any module.
     #[must_use]
     pub fn modules(&self) -> Vec<(String, String)> {
-        let of = |modules: fn(&Overlay) -> &Vec<String>| {
-            self.overlays.iter().flat_map(move |overlay| {
-                modules(overlay)
-                    .iter()
-                    .map(|module| (module.clone(), format!("overlays/{}", overlay.name)))
-            })
-        };
-        of(|overlay| &overlay.watchdogs)
-            .chain(of(|overlay| &overlay.modules))
-            .collect()
+        let watchdogs = self.wishes(|overlay| &overlay.watchdogs);
+        watchdogs.chain(self.wishes(|overlay| &overlay.modules)).collect()
+    }
+
+    /// Modules that only the installer loads, and who wishes them.
+    #[must_use]
+    pub fn installer_modules(&self) -> Vec<(String, String)> {
+        self.wishes(|overlay| &overlay.installer_modules).collect()
+    }
+
+    fn wishes(&self, modules: fn(&Overlay) -> &Vec<String>) -> impl Iterator<Item = (String, String)> {
+        self.overlays.iter().flat_map(move |overlay| {
+            modules(overlay)
+                .iter()
+                .map(|module| (module.clone(), format!("overlays/{}", overlay.name)))
+        })
     }
 
     /// The text of `/etc/passwd` and of `/etc/group`: `root` first, then by number.

@@ -21,6 +21,8 @@ pub(super) struct Kernel {
     pub(super) version: String,
     /// The text of `/etc/rap/modules`.
     pub(super) load_order: String,
+    /// The text of `/etc/rap/installer-modules`: what the installer loads besides.
+    pub(super) installer_order: String,
 }
 
 /// Puts the modules into the tree.
@@ -49,27 +51,39 @@ pub(super) fn pick(stack: &Stack, lock: &Lock, store: &Store, tree: &mut Tree) -
         .collect();
     let places = places(&contents, &folder);
     let mut loaded: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    let order = modules::load_order(
-        &stack.modules(),
-        &built_in,
-        |module| places.contains_key(module),
-        |module| {
-            let place = places.get(module).ok_or_else(|| wrong("lost a module"))?;
-            let content = decompressed(&contents.content(place).map_err(unreadable)?, place)
-                .map_err(|error| Error::Package(owner.clone(), crate::deb::Error::Read(error)))?;
-            let needs = modules::needs(module, &content)?;
-            loaded.insert(module.to_owned(), content);
-            Ok::<_, Error>(needs)
-        },
-    )?;
-    let wished: BTreeMap<_, _> = stack
+    let mut order = |wishes: &[(String, String)]| {
+        modules::load_order(
+            wishes,
+            &built_in,
+            |module| places.contains_key(module),
+            |module| {
+                if let Some(content) = loaded.get(module) {
+                    return Ok(modules::needs(module, content)?);
+                }
+                let place = places.get(module).ok_or_else(|| wrong("lost a module"))?;
+                let content = decompressed(&contents.content(place).map_err(unreadable)?, place)
+                    .map_err(|error| Error::Package(owner.clone(), crate::deb::Error::Read(error)))?;
+                let needs = modules::needs(module, &content)?;
+                loaded.insert(module.to_owned(), content);
+                Ok::<_, Error>(needs)
+            },
+        )
+    };
+    let wishes: Vec<_> = stack
         .modules()
+        .into_iter()
+        .chain(stack.installer_modules())
+        .collect();
+    // The installer's come behind the appliance's, so these are the beginning of all.
+    let own = order(&stack.modules())?.len();
+    let order = order(&wishes)?;
+    let wished: BTreeMap<_, _> = wishes
         .into_iter()
         .rev()
         .map(|(module, by)| (modules::name(&module), by))
         .collect();
-    let mut load_order = String::new();
-    for module in &order {
+    let (mut load_order, mut installer_order) = (String::new(), String::new());
+    for (number, module) in order.iter().enumerate() {
         let (Some(place), Some(content)) = (places.get(module), loaded.remove(module)) else {
             return Err(wrong("lost a module"));
         };
@@ -78,7 +92,12 @@ pub(super) fn pick(stack: &Stack, lock: &Lock, store: &Store, tree: &mut Tree) -
             Some(by) => format!("kernel module wanted by {by}"),
             None => "kernel module that another one needs".to_owned(),
         };
-        load_order += &format!("/{path}\n");
+        let list = if number < own {
+            &mut load_order
+        } else {
+            &mut installer_order
+        };
+        *list += &format!("/{path}\n");
         tree.add(
             Owner::Kernel(owner.clone()),
             entry(path, 0o644, Kind::File(content), &reason),
@@ -89,6 +108,7 @@ pub(super) fn pick(stack: &Stack, lock: &Lock, store: &Store, tree: &mut Tree) -
         image,
         version,
         load_order,
+        installer_order,
     })
 }
 

@@ -152,7 +152,15 @@ pub fn pick(stack: &Stack, lock: &Lock, store: &Store) -> Result<Picked, Error> 
             kernel.load_order,
             "modules of the overlays, in load order",
         ),
+        (
+            "etc/rap/installer-modules",
+            kernel.installer_order,
+            "modules that only the installer loads, in load order",
+        ),
     ] {
+        if text.is_empty() {
+            continue;
+        }
         tree.add(
             Owner::Generated,
             tree::entry(path, 0o644, Kind::File(text.into_bytes()), reason),

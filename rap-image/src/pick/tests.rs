@@ -272,11 +272,33 @@ fn modules_are_ordered_decompressed_and_watchdogs_come_first() {
     let kernel = "/usr/lib/modules/6.1/kernel";
     let expected = format!("{kernel}/lib/lib-x.ko\n{kernel}/dog.ko\n{kernel}/fs/fs.ko\n");
     assert_eq!(text(&picked, "etc/rap/modules"), expected);
+    assert!(
+        picked
+            .parts
+            .iter()
+            .flat_map(|part| &part.entries)
+            .all(|entry| entry.path != "etc/rap/installer-modules")
+    );
     let part = picked.parts.iter().find(|part| part.owner == "linux 1").unwrap();
     assert_eq!(part.entries[1].path, "usr/lib/modules/6.1/kernel/fs/fs.ko");
     assert_eq!(
         part.entries[1].kind,
         Kind::File(kernel_module("depends=lib-x,built_in\0"))
+    );
+}
+
+#[test]
+fn what_only_the_installer_loads_is_in_a_list_of_its_own() {
+    let mut case = Case::new();
+    case.base.modules = vec!["fs".to_owned()];
+    case.base.installer_modules = vec!["fs".to_owned(), "dog".to_owned()];
+    let picked = case.pick().unwrap();
+    let kernel = "/usr/lib/modules/6.1/kernel";
+    let own = format!("{kernel}/lib/lib-x.ko\n{kernel}/fs/fs.ko\n");
+    assert_eq!(text(&picked, "etc/rap/modules"), own);
+    assert_eq!(
+        text(&picked, "etc/rap/installer-modules"),
+        format!("{kernel}/dog.ko\n")
     );
 }
 

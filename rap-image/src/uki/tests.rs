@@ -68,6 +68,29 @@ fn sections_follow_each_other_without_a_gap() {
 }
 
 #[test]
+fn an_extended_image_is_as_if_it_had_been_composed_so() {
+    let bytes = example(&stub()).unwrap();
+    let wanted = compose(&Ingredients {
+        stub: &stub(),
+        os_release: "ID=rap\n",
+        command_line: "panic=-1 rap.install",
+        kernel_version: "6.12",
+        kernel: &[0x11; 10_000],
+        initramfs: &[&[0x22; 5_001][..], b"more"].concat(),
+    });
+    let wanted = wanted.unwrap();
+    assert!(extended(&bytes, "rap.install", b"more").unwrap() == wanted);
+    // A signature of the image is none of the other.
+    let mut signed = bytes.clone();
+    let (entry, length) = (0x40 + 24 + 112 + 32, u32::try_from(bytes.len()).unwrap());
+    signed[entry..entry + 4].copy_from_slice(&length.to_le_bytes());
+    signed[entry + 4..entry + 8].copy_from_slice(&16_u32.to_le_bytes());
+    signed.extend([7; 16]);
+    assert!(extended(&signed, "rap.install", b"more").unwrap() == wanted);
+    assert_eq!(extended(&stub(), "x", b""), Err(UkiError::Missing(".osrel")));
+}
+
+#[test]
 fn another_parser_agrees() {
     use object::{Object, ObjectSection};
     let bytes = example(&stub()).unwrap();

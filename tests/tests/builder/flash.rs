@@ -155,7 +155,7 @@ fn an_interrupted_flash_leaves_nothing_bootable_and_the_next_one_says_so() {
         .unwrap();
     let deadline = std::time::Instant::now() + QUICK;
     let begun = || {
-        rap_image::flash::mark::find(&File::open(device.path()).unwrap())
+        rap_core::flash::mark::find(&File::open(device.path()).unwrap())
             .unwrap()
             .is_some()
     };

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
-use rap_core::boot::disk::Table;
+use crate::boot::disk::Table;
 use serde::Serialize;
 
 /// Where the computer itself lives: a disk with one of these on it is never written to.
@@ -29,6 +29,8 @@ pub struct Device {
     pub bytes: u64,
     /// Whether the kernel takes it for removable, as USB sticks and cards are.
     pub removable: bool,
+    /// Whether it is attached by USB, as a stick is and as many that the kernel does not take for removable.
+    pub usb: bool,
     /// Whether it cannot be written to.
     pub read_only: bool,
     /// The disk it is a partition of.
@@ -88,6 +90,24 @@ impl Kernel {
     fn says(&self, name: &str, what: &str) -> String {
         let text = std::fs::read_to_string(self.block.join(name).join(what)).unwrap_or_default();
         text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// The serial number of a disk: NVMe and cards say it of the device, virtio of the disk, and one with SCSI commands
+    /// in its page 0x80 (SPC-5 §7.7.16): four bytes of header, then text.
+    fn serial(&self, name: &str) -> String {
+        let said = [self.says(name, "device/serial"), self.says(name, "serial")];
+        if let Some(serial) = said.into_iter().find(|serial| !serial.is_empty()) {
+            return serial;
+        }
+        let page = std::fs::read(self.block.join(name).join("device/vpd_pg80")).unwrap_or_default();
+        let text = String::from_utf8_lossy(page.get(4..).unwrap_or_default());
+        text.trim_matches(|c: char| c.is_whitespace() || c == '\0')
+            .to_owned()
+    }
+
+    /// The place of a device in the machine, as the kernel's path for it.
+    fn place(&self, name: &str) -> PathBuf {
+        self.block.join(name).canonicalize().unwrap_or_default()
     }
 
     /// Names of the entries of a device's directory, or of one in it.
@@ -160,6 +180,20 @@ impl Device {
         Self::describe(path, name, kernel)
     }
 
+    /// Every whole disk of this machine, in the order of their places in it. What the kernel makes up (loop devices, memory,
+    /// volumes) is none.
+    #[must_use]
+    pub fn disks(kernel: &Kernel) -> Vec<Self> {
+        let is_disk = |name: &String| {
+            let place = kernel.block.join(name);
+            place.join("device").exists() && !place.join("partition").exists()
+        };
+        let mut names: Vec<String> = kernel.entries("", "").into_iter().filter(is_disk).collect();
+        names.sort_by_key(|name| kernel.place(name));
+        let describe = |name: String| Self::describe(Path::new("/dev").join(&name), name, kernel).ok();
+        names.into_iter().filter_map(describe).collect()
+    }
+
     fn describe(path: PathBuf, name: String, kernel: &Kernel) -> Result<Self, LookError> {
         let size = std::fs::read_to_string(kernel.block.join(&name).join("size"));
         let size = size.map_err(|source| LookError::Description {
@@ -178,9 +212,11 @@ impl Device {
         };
         Ok(Self {
             model,
-            serial: kernel.says(&name, "device/serial"),
+            serial: kernel.serial(&name),
             bytes: size.trim().parse::<u64>().unwrap_or(0).saturating_mul(512),
-            removable: kernel.says(&name, "removable") == "1",
+            // The kernel takes a card's slot for what stays, and the card is what is pulled out.
+            removable: kernel.says(&name, "removable") == "1" || kernel.says(&name, "device/type") == "SD",
+            usb: is_on_usb(&kernel.place(&name)),
             read_only: kernel.says(&name, "ro") == "1",
             partition_of: kernel
                 .block
@@ -238,9 +274,18 @@ impl Device {
     }
 }
 
+/// Whether a device's place is below a USB bus: `…/usb2/2-1/2-1:1.0/host6/…`.
+fn is_on_usb(place: &Path) -> bool {
+    let bus = |part: &std::ffi::OsStr| {
+        let number = part.to_str().and_then(|part| part.strip_prefix("usb"));
+        number.is_some_and(|number| number.parse::<u16>().is_ok())
+    };
+    place.iter().any(bus)
+}
+
 /// The disk a partition is on: in sysfs it is the directory above.
 fn disk_of(kernel: &Kernel, name: &str) -> String {
-    let real = kernel.block.join(name).canonicalize().unwrap_or_default();
+    let real = kernel.place(name);
     let above = real.parent().and_then(Path::file_name);
     above.unwrap_or_default().to_string_lossy().into_owned()
 }

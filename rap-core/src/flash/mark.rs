@@ -10,7 +10,7 @@
 
 use std::ops::Range;
 
-use rap_core::boot::disk::{Disk, DiskError};
+use crate::boot::disk::{Disk, DiskError};
 
 /// Bytes of the device.
 pub const PLACE: Range<usize> = 512..1024;

@@ -1,0 +1,177 @@
+//! The installer's medium: the image's own UKI with one more word on its command line and one more archive in its
+//! initramfs, as the program that firmware starts.
+//!
+//! So what installs is what is installed: where the installer finds disk and screen, the appliance will; nothing is
+//! compiled; and one signature is over everything that is written. The archive:
+//!
+//! ```text
+//! etc/rap/installer.json     what to do; first, so that an archive cut short is an installer that refuses
+//! etc/rap/installer.package  the image's used bytes and what the box is given, compressed
+//! ```
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rap_core::boot::disk::{Place, Table};
+use rap_core::boot::fat::FatError;
+use rap_core::boot::medium::Medium;
+use rap_core::build_info::BuildInfo;
+use rap_core::digest::Sha256;
+use rap_core::flash::Source as _;
+use rap_core::install::{self, package};
+use rap_core::paths;
+use serde::Serialize;
+
+use crate::cpio::{self, CpioError};
+use crate::flash::{DiskImage, ImageError};
+use crate::output::{OutputError, Staging};
+use crate::parcel::Parcel;
+use crate::payload::{Entry, Kind, Part};
+use crate::signing::{Signer, SigningError, sign};
+use crate::uki::{self, UkiError};
+use crate::verify::{self, VerifyError};
+
+/// What an installer is made from, and how it behaves.
+#[derive(Debug)]
+pub struct Recipe<'a> {
+    /// The disk image.
+    pub image: &'a Path,
+    /// What the box is given.
+    pub parcel: Option<&'a Parcel>,
+    /// Whether nobody is asked.
+    pub unattended: bool,
+    /// Whether, unattended, an appliance on the disk is replaced.
+    pub replace: bool,
+    /// Who signs it; `None` leaves it unsigned.
+    pub signer: Option<&'a Signer>,
+}
+
+/// Why there is no installer.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallerError {
+    /// The image.
+    #[error("the image cannot be installed")]
+    Image(#[from] ImageError),
+    /// Reading the image.
+    #[error("the image is not as it should be")]
+    Verify(#[from] VerifyError),
+    /// The image was started already.
+    #[error("{0} is not as it was built: it was booted already; give a fresh one (rap-image build)")]
+    Used(PathBuf),
+    /// Packing.
+    #[error("cannot pack {0}")]
+    Pack(PathBuf, #[source] io::Error),
+    /// The archive.
+    #[error("the package does not fit into an initramfs")]
+    Archive(#[from] CpioError),
+    /// The UKI.
+    #[error("the installer's program cannot be composed")]
+    Uki(#[from] UkiError),
+    /// A key for use, and an image for development.
+    #[error("an image for development is only signed with development keys, and {0} is none")]
+    Development(String),
+    /// Signing.
+    #[error("the installer is not signed")]
+    Signing(#[from] SigningError),
+    /// The medium.
+    #[error("the installer's program does not fit on a medium")]
+    Medium(#[from] FatError),
+    /// Writing.
+    #[error("the installer was not written")]
+    Output(#[from] OutputError),
+}
+
+/// What was made.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Made {
+    /// The image that it installs.
+    pub image: BuildInfo,
+    /// Bytes of the medium.
+    pub bytes: u64,
+    /// Bytes of the program on it.
+    pub program_bytes: usize,
+    /// Bytes of the package in the program.
+    pub package_bytes: usize,
+    /// SHA-256 of the package.
+    pub package: Sha256,
+    /// The digest to compare builds by: Authenticode's SHA-256, which a signature does not change.
+    pub unsigned_digest: Sha256,
+    /// Who signed it.
+    pub signed_by: Option<String>,
+}
+
+/// Makes an installer and writes its medium to `out`. The same image and keys give the same bits.
+///
+/// # Errors
+/// When the image is not one that can be installed, or there is no room; then there is no new file.
+pub fn make(recipe: &Recipe<'_>, out: &Path) -> Result<Made, InstallerError> {
+    let found = verify::read(recipe.image)?;
+    let info = found.uki.info;
+    if let Some(signer) = recipe.signer
+        && info.development
+        && !signer.is_development()
+    {
+        return Err(InstallerError::Development(signer.name().to_owned()));
+    }
+    let image = DiskImage::open(recipe.image, recipe.parcel)?;
+    if *image.table() != Table::fresh() {
+        return Err(InstallerError::Used(recipe.image.to_owned()));
+    }
+    let package =
+        package::pack(&image).map_err(|source| InstallerError::Pack(recipe.image.to_owned(), source))?;
+    let order = install::Order {
+        unattended: recipe.unattended,
+        replace: recipe.replace,
+        package: Sha256::of(&package),
+        used: Place::ALL.map(|place| image.used(place)),
+    };
+    let package_bytes = package.len();
+    let mut writer = cpio::Writer::new(u32::try_from(info.built).unwrap_or(u32::MAX));
+    writer.archive(&archive(&order, package))?;
+    let uki = verify::first_uki(recipe.image)?;
+    let mut program = uki::extended(&uki, install::WORD, &writer.finish())?;
+    let unsigned_digest = uki::Program::parse(&program)?.authenticode();
+    if let Some(signer) = recipe.signer {
+        program = sign(&program, signer)?;
+    }
+    let medium = Medium::new(&program)?;
+    write(out, &medium)?;
+    Ok(Made {
+        image: info,
+        bytes: medium.bytes(),
+        program_bytes: program.len(),
+        package_bytes,
+        package: order.package,
+        unsigned_digest,
+        signed_by: recipe.signer.map(|signer| signer.name().to_owned()),
+    })
+}
+
+fn archive(order: &install::Order, package: Vec<u8>) -> Part {
+    let file = |path: &str, content| Entry {
+        path: path.trim_start_matches('/').to_owned(),
+        mode: 0o444,
+        kind: Kind::File(content),
+        reason: String::new(),
+    };
+    Part {
+        owner: "installer".to_owned(),
+        entries: vec![
+            file(paths::INSTALLER, order.encode()),
+            file(paths::PACKAGE, package),
+        ],
+    }
+}
+
+/// The medium appears under its name when it is whole.
+fn write(out: &Path, medium: &Medium<'_>) -> Result<(), OutputError> {
+    let folder = match out.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let name = out.file_name().unwrap_or_default().to_string_lossy();
+    let mut staging = Staging::new(folder)?;
+    staging.medium(&name, medium)?;
+    staging.publish()
+}
