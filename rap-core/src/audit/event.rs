@@ -33,6 +33,18 @@ pub enum Kind {
     RequestRefused,
     /// The kernel refused a service a system call.
     CallRefused,
+    /// A remote session was asked for, allowed, opened, ended.
+    SessionChanged,
+    /// The service centre asked for something, and it is done.
+    DirectiveTaken,
+    /// The service centre asked for something, and it is not done.
+    DirectiveRefused,
+    /// A person's or an agent's word was not counted.
+    ConsentRefused,
+    /// A site of the service centre's is kept or undone.
+    SettingsChanged,
+    /// An update was armed, kept, interrupted, given up, undone.
+    UpdateChanged,
     /// A measure of `rapctl hardening` does not hold.
     HardeningFailed,
     /// The oldest records had to go; said by the writer.
@@ -57,6 +69,12 @@ impl Kind {
             Self::SiteUndone => "SITE-UNDONE",
             Self::RequestRefused => "REQUEST-REFUSED",
             Self::CallRefused => "CALL-REFUSED",
+            Self::SessionChanged => "SESSION-CHANGED",
+            Self::DirectiveTaken => "DIRECTIVE-TAKEN",
+            Self::DirectiveRefused => "DIRECTIVE-REFUSED",
+            Self::ConsentRefused => "CONSENT-REFUSED",
+            Self::SettingsChanged => "SETTINGS-CHANGED",
+            Self::UpdateChanged => "UPDATE-CHANGED",
             Self::HardeningFailed => "HARDENING-FAILED",
             Self::RecordsDropped => "RECORDS-DROPPED",
             Self::TailCut => "TAIL-CUT",
@@ -69,6 +87,7 @@ impl Kind {
         match self {
             Self::Boot | Self::ClockSet | Self::Provisioned => 5,
             Self::SiteTried | Self::SiteKept | Self::SiteUndone => 5,
+            Self::SessionChanged | Self::DirectiveTaken | Self::SettingsChanged | Self::UpdateChanged => 5,
             _ => 4,
         }
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
 
 use super::{InitError, durable};
+use crate::audit::{Event, Kind};
 
 pub(super) use crate::moment::since_boot;
 
@@ -41,20 +42,30 @@ impl Floor {
     }
 }
 
-/// Sets the wall clock to the floor where it is earlier.
-pub(super) fn hold(floor: Floor) {
+/// Sets the wall clock to the floor where it is earlier; then returns what there is to tell.
+pub(super) fn hold(floor: Floor) -> Option<Event> {
     let floor = i64::try_from(floor.seconds(since_boot())).unwrap_or(0);
     let now = clock_gettime(ClockId::Realtime).tv_sec;
     if now >= floor {
-        return;
+        return None;
     }
     let time = Timespec {
         tv_sec: floor,
         tv_nsec: 0,
     };
     match clock_settime(ClockId::Realtime, time) {
-        Ok(()) => log::info!("clock set from {now} to its floor {floor}"),
-        Err(error) => log::error!("cannot set the clock to its floor {floor}: {error}"),
+        Ok(()) => {
+            log::info!("clock set from {now} to its floor {floor}");
+            let event = Event::new(
+                Kind::ClockSet,
+                "the clock was earlier than a time that has certainly passed",
+            );
+            Some(event.with("from", now).with("to", floor))
+        }
+        Err(error) => {
+            log::error!("cannot set the clock to its floor {floor}: {error}");
+            None
+        }
     }
 }
 

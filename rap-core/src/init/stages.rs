@@ -58,13 +58,13 @@ pub(super) fn bring_up() -> Result<Goal, InitError> {
     stage("clock");
     let build = read_build_info();
     let floor = Floor::new(build.as_ref().map_or(0, |build| build.built), clock::since_boot());
-    clock::hold(floor);
+    let mut set = clock::hold(floor);
     if install::is_wanted() {
         return install(watchdog.as_ref(), build);
     }
     let mut found = prepare_data(watchdog.as_ref(), build.as_ref())?;
     let floor = match &found.data {
-        DataState::Mounted => raise_floor(floor),
+        DataState::Mounted => raise_floor(floor, &mut set),
         DataState::Missing(_) => floor,
     };
     if found.enrolled {
@@ -104,6 +104,7 @@ pub(super) fn bring_up() -> Result<Goal, InitError> {
         services.keep(name, slot);
     }
     services.outbox.put(boot_event(build.as_ref()));
+    set.into_iter().for_each(|event| services.outbox.put(event));
     if found.provisioned {
         let words = "site or identity came from the provision partition";
         services.outbox.put(Event::new(Kind::Provisioned, words));
@@ -349,10 +350,11 @@ fn boot_event(build: Option<&BuildInfo>) -> Event {
     }
 }
 
-fn raise_floor(floor: Floor) -> Floor {
+/// The floor with what is saved on the data partition; `set` becomes how the clock was set by it.
+fn raise_floor(floor: Floor, set: &mut Option<Event>) -> Floor {
     let saved = clock::saved(Path::new(paths::TIME));
     let floor = floor.raised(saved.unwrap_or(0), clock::since_boot());
-    clock::hold(floor);
+    *set = clock::hold(floor).or(set.take());
     floor
 }
 

@@ -18,6 +18,7 @@ use super::hands::Hands;
 use super::house::House;
 use super::memory::{Kept, Memory, Report};
 use super::record::Record;
+use crate::audit::Kind;
 use crate::control::Answer;
 use crate::digest::Sha256;
 use crate::directive::{Command, Directive, OpenSession, Outcome, Refusal, ServiceKey, Verdict};
@@ -229,7 +230,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
                     ("state", state),
                     ("words", &words),
                 ];
-                self.records.record("session", &facts);
+                self.records.record(Kind::SessionChanged, &facts);
                 let data = json!({ "session": session, "instrument": port, "state": state, "words": words });
                 self.tell("rap.session.changed", data);
                 self.note(ticket, state, &words, now);
@@ -294,7 +295,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
         }
         let text = number.to_string();
         self.records
-            .record("directive", &[("number", &text), ("do", name)]);
+            .record(Kind::DirectiveTaken, &[("number", &text), ("do", name)]);
         let outcome = match self.house.forbids(name) {
             Some(why) => Outcome::Refused(why),
             None => match &directive.command {
@@ -380,7 +381,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
     fn refuse(&mut self, refusal: &Refusal, settled: Option<(u64, Sha256)>, now: Duration) {
         let words = refusal.to_string();
         self.records.record(
-            "directive-refused",
+            Kind::DirectiveRefused,
             &[("kind", refusal.kind()), ("words", &words)],
         );
         if let Some((number, digest)) = settled {

@@ -12,6 +12,7 @@ use super::desk::Desk;
 use super::hands::Hands;
 use super::memory::MOST_ORDERS;
 use super::record::Record;
+use crate::audit::Kind;
 use crate::digest::Sha256;
 use crate::directive::Outcome;
 use crate::folder::Folder;
@@ -99,7 +100,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
             None => return,
         };
         let facts = [("site", tried.site.as_str()), ("state", state), ("words", &words)];
-        self.records.record("settings", &facts);
+        self.records.record(Kind::SettingsChanged, &facts);
         let data = json!({ "number": tried.number, "site": tried.site, "state": state, "words": words });
         self.tell("rap.settings.changed", data);
         self.forget_trial();

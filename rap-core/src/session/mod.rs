@@ -178,7 +178,7 @@ fn desk(
     place: &Place,
     site: &Site,
     news: SyncSender<News>,
-) -> anyhow::Result<Desk<Directory, Real, record::Log>> {
+) -> anyhow::Result<Desk<Directory, Real, record::Trail>> {
     let folder = Directory(place.memory.clone());
     let (memory, trouble) = Memory::open(folder, DocketId::new(random()?))
         .with_context(|| format!("cannot use {}", place.memory.display()))?;
@@ -221,7 +221,7 @@ fn desk(
         House::new(site),
         pin,
         hands,
-        record::Log,
+        record::Trail::default(),
         now,
     ))
 }

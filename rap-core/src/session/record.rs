@@ -1,25 +1,104 @@
-//! What is written down of sessions and directives.
+//! What is written down of sessions and directives: in the audit trail, and a line each in the log.
 //!
-//! One small trait, so that the box's audit trail can stand behind it without this service knowing how.
+//! Invariant: refusals, which anybody can provoke, never take the room in the trail that a session's steps need
+//! ([`Refusals`]); how many were not told goes with the next that is.
+
+use std::time::Duration;
+
+use crate::audit::{Event, Kind, tell};
+use crate::moment;
+
+/// So many refusals are told at once, and one more in each [`APART`].
+const AT_ONCE: u32 = 16;
+/// The writer of the trail takes one event of a service in ten seconds, after 64 at once.
+const APART: Duration = Duration::from_secs(30);
 
 /// Where records go.
 pub(super) trait Record {
-    /// Writes one down: a short name of what happened, and the facts.
-    fn record(&mut self, what: &str, facts: &[(&str, &str)]);
+    /// Writes one down: what happened, and the facts; that named `words` is for people.
+    fn record(&mut self, what: Kind, facts: &[(&str, &str)]);
 }
 
-/// Into the log, a line each.
+/// Into the audit trail.
 #[derive(Debug, Default)]
-pub(super) struct Log;
+pub(super) struct Trail {
+    refusals: Refusals,
+}
 
-impl Record for Log {
-    fn record(&mut self, what: &str, facts: &[(&str, &str)]) {
+impl Record for Trail {
+    fn record(&mut self, what: Kind, facts: &[(&str, &str)]) {
         use std::fmt::Write as _;
         let line = facts.iter().fold(String::new(), |mut line, (name, value)| {
             // Writing to a String cannot fail.
             let _ = write!(line, " {name}={value:?}");
             line
         });
-        log::info!("audit {what}{line}");
+        log::info!("{}{line}", what.id());
+        let mut before = 0;
+        if matches!(what, Kind::DirectiveRefused | Kind::ConsentRefused) {
+            match self.refusals.take(moment::since_boot()) {
+                Some(untold) => before = untold,
+                None => return,
+            }
+        }
+        let (words, facts): (Vec<_>, Vec<_>) = facts.iter().partition(|(name, _)| *name == "words");
+        let words = words.first().map_or("", |(_, words)| words);
+        let mut event = Event::new(what, words);
+        for (name, value) in facts {
+            event = event.with(name, value);
+        }
+        if before > 0 {
+            event = event.with("untold", before);
+        }
+        tell(event);
+    }
+}
+
+/// How many refusals may be told.
+#[derive(Debug, Default)]
+struct Refusals {
+    told: u32,
+    untold: u32,
+    since: Duration,
+}
+
+impl Refusals {
+    /// Whether one may be told at `now`; then how many before it were not.
+    fn take(&mut self, now: Duration) -> Option<u32> {
+        let passed = now.saturating_sub(self.since).as_secs() / APART.as_secs();
+        if passed > 0 {
+            self.told = self
+                .told
+                .saturating_sub(u32::try_from(passed).unwrap_or(u32::MAX));
+            self.since = now;
+        }
+        if self.told < AT_ONCE {
+            self.told += 1;
+            return Some(std::mem::take(&mut self.untold));
+        }
+        self.untold = self.untold.saturating_add(1);
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_leave_room_for_everything_else_and_are_counted() {
+        let mut refusals = Refusals::default();
+        let told = (0..100)
+            .filter(|_| refusals.take(Duration::from_secs(40)).is_some())
+            .count();
+        assert_eq!(told, 16);
+        assert_eq!(refusals.take(Duration::from_secs(69)), None);
+        assert_eq!(refusals.take(Duration::from_secs(71)), Some(85));
+        assert_eq!(refusals.take(Duration::from_secs(72)), None);
+        // After a long time as many as at first, and no more.
+        let told = (0..100)
+            .filter(|_| refusals.take(Duration::from_secs(90_000)).is_some())
+            .count();
+        assert_eq!(told, 16);
     }
 }

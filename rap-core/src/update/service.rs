@@ -138,6 +138,7 @@ fn parts(place: &Place, notifier: &Arc<Notifier>, told: &Arc<Mutex<Status>>) -> 
         bays,
         repository,
         bundle,
+        trail: Box::new(crate::audit::tell),
         notifier: Arc::clone(notifier),
         told: Arc::clone(told),
     })

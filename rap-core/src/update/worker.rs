@@ -19,6 +19,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::audit::{Event, Kind};
 use crate::digest::Sha256;
 use crate::moment::since_boot;
 use crate::notify::Notifier;
@@ -88,12 +89,16 @@ pub(super) struct Parts {
     pub(super) bundle: OpenBundle,
     pub(super) notifier: Arc<Notifier>,
     pub(super) told: Arc<Mutex<Status>>,
+    /// Where what happens to releases is told: the audit trail.
+    pub(super) trail: Box<dyn FnMut(Event) + Send>,
 }
 
 /// The worker.
 pub(super) struct Worker {
     parts: Parts,
     state: State,
+    /// What the trail is told once the state is on the disk.
+    untold: Vec<Event>,
     /// What was wrong with the files when they were read, and with the slots.
     problems: Vec<String>,
     view: View,
@@ -129,6 +134,7 @@ impl Worker {
         let mut worker = Self {
             parts,
             state,
+            untold: Vec::new(),
             problems,
             view,
             knowledge,
@@ -281,12 +287,11 @@ impl Worker {
             return;
         };
         log::error!("{} is given up: {why}", trial.release.words());
-        let at = now_text();
-        self.state.remember(&at, &trial.release, "given up", why);
+        self.remember(&trial.release, "given up", why);
         self.state.given_up = Some(GivenUp {
             release: trial.release,
             why: why.to_owned(),
-            at,
+            at: now_text(),
         });
         self.state.consent = None;
     }
@@ -296,7 +301,19 @@ impl Worker {
         self.parts
             .store
             .save(&self.state)
-            .context("cannot write the updater's state")
+            .context("cannot write the updater's state")?;
+        self.untold.drain(..).for_each(&mut self.parts.trail);
+        Ok(())
+    }
+
+    /// Writes down what happened to a release, for the history and, once it is saved, the audit trail.
+    fn remember(&mut self, release: &Named, what: &str, why: &str) {
+        self.state.remember(&now_text(), release, what, why);
+        let event = Event::new(Kind::UpdateChanged, why)
+            .with("what", what)
+            .with("version", &release.version)
+            .with("build", &release.build_id);
+        self.untold.push(event);
     }
 
     /// Looks at the slots anew.

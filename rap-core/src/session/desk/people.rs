@@ -11,6 +11,7 @@ use super::super::people::{History, Past, Shown, Standing};
 use super::super::pin::Pin;
 use super::super::record::Record;
 use super::{Desk, after};
+use crate::audit::Kind;
 use crate::control::Answer;
 use crate::directive::OpenSession;
 use crate::folder::Folder;
@@ -133,7 +134,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
     fn not_counted(&mut self, port: &str, why: &NotCounted) -> Answer {
         let words = why.to_string();
         self.records
-            .record("consent-refused", &[("port", port), ("words", &words)]);
+            .record(Kind::ConsentRefused, &[("port", port), ("words", &words)]);
         Answer::Refused(words)
     }
 

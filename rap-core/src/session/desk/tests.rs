@@ -66,8 +66,8 @@ impl Hands for Fake {
 struct Records(Vec<String>);
 
 impl Record for Records {
-    fn record(&mut self, what: &str, facts: &[(&str, &str)]) {
-        self.0.push(format!("{what} {facts:?}"));
+    fn record(&mut self, what: Kind, facts: &[(&str, &str)]) {
+        self.0.push(format!("{} {facts:?}", what.id()));
     }
 }
 
@@ -236,7 +236,7 @@ fn asked_consented_connected_opened_withdrawn() {
         .records
         .0
         .iter()
-        .filter(|record| record.starts_with("session"));
+        .filter(|record| record.starts_with("SESSION-CHANGED"));
     for (record, step) in records.zip(steps) {
         assert!(record.contains(&format!("(\"state\", \"{step}\")")), "{record}");
     }
@@ -256,7 +256,7 @@ fn only_the_instruments_own_port_is_heard() {
         );
     }
     assert_eq!((rig.done(), rig.state().as_str()), (vec![], "asked"));
-    let refused = |record: &&String| record.starts_with("consent-refused");
+    let refused = |record: &&String| record.starts_with("CONSENT-REFUSED");
     assert_eq!(rig.desk.records.0.iter().filter(refused).count(), 3);
     let at = |rig: &Rig, port: &str| rig.desk.requests(port, Duration::ZERO).len();
     assert_eq!((at(&rig, "port1"), at(&rig, "port2")), (1, 0));
@@ -426,7 +426,7 @@ fn refusals_are_written_down_each_and_told_once_a_minute() {
         told.extend(rig.bring("{}".to_owned(), 0));
     }
     assert_eq!((told.len(), told[0]["count"].as_u64()), (1, Some(1)));
-    let refused = |record: &&String| record.starts_with("directive-refused");
+    let refused = |record: &&String| record.starts_with("DIRECTIVE-REFUSED");
     assert_eq!(rig.desk.records.0.iter().filter(refused).count(), 5);
     let told = rig.bring("{}".to_owned(), 61);
     assert_eq!(told[0]["count"], 5);

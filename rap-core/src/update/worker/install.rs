@@ -204,7 +204,7 @@ impl Worker {
             Some(consent) if asked => format!("{} asked for it", consent.by),
             _ => "by the site's rules".to_owned(),
         };
-        self.state.remember(&now_text(), &release, "armed", &why);
+        self.remember(&release, "armed", &why);
         self.state.trial = Some(Trial {
             release,
             uki: manifest.uki,

@@ -32,6 +32,8 @@ struct World {
     /// Operations until the power fails.
     power: Option<usize>,
     operations: usize,
+    /// What the audit trail was told.
+    told: Vec<String>,
 }
 
 type Shared = Arc<Mutex<World>>;
@@ -311,7 +313,18 @@ impl Story {
             bundle: Box::new(|_| anyhow::bail!("no bundle")),
             notifier: Arc::new(Notifier::from_environment()),
             told: Arc::default(),
+            trail: {
+                let world = Arc::clone(&self.world);
+                Box::new(move |event| world.lock().unwrap().told.push(format!("{event:?}")))
+            },
         }
+    }
+
+    /// What of a release the audit trail was told, in order.
+    fn trail(&self) -> Vec<String> {
+        let world = self.world.lock().unwrap();
+        let what = |event: &String| Some(event.split_once("(\"what\", \"")?.1.split_once('"')?.0.to_owned());
+        world.told.iter().filter_map(what).collect()
     }
 
     /// One boot, until the box restarts, the power is cut, or nothing is left to be done (then true).
@@ -356,6 +369,7 @@ fn a_good_release_is_kept() {
     assert_eq!((state.floor.number, state.trial, state.given_up), (2, None, None));
     let what: Vec<_> = state.history.iter().map(|entry| entry.what.as_str()).collect();
     assert_eq!(what, ["armed", "confirmed"]);
+    assert_eq!(story.trail(), what);
     assert_eq!(state.running.unwrap().version, "1.2.0");
     assert!(!story.place.path().join("update").join(TRIAL).exists());
 }
@@ -371,6 +385,7 @@ fn a_bad_one_goes_says_why_and_is_not_tried_again() {
         (given_up.release.build_id.as_str(), given_up.why.as_str()),
         (NEW, "not all services have become ready")
     );
+    assert_eq!(story.trail(), ["armed", "given up"]);
 }
 
 /// Wherever the power is cut, it ends as it would have: the new image kept, the floor raised.

@@ -102,7 +102,7 @@ impl Worker {
             return;
         };
         log::info!("{} is confirmed: {why}", trial.release.words());
-        self.state.remember(&now_text(), &trial.release, "confirmed", why);
+        self.remember(&trial.release, "confirmed", why);
         let time = self.state.floor.time;
         let floor = Floor {
             number: trial.release.number,
@@ -140,8 +140,7 @@ impl Worker {
         };
         let how = reached(stage);
         log::warn!("the trial of {} was cut short: {how}", trial.release.words());
-        self.state
-            .remember(&now_text(), &trial.release, "interrupted", &how);
+        self.remember(&trial.release, "interrupted", &how);
         if let Some(trial) = &mut self.state.trial {
             trial.attempt += 1;
         }
@@ -190,8 +189,8 @@ impl Worker {
         });
         self.parts.bays.reject()?;
         let why = format!("{by} went back to build {build_id:.12}");
+        self.remember(&release, "rolled back", &why);
         let at = now_text();
-        self.state.remember(&at, &release, "rolled back", &why);
         self.state.given_up = Some(GivenUp { release, why, at });
         (self.state.trial, self.state.consent) = (None, None);
         self.save()?;
