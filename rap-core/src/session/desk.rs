@@ -297,10 +297,9 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
             },
             Command::PutSettings { site } => of(self.hands.try_site(site)),
             Command::Diagnose(look) => of(self.hands.look(look)),
-            Command::PutFile(_)
-            | Command::GetFile(_)
-            | Command::CheckUpdate {}
-            | Command::RefreshCertificate {} => {
+            Command::RefreshCertificate {} => of(self.hands.identity(None)),
+            Command::InstallCertificate { certificates } => of(self.hands.identity(Some(certificates))),
+            Command::PutFile(_) | Command::GetFile(_) | Command::CheckUpdate {} => {
                 Outcome::Refused("this box's software cannot do that yet".to_owned())
             }
         }

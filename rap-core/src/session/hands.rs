@@ -26,6 +26,8 @@ pub(super) trait Hands {
     fn passed(&mut self) -> bool;
     /// Puts another site on trial.
     fn try_site(&mut self, text: &str) -> Result<Value, String>;
+    /// Has the box ask for its next certificate, or take the answer.
+    fn identity(&mut self, answer: Option<&str>) -> Result<Value, String>;
     /// Takes a look at the network.
     fn look(&mut self, look: &Diagnostic) -> Result<Value, String>;
 }
@@ -34,6 +36,8 @@ pub(super) trait Hands {
 pub(super) struct Real {
     /// Where netd is asked.
     pub(super) netd: PathBuf,
+    /// Where the identity service is asked.
+    pub(super) identity: PathBuf,
     /// How the tunnel is made.
     pub(super) config: Option<openvpn::Config>,
     pub(super) news: SyncSender<News>,
@@ -101,6 +105,18 @@ impl Hands for Real {
     fn try_site(&mut self, text: &str) -> Result<Value, String> {
         let site = text.to_owned();
         self.ask(&sessions::Request::Try { site })
+    }
+
+    fn identity(&mut self, answer: Option<&str>) -> Result<Value, String> {
+        use crate::enrol::control::{Request, ask};
+        let request = answer.map_or(Request::Renew {}, |certificates| Request::Install {
+            certificates: certificates.to_owned(),
+        });
+        match ask(&self.identity, &request) {
+            Ok(Answer::Done(done)) => Ok(done),
+            Ok(Answer::Refused(why)) => Err(why),
+            Err(error) => Err(format!("{:#}", anyhow::Error::from(error))),
+        }
     }
 
     fn look(&mut self, look: &Diagnostic) -> Result<Value, String> {

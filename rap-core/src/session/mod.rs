@@ -180,6 +180,7 @@ fn desk(
         });
     let hands = Real {
         netd: place.netd.clone(),
+        identity: paths::IDENTITY_SOCKET.into(),
         config,
         news,
         tunnel: None,
