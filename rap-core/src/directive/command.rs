@@ -12,7 +12,7 @@ use crate::digest::Sha256;
 use crate::forward::files::FileName;
 
 /// The names of all commands, for messages and for the hospital's policy.
-pub const COMMANDS: [&str; 8] = [
+pub const COMMANDS: [&str; 9] = [
     "open-session",
     "end-session",
     "put-file",
@@ -21,6 +21,7 @@ pub const COMMANDS: [&str; 8] = [
     "check-update",
     "refresh-certificate",
     "diagnose",
+    "install-certificate",
 ];
 
 /// Openings of one session, at most.
@@ -31,6 +32,8 @@ const LONGEST: Duration = Duration::from_secs(8 * 60 * 60);
 const SHORTEST: Duration = Duration::from_secs(1);
 /// Bytes of a site's text in a directive.
 const SITE_LIMIT: usize = 24 << 10;
+/// Bytes of certificates in a directive.
+const CERTIFICATES_LIMIT: usize = 24 << 10;
 /// Bytes of a file that is put.
 const FILE_LIMIT: u64 = 1 << 30;
 /// For how long an instrument's agent may be waited for: seconds of thirty days.
@@ -58,8 +61,13 @@ pub enum Command {
     },
     /// Look for an update now.
     CheckUpdate {},
-    /// Have the box's certificate renewed.
+    /// Have the box make new keys, and tell the request for their certificates.
     RefreshCertificate {},
+    /// Take the answer to that request; it is used when the service centre took it.
+    InstallCertificate {
+        /// In PEM.
+        certificates: String,
+    },
     /// One of a short list of looks at the network.
     Diagnose(Diagnostic),
 }
@@ -178,6 +186,7 @@ impl Command {
             Self::CheckUpdate {} => 5,
             Self::RefreshCertificate {} => 6,
             Self::Diagnose(_) => 7,
+            Self::InstallCertificate { .. } => 8,
         };
         COMMANDS[index]
     }
@@ -196,6 +205,12 @@ impl Command {
                 if !(1..=LONGEST_WAIT).contains(seconds) =>
             {
                 return Err(format!("seconds is {seconds}, expected 1 to {LONGEST_WAIT}"));
+            }
+            Self::InstallCertificate { certificates } if certificates.len() > CERTIFICATES_LIMIT => {
+                return Err(format!(
+                    "certificates has {} bytes, expected at most {CERTIFICATES_LIMIT}",
+                    certificates.len()
+                ));
             }
             Self::PutFile(put) if !(1..=FILE_LIMIT).contains(&put.bytes) => {
                 return Err(format!("bytes is {}, expected 1 to {FILE_LIMIT}", put.bytes));

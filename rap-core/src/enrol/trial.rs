@@ -1,7 +1,7 @@
 //! Whether the service centre takes a certificate: it is shown to it once, on a connection of its own.
 //!
 //! In TLS 1.3 a server that refuses a client's certificate says so only after the handshake, and some say it in HTTP. So
-//! the question is a whole request, `GET /v1/identity` (docs/protocol.md §4), and what counts is the answer to that.
+//! the question is a whole request, `GET /v1/identity` (docs/protocol.md §2.7), and what counts is the answer to that.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -310,6 +310,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
     }
 
     fn command(&mut self, directive: &Directive, digest: Sha256, now: Now) -> Outcome {
+        let of = |done: Result<Value, String>| done.map_or_else(Outcome::Failed, Outcome::Done);
         match &directive.command {
             Command::OpenSession(ticket) => {
                 let left = directive.expires.duration_since(self.time(now)).unsigned_abs();
@@ -327,10 +328,10 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
             Command::PutFile(put) => self.order(directive.number, digest, What::Put(put.clone())),
             Command::GetFile(get) => self.order(directive.number, digest, What::Get(get.clone())),
             Command::CheckUpdate {} => self.check_update(),
+            Command::RefreshCertificate {} => of(self.hands.identity(None)),
+            Command::InstallCertificate { certificates } => of(self.hands.identity(Some(certificates))),
             // Looks are told of when they were taken.
-            Command::RefreshCertificate {} | Command::Diagnose(_) => {
-                Outcome::Refused("this box's software cannot do that yet".to_owned())
-            }
+            Command::Diagnose(_) => Outcome::Refused("this box's software cannot do that yet".to_owned()),
         }
     }
 

@@ -37,6 +37,8 @@ pub(super) trait Hands {
     fn trials(&mut self) -> Vec<trial::Record>;
     /// Has the updater look for a release.
     fn check_update(&mut self) -> Result<(), String>;
+    /// Has the box ask for its next certificate, or take the answer.
+    fn identity(&mut self, answer: Option<&str>) -> Result<Value, String>;
 }
 
 /// The real ones.
@@ -47,6 +49,8 @@ pub(super) struct Real {
     pub(super) update: PathBuf,
     /// Directory of the status files.
     pub(super) status: PathBuf,
+    /// Where the identity service is asked.
+    pub(super) identity: PathBuf,
     /// How the tunnel is made.
     pub(super) config: Option<openvpn::Config>,
     pub(super) news: SyncSender<News>,
@@ -116,6 +120,18 @@ impl Hands for Real {
     fn try_site(&mut self, text: &str) -> Result<Value, String> {
         let site = text.to_owned();
         self.ask(&sessions::Request::Try { site })
+    }
+
+    fn identity(&mut self, answer: Option<&str>) -> Result<Value, String> {
+        use crate::enrol::control::{Request, ask};
+        let request = answer.map_or(Request::Renew {}, |certificates| Request::Install {
+            certificates: certificates.to_owned(),
+        });
+        match ask(&self.identity, &request) {
+            Ok(Answer::Done(done)) => Ok(done),
+            Ok(Answer::Refused(why)) => Err(why),
+            Err(error) => Err(format!("{:#}", anyhow::Error::from(error))),
+        }
     }
 
     fn look(&mut self, look: &Diagnostic, number: u64, digest: Sha256) -> Option<Outcome> {

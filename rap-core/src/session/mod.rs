@@ -207,6 +207,7 @@ fn desk(
         netd: place.netd.clone(),
         update: place.update.clone(),
         status: place.status.clone(),
+        identity: paths::IDENTITY_SOCKET.into(),
         config,
         news,
         looking: Arc::default(),

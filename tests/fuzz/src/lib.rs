@@ -18,6 +18,7 @@ mod builder;
 mod desk;
 mod files;
 mod forward;
+mod identity;
 mod network;
 mod patches;
 mod session;
@@ -35,6 +36,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("binary-event", forward::binary_event),
     ("bundle", update::bundle),
     ("boot-entry", boot::boot_entry),
+    ("certificate-requests", identity::requests),
+    ("certificates", identity::certificates),
     ("consent", session::consent),
     ("bzimage", patches::bzimage),
     ("content-type", forward::content_type),
@@ -54,6 +57,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("gpt", boot::gpt),
     ("inbox", files::inbox),
     ("inbox-range", files::slice),
+    ("identity-memory", identity::memory),
     ("installed-uki", boot::installed_uki),
     ("json-pointer", forward::json_pointer),
     ("kept-copy", boot::kept_copy),

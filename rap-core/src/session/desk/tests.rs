@@ -50,6 +50,10 @@ impl Hands for Fake {
     fn try_site(&mut self, _: &str) -> Result<Value, String> {
         self.note("try".to_owned()).map(|()| json!({}))
     }
+    fn identity(&mut self, answer: Option<&str>) -> Result<Value, String> {
+        let what = answer.map_or("renew".to_owned(), |answer| format!("install {answer}"));
+        self.note(what).map(|()| json!({ "request": "PEM" }))
+    }
     fn look(&mut self, _: &Diagnostic, _: u64, _: Sha256) -> Option<Outcome> {
         let looked = self.note("look".to_owned());
         (!self.later).then(|| looked.map_or_else(Outcome::Failed, |()| Outcome::Done(json!({}))))
@@ -448,4 +452,20 @@ fn the_centres_clock_goes_before_the_boxs() {
     assert_eq!(answer["do"], "expired");
     // Expired is settled: it is not asked for again.
     assert_eq!(rig.desk.memory.kept().docket.last(), 1);
+}
+
+#[test]
+fn another_certificate_is_asked_for_and_taken_by_directives() {
+    let mut rig = Rig::new();
+    let told = rig.direct(&json!({ "do": "refresh-certificate" }), 1);
+    assert_eq!(told[0]["answer"]["detail"]["request"], "PEM", "{told:?}");
+    let install = json!({ "do": "install-certificate", "certificates": "C" });
+    rig.direct(&install, 2);
+    assert_eq!(rig.done(), ["renew", "install C"]);
+    rig.desk.hands.refuse = Some("install");
+    let told = rig.direct(&install, 3);
+    assert_eq!(told[0]["answer"]["outcome"], "failed", "{told:?}");
+    let long = json!({ "do": "install-certificate", "certificates": "C".repeat(24 << 10 | 1) });
+    let told = rig.direct(&long, 4);
+    assert_eq!(told[0]["kind"], "no-directive", "{told:?}");
 }
