@@ -22,7 +22,9 @@ fn a_file_comes_to_one_instrument_one_goes_back_and_the_centre_looks_at_it() {
         assert_eq!(answer["outcome"], "done", "{command}: {answer}");
         answer["detail"].clone()
     };
-    let file: Vec<u8> = (0..300_000_u32).map(|place| (place % 251) as u8).collect();
+    let file: Vec<u8> = (0..300_000_u32)
+        .map(|place| u8::try_from(place % 251).unwrap())
+        .collect();
     let digest = Sha256::of(&file);
     put(&system.centre.asks().join("outbox"), "assay", &file).unwrap();
     let order = ask(json!({
