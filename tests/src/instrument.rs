@@ -169,6 +169,50 @@ impl Agent {
         Ok(response.body_mut().read_to_string()?)
     }
 
+    /// Posts nothing to `path`; returns the status.
+    ///
+    /// # Errors
+    /// When there was no answer.
+    pub fn post_to(&self, path: &str) -> anyhow::Result<u16> {
+        let url = self.url.replace("/v1/status", path);
+        Ok(self.agent.post(url).send_empty()?.status().as_u16())
+    }
+
+    /// Posts JSON to `path`; returns the status.
+    ///
+    /// # Errors
+    /// When there was no answer.
+    pub fn post_json(&self, path: &str, body: &serde_json::Value) -> anyhow::Result<u16> {
+        let url = self.url.replace("/v1/status", path);
+        let response = self
+            .agent
+            .post(url)
+            .content_type("application/json")
+            .send(body.to_string())?;
+        Ok(response.status().as_u16())
+    }
+
+    /// The whole file of this id in the inbox, a range at a time.
+    ///
+    /// # Errors
+    /// When there was no answer, or another than a range.
+    pub fn inbox_file(&self, id: &str) -> anyhow::Result<Vec<u8>> {
+        let url = self.url.replace("/v1/status", &format!("/v1/inbox/{id}"));
+        let mut file = Vec::new();
+        loop {
+            let request = self
+                .agent
+                .get(&url)
+                .header("range", format!("bytes={}-", file.len()));
+            let mut response = request.call()?;
+            match response.status().as_u16() {
+                416 => return Ok(file),
+                206 => file.extend(response.body_mut().read_to_vec()?),
+                status => anyhow::bail!("{status}"),
+            }
+        }
+    }
+
     /// Posts `plan`'s reports in order, each until it is acknowledged, and appends their ids to `acknowledged`.
     /// Goes on through lost connections and power cuts of the box.
     ///

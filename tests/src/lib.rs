@@ -7,6 +7,7 @@ pub mod browser;
 pub mod centre;
 pub mod cuts;
 pub mod demo;
+pub mod directing;
 pub mod fault;
 pub mod instrument;
 pub mod keys;

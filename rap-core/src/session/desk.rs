@@ -296,20 +296,13 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
         let text = number.to_string();
         self.records
             .record(Kind::DirectiveTaken, &[("number", &text), ("do", name)]);
-        let outcome = match self.house.forbids(name) {
-            Some(why) => Outcome::Refused(why),
-            None => match &directive.command {
-                Command::Diagnose(look) => match self.hands.look(look, number, digest) {
-                    Some(outcome) => outcome,
-                    None => return,
-                },
-                _ => self.command(directive, digest, now),
-            },
-        };
-        self.settle(number, digest, name, outcome);
+        // Without an outcome it is heard later.
+        if let Some(outcome) = self.outcome(directive, digest, now) {
+            self.settle(number, digest, name, outcome);
+        }
     }
 
-    fn command(&mut self, directive: &Directive, digest: Sha256, now: Now) -> Outcome {
+    pub(super) fn command(&mut self, directive: &Directive, digest: Sha256, now: Now) -> Outcome {
         let of = |done: Result<Value, String>| done.map_or_else(Outcome::Failed, Outcome::Done);
         match &directive.command {
             Command::OpenSession(ticket) => {

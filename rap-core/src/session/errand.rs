@@ -8,13 +8,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::desk::Desk;
+use super::desk::{Desk, Now};
 use super::hands::Hands;
 use super::memory::MOST_ORDERS;
 use super::record::Record;
 use crate::audit::Kind;
 use crate::digest::Sha256;
-use crate::directive::Outcome;
+use crate::directive::{Command, Directive, Outcome};
 use crate::folder::Folder;
 use crate::forward::inbox::{Order, OrderId, What};
 use crate::netd::trial;
@@ -36,6 +36,15 @@ pub(super) struct Tried {
 }
 
 impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
+    /// Does what the house does not forbid. A look is told of when it was taken.
+    pub(super) fn outcome(&mut self, directive: &Directive, digest: Sha256, now: Now) -> Option<Outcome> {
+        match (self.house.forbids(directive.command.name()), &directive.command) {
+            (Some(why), _) => Some(Outcome::Refused(why)),
+            (None, Command::Diagnose(look)) => self.hands.look(look, directive.number, digest),
+            (None, _) => Some(self.command(directive, digest, now)),
+        }
+    }
+
     /// Hands an order to the forwarder, once it is on the disk.
     pub(super) fn order(&mut self, number: u64, digest: Sha256, what: What) -> Outcome {
         let id = OrderId::of(&digest);

@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use rap_tests::centre::{Arrival, Centre, Config};
+use rap_tests::centre::{Arrival, Centre, Config, Desk};
 use serde_json::{Value, json};
 
 /// The test service centre: takes reports from boxes, keeps them, prints each as it comes.
@@ -21,6 +22,10 @@ struct Arguments {
     /// SQLite database, made if missing.
     #[arg(long)]
     db: PathBuf,
+    /// A directory to watch: NUMBER.json there are envelopes for the boxes, files below outbox/ what they may bring; the name
+    /// of the docket of the box that asked last is written to it.
+    #[arg(long)]
+    asks: Option<PathBuf>,
     /// Print JSON, one object a line.
     #[arg(long)]
     json: bool,
@@ -49,8 +54,13 @@ fn main() -> anyhow::Result<()> {
     } else {
         format!("listening on {}", centre.address())
     });
+    let mut desk = arguments.asks.map(Desk::new);
     loop {
-        std::thread::park();
+        match &mut desk {
+            Some(desk) => desk.look(&centre)?,
+            None => std::thread::park(),
+        }
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 

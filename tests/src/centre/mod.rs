@@ -4,6 +4,7 @@
 //! beside the program reads its database with [`Store`].
 
 mod batches;
+mod desk;
 mod directives;
 mod fault;
 mod files;
@@ -13,6 +14,7 @@ mod server;
 mod store;
 mod tls;
 
+pub use self::desk::{Desk, put};
 pub use self::directives::{Directives, Poll};
 pub use self::fault::{Fault, Post};
 pub use self::files::{Delivered, Files, Traffic};

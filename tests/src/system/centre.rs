@@ -20,6 +20,7 @@ const START: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Centre {
     database: PathBuf,
+    asks: PathBuf,
     _running: Running,
     _place: tempfile::TempDir,
 }
@@ -32,6 +33,8 @@ impl Centre {
     pub fn start(lab: &Lab, keys: &Path) -> anyhow::Result<Self> {
         let place = tempfile::Builder::new().prefix("rap-centre-").tempdir()?;
         let database = place.path().join("centre.db");
+        let asks = place.path().join("asks");
+        std::fs::create_dir_all(asks.join("outbox"))?;
         let address = lab.centre_address();
         let mut command = Command::new(program("rap-centre")?);
         command
@@ -40,6 +43,8 @@ impl Centre {
         command
             .arg("--db")
             .arg(&database)
+            .arg("--asks")
+            .arg(&asks)
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         let running = lab.centre.start(command)?;
@@ -53,9 +58,16 @@ impl Centre {
         }
         Ok(Self {
             database,
+            asks,
             _running: running,
             _place: place,
         })
+    }
+
+    /// Where it is given what it asks of boxes: [`crate::centre::Desk`].
+    #[must_use]
+    pub fn asks(&self) -> &Path {
+        &self.asks
     }
 
     /// Its book.

@@ -132,7 +132,9 @@ fn start(rig: &mut Rig) {
 }
 
 fn content(bytes: usize) -> Vec<u8> {
-    (0..bytes).map(|place| (place * 31 % 251) as u8).collect()
+    (0..bytes)
+        .map(|place| u8::try_from(place * 31 % 251).unwrap())
+        .collect()
 }
 
 #[test]

@@ -10,6 +10,7 @@
 
 mod boot;
 mod ear;
+mod files;
 mod flap;
 mod flash;
 mod full;
