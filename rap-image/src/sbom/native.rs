@@ -43,7 +43,7 @@ const JITTER_VERSION: Option<Version> = Some(Version {
 });
 
 /// The C code, by crate.
-pub const NATIVE: [Native; 11] = [
+pub const NATIVE: [Native; 12] = [
     aws_lc("aws-lc-fips-sys", AWS_LC_4_LICENCE),
     part("aws-lc-fips-sys", "fiat-crypto", "MIT"),
     jitter("aws-lc-fips-sys"),
@@ -54,6 +54,16 @@ pub const NATIVE: [Native; 11] = [
     jitter("aws-lc-sys"),
     part("aws-lc-sys", "mlkem-native", "Apache-2.0 OR ISC OR MIT"),
     part("aws-lc-sys", "s2n-bignum", "Apache-2.0 OR ISC OR MIT-0"),
+    Native {
+        krate: "liblzma-sys",
+        name: "xz",
+        purl: "pkg:github/tukaani-project/xz@v",
+        licence: "0BSD",
+        version: Some(Version {
+            header: "xz/src/liblzma/api/lzma/version.h",
+            macros: &["LZMA_VERSION_MAJOR", "LZMA_VERSION_MINOR", "LZMA_VERSION_PATCH"],
+        }),
+    },
     Native {
         krate: "zstd-sys",
         name: "zstd",

@@ -21,7 +21,8 @@ const START: Duration = Duration::from_secs(20);
 pub struct Centre {
     database: PathBuf,
     asks: PathBuf,
-    _running: Running,
+    keys: PathBuf,
+    running: Option<Running>,
     _place: tempfile::TempDir,
 }
 
@@ -32,22 +33,42 @@ impl Centre {
     /// When it does not listen after 20 s.
     pub fn start(lab: &Lab, keys: &Path) -> anyhow::Result<Self> {
         let place = tempfile::Builder::new().prefix("rap-centre-").tempdir()?;
-        let database = place.path().join("centre.db");
         let asks = place.path().join("asks");
         std::fs::create_dir_all(asks.join("outbox"))?;
+        let mut centre = Self {
+            database: place.path().join("centre.db"),
+            asks,
+            keys: keys.to_owned(),
+            running: None,
+            _place: place,
+        };
+        centre.resume(lab)?;
+        Ok(centre)
+    }
+
+    /// Ends it, as a machine that burns down would; its book is kept.
+    pub fn stop(&mut self) {
+        self.running = None;
+    }
+
+    /// Starts it again with its book, and waits until it listens.
+    ///
+    /// # Errors
+    /// When it does not listen after 20 s.
+    pub fn resume(&mut self, lab: &Lab) -> anyhow::Result<()> {
         let address = lab.centre_address();
         let mut command = Command::new(program("rap-centre")?);
         command
             .args(["--listen", &address.to_string(), "--tls"])
-            .arg(keys);
+            .arg(&self.keys);
         command
             .arg("--db")
-            .arg(&database)
+            .arg(&self.database)
             .arg("--asks")
-            .arg(&asks)
+            .arg(&self.asks)
             .stdin(Stdio::null())
             .stdout(Stdio::null());
-        let running = lab.centre.start(command)?;
+        self.running = Some(lab.centre.start(command)?);
         let begun = Instant::now();
         while lab.workstation.try_tcp(address, START)? != Verdict::Open {
             ensure!(
@@ -56,12 +77,7 @@ impl Centre {
             );
             std::thread::sleep(Duration::from_millis(50));
         }
-        Ok(Self {
-            database,
-            asks,
-            _running: running,
-            _place: place,
-        })
+        Ok(())
     }
 
     /// Where it is given what it asks of boxes: [`crate::centre::Desk`].

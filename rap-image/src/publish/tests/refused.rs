@@ -53,7 +53,7 @@ fn an_image_has_to_be_sound_and_whole() {
     std::fs::remove_file(image.path.join("sbom.cdx.json")).unwrap();
     expect(
         &refused(&desk.order(image.clone())),
-        "rap-image sbom IMAGE --out FILE makes it",
+        "make it with `rap-image sbom IMAGE --out",
     );
     std::fs::write(image.path.join("sbom.cdx.json"), "{}").unwrap();
     expect(
