@@ -2,7 +2,8 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
@@ -21,6 +22,10 @@ struct Arguments {
     /// SQLite database, made if missing.
     #[arg(long)]
     db: PathBuf,
+    /// Directory of directives: NUMBER.json, an envelope each, is handed to the boxes; what docket they ask with is
+    /// written to `docket`.
+    #[arg(long)]
+    directives: Option<PathBuf>,
     /// Print JSON, one object a line.
     #[arg(long)]
     json: bool,
@@ -49,9 +54,38 @@ fn main() -> anyhow::Result<()> {
     } else {
         format!("listening on {}", centre.address())
     });
+    let Some(folder) = arguments.directives else {
+        loop {
+            std::thread::park();
+        }
+    };
+    let mut docket = None;
     loop {
-        std::thread::park();
+        hand_over(&centre, &folder, &mut docket)?;
+        std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// Takes the directives that lie in `folder`, and writes there what docket the last box asked with.
+fn hand_over(centre: &Centre, folder: &Path, docket: &mut Option<String>) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let number = path.file_stem().and_then(|name| name.to_str()?.parse().ok());
+        let (Some(number), Some("json")) = (number, path.extension().and_then(|end| end.to_str())) else {
+            continue;
+        };
+        let envelope = serde_json::from_slice(&std::fs::read(&path)?)?;
+        centre.directives().add(number, envelope);
+        std::fs::remove_file(&path)?;
+    }
+    let asked = centre.directives().last_poll().map(|poll| poll.docket);
+    if asked.is_some() && asked != *docket {
+        let draft = folder.join("docket.draft");
+        std::fs::write(&draft, asked.as_deref().unwrap_or_default())?;
+        std::fs::rename(draft, folder.join("docket"))?;
+        *docket = asked;
+    }
+    Ok(())
 }
 
 fn arrival_line(arrival: &Arrival, as_json: bool) -> String {

@@ -9,6 +9,7 @@ use anyhow::ensure;
 use rap_qemu::lab::Lab;
 use rap_qemu::lab::probe::Verdict;
 use rap_qemu::process::Running;
+use serde_json::Value;
 
 use super::program;
 use crate::centre::Store;
@@ -20,6 +21,7 @@ const START: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Centre {
     database: PathBuf,
+    directives: PathBuf,
     _running: Running,
     _place: tempfile::TempDir,
 }
@@ -32,11 +34,14 @@ impl Centre {
     pub fn start(lab: &Lab, keys: &Path) -> anyhow::Result<Self> {
         let place = tempfile::Builder::new().prefix("rap-centre-").tempdir()?;
         let database = place.path().join("centre.db");
+        let directives = place.path().join("directives");
+        std::fs::create_dir(&directives)?;
         let address = lab.centre_address();
         let mut command = Command::new(program("rap-centre")?);
         command
             .args(["--listen", &address.to_string(), "--tls"])
             .arg(keys);
+        command.arg("--directives").arg(&directives);
         command
             .arg("--db")
             .arg(&database)
@@ -53,9 +58,28 @@ impl Centre {
         }
         Ok(Self {
             database,
+            directives,
             _running: running,
             _place: place,
         })
+    }
+
+    /// Has this envelope, of this number, for the box.
+    ///
+    /// # Errors
+    /// When it cannot be handed over.
+    pub fn direct(&self, number: u64, envelope: &Value) -> anyhow::Result<()> {
+        // Under its name only when it is whole.
+        let draft = self.directives.join("draft");
+        std::fs::write(&draft, envelope.to_string())?;
+        std::fs::rename(draft, self.directives.join(format!("{number}.json")))?;
+        Ok(())
+    }
+
+    /// The docket that a box asks with, once one has.
+    #[must_use]
+    pub fn docket(&self) -> Option<String> {
+        std::fs::read_to_string(self.directives.join("docket")).ok()
     }
 
     /// Its book.
