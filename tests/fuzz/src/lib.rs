@@ -51,6 +51,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("file-name", files::name),
     ("file-range", files::range),
     ("file-shelf", files::shelf),
+    ("form", session::form),
     ("gpt", boot::gpt),
     ("installed-uki", boot::installed_uki),
     ("json-pointer", forward::json_pointer),

@@ -1,7 +1,7 @@
 //! The story of a remote session on the booted box: a signed request, a person at the instrument with a real browser, a real
 //! OpenVPN server, and an engineer who sees the screen and moves files; then a no, and nothing is left.
 //!
-//! A test tells it over the plain way out, `rap-soak remote` through proxies and over a slow line.
+//! A test tells it over the plain way out, `scripts/soak remote` through proxies and over a slow line.
 
 pub mod office;
 pub mod services;
@@ -20,18 +20,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use rap_qemu::lab::probe::Verdict;
-use rap_qemu::lab::{GATEWAY, Host, INSTRUMENT, WORKSTATION};
+use rap_qemu::lab::{CENTRE_NAME, GATEWAY, Host, INSTRUMENT, PROXY, ROUTER, WORKSTATION};
 use serde_json::{Value, json};
 
 use self::office::{Keys, Office, PIN, TUNNEL};
 use self::services::Services;
 use crate::browser::Browser;
+use crate::proxy::{self, Kind, Proxy};
+use crate::releases::{PROGRAMS, Workshop};
 use crate::system::{SITE, Setup, System};
 
 /// The network of service addresses.
 const PREFIX: &str = "10.200.0.0/24";
 /// The service addresses of the instruments at ports 1 and 2.
-pub const SERVICE: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 200, 0, 1), Ipv4Addr::new(10, 200, 0, 3)];
+const SERVICE: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 200, 0, 1), Ipv4Addr::new(10, 200, 0, 3)];
 /// The box in the tunnel: the server gives its only client the first address there is.
 const IN_TUNNEL: Ipv4Addr = Ipv4Addr::new(10, 8, 0, 2);
 /// The box's name in [`SITE`].
@@ -41,9 +43,63 @@ const PATIENCE: Duration = Duration::from_secs(240);
 /// What nothing answers is given up after.
 const SILENCE: Duration = Duration::from_millis(1500);
 
-/// A site whose two instruments may be seen, with `more` lines at its end.
-#[must_use]
-pub fn site(more: &str) -> String {
+/// The way of a session to the service centre.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Nothing in between.
+    Direct,
+    /// The hospital's proxy, with user and password.
+    Proxy(Kind),
+    /// A line of 128 kbit/s and 400 ms there and back, in an image with a debug shell.
+    Slow,
+}
+
+/// Tells the whole story with the image of `setup`.
+///
+/// # Errors
+/// With the console when anything is otherwise.
+pub fn tell(setup: &Setup, way: Way) -> anyhow::Result<Times> {
+    let workshop = Workshop::new(&setup.image, &setup.keys)?;
+    let mut setup = setup.clone();
+    if std::env::var_os(PROGRAMS).is_some() {
+        // With what was just compiled.
+        setup.image = workshop.make("0.0.0", &[])?;
+        workshop.flash(&setup.image)?;
+    }
+    let setup = &setup;
+    let Way::Proxy(kind) = way else {
+        let (mut story, ()) = Story::begin(setup, site("10.9.0.10", ""), None, |_| Ok(()))?;
+        if way == Way::Slow {
+            story.system.slow_uplink(128_000, Duration::from_millis(200))?;
+        }
+        return story.tell();
+    };
+    // Reports go past it, so that the story is about the tunnel.
+    let more = format!(
+        "[[proxy]]\nname = \"hospital\"\nurl = \"{}\"\nuser = \"{}\"\n[egress]\ndefault = \"direct\"\n\
+         [[egress.rule]]\nto = \"{CENTRE_NAME}\"\nvia = \"hospital\"\n",
+        kind.url(PROXY),
+        proxy::USER
+    );
+    let around = |system: &System| {
+        let host = system.lab.join("proxy", PROXY)?;
+        let setup = proxy::Setup {
+            address: PROXY,
+            out: "eth0",
+            resolver: ROUTER,
+            users: true,
+            allowed: office::PORT,
+        };
+        let proxy = Proxy::start(kind, &host, &setup)?;
+        Ok((proxy, host))
+    };
+    let site = site(CENTRE_NAME, &more);
+    let (mut story, _proxy) = Story::begin(setup, site, Some(proxy::PASSWORD), around)?;
+    story.tell()
+}
+
+/// A site whose two instruments may be seen, through a tunnel to this host, with `more` lines at its end.
+fn site(tunnel: &str, more: &str) -> String {
     let instrument = "instrument = \"192.168.1.50\"";
     let remote = format!(
         "{instrument}\nremote = [\"tcp/{}\", \"tcp/{}\"]",
@@ -51,7 +107,7 @@ pub fn site(more: &str) -> String {
         services::FILES
     );
     format!(
-        "{}\n[sessions]\nprefix = \"{PREFIX}\"\ntunnel = \"10.9.0.10:{}\"\nrequire-pin = true\n{more}",
+        "{}\n[sessions]\nprefix = \"{PREFIX}\"\ntunnel = \"{tunnel}:{}\"\nrequire-pin = true\n{more}",
         SITE.replace(instrument, &remote),
         office::PORT
     )
@@ -84,11 +140,22 @@ pub struct Times {
     pub dead: Duration,
 }
 
+impl std::fmt::Display for Times {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [connect, picture, files, dead] =
+            [self.connect, self.picture, self.files, self.dead].map(|time| time.as_secs_f64());
+        write!(
+            f,
+            "connected {connect:.1} s after the yes, a picture of the screen in {picture:.1} s, 32 KiB to and fro in \
+             {files:.1} s, dead {dead:.2} s after the no"
+        )
+    }
+}
+
 /// A box that is up, the office, two instruments with something to see, and a browser at the first.
 #[derive(Debug)]
-pub struct Story {
-    /// The system.
-    pub system: System,
+struct Story {
+    system: System,
     keys: Keys,
     office: Office,
     browser: Browser,
@@ -102,7 +169,7 @@ impl Story {
     ///
     /// # Errors
     /// When the system cannot be built, or does not come up.
-    pub fn begin<T>(
+    fn begin<T>(
         setup: &Setup,
         site: String,
         password: Option<&str>,
@@ -144,7 +211,7 @@ impl Story {
     ///
     /// # Errors
     /// With the console when anything is otherwise.
-    pub fn tell(&mut self) -> anyhow::Result<Times> {
+    fn tell(&mut self) -> anyhow::Result<Times> {
         let told = self.steps();
         told.with_context(|| format!("the console's end:\n{}", self.system.machine.console().tail(40)))
     }

@@ -1,7 +1,7 @@
 //! A remote session on the booted box, from the request to the no. Through proxies and over a slow line it is told by
 //! `scripts/soak remote`.
 
-use rap_tests::remote::{self, Story};
+use rap_tests::remote::{self, Way};
 
 use crate::setup_with;
 
@@ -12,10 +12,6 @@ fn an_engineer_sees_one_instrument_after_a_yes_on_the_page_and_nothing_after_a_n
         return eprintln!("skipped: needs {lacks}");
     }
     let Some(setup) = setup_with(|_| {}) else { return };
-    let told = || -> anyhow::Result<()> {
-        let (mut story, ()) = Story::begin(&setup, remote::site(""), None, |_| Ok(()))?;
-        println!("{:?}", story.tell()?);
-        Ok(())
-    };
-    told().unwrap_or_else(|error| panic!("{error:#}"));
+    let told = remote::tell(&setup, Way::Direct);
+    println!("{:?}", told.unwrap_or_else(|error| panic!("{error:#}")));
 }
