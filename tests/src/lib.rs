@@ -16,6 +16,7 @@ pub mod nginx;
 pub mod proxy;
 pub mod random;
 pub mod releases;
+pub mod remote;
 pub mod repository;
 pub mod system;
 pub mod updates;

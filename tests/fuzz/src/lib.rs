@@ -54,6 +54,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("file-name", files::name),
     ("file-range", files::range),
     ("file-shelf", files::shelf),
+    ("form", session::form),
     ("gpt", boot::gpt),
     ("inbox", files::inbox),
     ("inbox-range", files::slice),

@@ -39,6 +39,13 @@ pub(crate) fn consent(bytes: &[u8]) {
     }
 }
 
+/// The same, as a browser sends the local page's form.
+pub(crate) fn form(bytes: &[u8]) {
+    if let Some(by) = rap_core::web::said_by(bytes) {
+        assert!(!by.is_empty() && !by.chars().any(char::is_control), "{by:?}");
+    }
+}
+
 /// A line of OpenVPN's management interface.
 pub(crate) fn openvpn(bytes: &[u8]) {
     if let line::Line::Ending(why) = line::parse(&String::from_utf8_lossy(bytes)) {

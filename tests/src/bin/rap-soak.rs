@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use rap_tests::cuts::{self, Setup};
+use rap_tests::proxy::Kind;
+use rap_tests::remote::{self, Way};
 use rap_tests::system;
 use rap_tests::updates::{Story, all_right};
 
@@ -19,6 +21,8 @@ enum Arguments {
     GuestCuts(Guest),
     /// Updates of the whole box in QEMU: good releases and bad ones
     Update(Update),
+    /// Remote sessions of the whole box in QEMU: plainly, through proxies, over a slow line
+    Remote(Image),
 }
 
 #[derive(Debug, clap::Args)]
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
         Arguments::Cuts(Campaign { seed, cuts }) => forwarder(seed, cuts),
         Arguments::GuestCuts(arguments) => guest(&arguments),
         Arguments::Update(arguments) => update(&arguments),
+        Arguments::Remote(arguments) => remote(&arguments),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -117,4 +122,31 @@ fn update(arguments: &Update) -> anyhow::Result<ExitCode> {
     let why = story.loses_a_bad_one()?;
     println!("without nft: given up, \"{why}\"");
     Ok(ExitCode::SUCCESS)
+}
+
+fn remote(arguments: &Image) -> anyhow::Result<ExitCode> {
+    rap_qemu::lab::enter_user_namespace()?;
+    let setup = system::Setup {
+        image: arguments.image.clone(),
+        identity: arguments.keys.clone(),
+        keys: arguments.keys.clone(),
+        ..system::Setup::below(Path::new("."))
+    };
+    let mut code = ExitCode::SUCCESS;
+    for (name, way) in [
+        ("directly", Way::Direct),
+        ("through squid with Basic", Way::Proxy(Kind::Squid)),
+        ("through dante with a password", Way::Proxy(Kind::Dante)),
+        ("over 128 kbit/s and 400 ms", Way::Slow),
+    ] {
+        match remote::tell(&setup, way) {
+            Ok(times) => println!("{name}: {times}"),
+            Err(error) => {
+                eprintln!("{name}: {error:#}");
+                println!("{name}: otherwise");
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    Ok(code)
 }

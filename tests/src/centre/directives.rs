@@ -51,6 +51,12 @@ impl Directives {
         lock(&self.polls).clone()
     }
 
+    /// The latest question.
+    #[must_use]
+    pub fn last_poll(&self) -> Option<Poll> {
+        lock(&self.polls).last().cloned()
+    }
+
     /// What a receipt carries besides.
     pub(super) fn carried(&self, mut receipt: Value) -> Value {
         if self.receipts.load(std::sync::atomic::Ordering::Relaxed) {

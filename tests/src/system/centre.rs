@@ -9,6 +9,7 @@ use anyhow::ensure;
 use rap_qemu::lab::Lab;
 use rap_qemu::lab::probe::Verdict;
 use rap_qemu::process::Running;
+use serde_json::Value;
 
 use super::program;
 use crate::centre::Store;
@@ -84,6 +85,24 @@ impl Centre {
     #[must_use]
     pub fn asks(&self) -> &Path {
         &self.asks
+    }
+
+    /// Has this envelope, of this number, for the box.
+    ///
+    /// # Errors
+    /// When it cannot be handed over.
+    pub fn direct(&self, number: u64, envelope: &Value) -> anyhow::Result<()> {
+        crate::centre::put(
+            &self.asks,
+            &format!("{number}.json"),
+            envelope.to_string().as_bytes(),
+        )
+    }
+
+    /// The docket that a box asks with, once one has.
+    #[must_use]
+    pub fn docket(&self) -> Option<String> {
+        std::fs::read_to_string(self.asks.join("docket")).ok()
     }
 
     /// Its book.

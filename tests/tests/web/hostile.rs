@@ -36,7 +36,7 @@ impl Rig {
     }
 
     /// Sends these bytes and returns all that comes back until the connection ends.
-    fn send(&self, bytes: &[u8]) -> Vec<u8> {
+    pub(super) fn send(&self, bytes: &[u8]) -> Vec<u8> {
         let mut stream = self.connect();
         let mut answer = Vec::new();
         // It may end the connection in the middle of what is sent.

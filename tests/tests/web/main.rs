@@ -5,8 +5,10 @@
     reason = "a failed step of a test ends it, with its error"
 )]
 
+mod consent;
 mod hostile;
 mod seen;
+mod sessions;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -79,6 +81,18 @@ fn tell(directory: &Path) -> Place {
             "services": [service("netd", 0), service("relay", 0), service("forward", 1), service("web", 0)],
         }),
     );
+    let release =
+        |number: u64, version: &str| json!({ "number": number, "version": version, "build-id": "9c46c4db" });
+    write(
+        &status.join("update.json"),
+        &json!({
+            "running": release(7, "1.4.0"), "floor": 7, "doing": "idle", "repository": "https://updates.vendor.example/rap",
+            "slots": [{ "slot": "A", "version": "1.4.0", "build-id": "9c46c4db", "state": "confirmed", "running": true },
+                      { "slot": "B", "version": "1.3.9", "build-id": "0d57", "state": "failed", "running": false }],
+            "offer": { "release": release(8, "1.4.1"), "published": 1_790_000_000_u64, "changes": ["OpenSSL 3.5.5"] },
+            "history": [{ "at": "2026-11-20T02:00:00Z", "release": release(7, "1.4.0"), "what": "confirmed", "why": "all was well" }],
+        }),
+    );
     let packages: Vec<_> = (0..40)
         .map(|n| json!({ "name": format!("libexample{n}"), "version": format!("1:{n}.0-1+deb13u{n}") }))
         .collect();
@@ -88,6 +102,7 @@ fn tell(directory: &Path) -> Place {
         status,
         build: directory.join("build.json"),
         packages: directory.join("packages.json"),
+        sessions: directory.join("consent.sock"),
     };
     write(&place.packages, &json!({ "parts": [], "packages": packages }));
     write(

@@ -9,9 +9,12 @@ use rap_tests::browser::{self, Browser};
 use serde_json::Value;
 
 use super::Rig;
+use super::sessions::Sessions;
 
-const PAGES: [(&str, &str); 4] = [
+const PAGES: [(&str, &str); 6] = [
     ("overview", "/"),
+    ("remote", "/remote"),
+    ("updates", "/updates"),
     ("instrument", "/instrument"),
     ("evidence", "/evidence"),
     ("nowhere", "/nowhere"),
@@ -19,12 +22,12 @@ const PAGES: [(&str, &str); 4] = [
 /// Phone, tablet, desktop.
 const WIDTHS: [(&str, u32, u32); 3] = [("phone", 390, 844), ("tablet", 820, 1180), ("desktop", 1440, 900)];
 
-fn target() -> PathBuf {
+pub(super) fn target() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")
 }
 
 /// Says what a desk lacks; in CI everything has to be there.
-fn lacks(what: &str) {
+pub(super) fn lacks(what: &str) {
     assert!(std::env::var_os("CI").is_none(), "this test needs {what}");
     eprintln!("skipped: needs {what}");
 }
@@ -41,6 +44,8 @@ fn every_page_is_usable_at_every_width_and_nobody_complains() {
     let pictures = target().join("pages");
     std::fs::create_dir_all(&pictures).unwrap();
     let rig = Rig::start();
+    // What is seen is a box where somebody asks, and is asked for the PIN.
+    let _sessions = Sessions::start(&rig, "require-pin = true").map(|mut sessions| sessions.ask());
     let browser = Browser::start().unwrap();
     for (name, path) in PAGES {
         for (width_name, width, height) in WIDTHS {
@@ -115,6 +120,7 @@ fn the_html_is_valid() {
         return lacks("tidy");
     }
     let rig = Rig::start();
+    let _sessions = Sessions::start(&rig, "require-pin = true").map(|mut sessions| sessions.ask());
     for (name, path) in PAGES {
         let (head, body) = rig.get(path);
         assert!(

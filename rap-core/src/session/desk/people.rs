@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::super::consent::{Answer as Said, Consent, NotCounted, Wanted};
@@ -104,6 +105,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
         let time = [self.there, self.here].into_iter().flatten().next();
         let time = time
             .and_then(|heard| after(heard, now))
+            .and_then(|time| Timestamp::from_second(time.as_second()).ok())
             .map(|time| time.to_string());
         let noted = self.memory.change(|kept| match (state, kept.latest()) {
             ("asked", _) => kept.begin(begun(ticket, time)),

@@ -290,8 +290,17 @@ fn a_pin_where_the_house_wants_one() {
     let Answer::Refused(why) = say(&mut rig, "4711") else {
         panic!()
     };
-    assert!(why.contains("the PIN is wrong"), "{why}");
+    assert!(why.contains("the PIN is wrong; after 4 more"), "{why}");
+    // A restart gives no more tries, and a right PIN all of them.
+    rig.desk = desk(&rig.folder, &rig.signer, house());
+    rig.desk.house.sessions.as_mut().unwrap().require_pin = true;
+    rig.direct(&ask_to_open(), 0);
+    let Answer::Refused(why) = say(&mut rig, "4711") else {
+        panic!()
+    };
+    assert!(why.contains("after 3 more"), "{why}");
     assert!(matches!(say(&mut rig, "passwd"), Answer::Done(_)));
+    assert!(rig.desk.memory.kept().guesses().is_empty());
     assert_eq!(rig.state(), "connecting");
 }
 
@@ -314,6 +323,38 @@ fn a_yes_for_a_time_answers_the_next_request_and_later_hides_this_one() {
     assert!(matches!(rig.say("port1", "refuse", 7), Answer::Done(_)));
     rig.direct(&ask_to_open(), 8);
     assert_eq!(rig.state(), "asked");
+}
+
+#[test]
+fn what_was_is_told_at_its_port_after_a_restart_too() {
+    let mut rig = Rig::new();
+    rig.direct(&ask_to_open(), 5);
+    rig.say("port1", "once", 10);
+    rig.tunnel(CONNECTED, 15);
+    let history = rig.desk.history("port1", Duration::from_secs(16));
+    let [past] = &history.sessions[..] else {
+        panic!("{history:?}")
+    };
+    assert_eq!(past.consented.as_deref(), Some("Bob at port1 says yes to 600 s"));
+    let at = |text: &Option<String>| text.as_ref().unwrap().parse::<Timestamp>().unwrap().as_second();
+    assert_eq!(
+        (at(&past.asked), at(&past.opened)),
+        (1_800_000_005, 1_800_000_015)
+    );
+    assert_eq!((&past.ended, &past.why, &history.standing), (&None, &None, &None));
+    assert!(rig.desk.history("port2", Duration::ZERO).sessions.is_empty());
+    rig.desk = desk(&rig.folder, &rig.signer, house());
+    let past = rig.desk.history("port1", Duration::ZERO).sessions.remove(0);
+    assert!(past.ended.is_none() && past.why.unwrap().contains("restarted"));
+    let consent = json!({ "session": "s-1", "answer": "for-a-time", "seconds": 60, "by": "Bob" });
+    rig.direct(&ask_to_open(), 20);
+    rig.say_with("port1", &consent, 21);
+    let standing = rig
+        .desk
+        .history("port1", Duration::from_secs(22))
+        .standing
+        .unwrap();
+    assert_eq!((standing.by.as_str(), standing.seconds_left), ("Bob", 59));
 }
 
 #[test]

@@ -73,6 +73,8 @@ pub(super) fn of(config: &Config, socket: &Path, time: Duration) -> Vec<OsString
     for (option, file) in files {
         list.extend([option.into(), config.identity.join(file).into()]);
     }
+    // It uses none, and does not start without one.
+    list.extend(["--tmp-dir".into(), config.folder.clone().into()]);
     list.extend(["--management".into(), socket.into(), "unix".into()]);
     list
 }

@@ -194,8 +194,9 @@ fn last_said(output: Option<ChildStdout>) -> Option<JoinHandle<String>> {
             }
             let line = String::from_utf8_lossy(&line);
             let words: String = line.chars().filter(|c| !c.is_control()).take(160).collect();
-            // Its last word is where to read more.
-            if !words.is_empty() && !words.contains("Use --help") && !words.contains("Exiting due to") {
+            // Its last words are where to read more, and that there is something to correct.
+            let empty = ["Use --help", "Exiting due to", "Please correct these errors"];
+            if !words.is_empty() && !empty.iter().any(|empty| words.contains(empty)) {
                 last = words;
             }
         }
