@@ -14,6 +14,7 @@ mod flap;
 mod flash;
 mod full;
 mod hardening;
+mod installer;
 mod isolation;
 mod lease;
 mod network;
