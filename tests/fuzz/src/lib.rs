@@ -53,6 +53,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("file-shelf", files::shelf),
     ("gpt", boot::gpt),
     ("installed-uki", boot::installed_uki),
+    ("installer-order", boot::installer_order),
     ("json-pointer", forward::json_pointer),
     ("kept-copy", boot::kept_copy),
     ("kernel-module", builder::kernel_module),
