@@ -4,7 +4,8 @@
 //! 00:03.0 i6300esb watchdog (fires: reset)      00:10.0 uplink
 //! 00:04.0 virtio disk                           00:11.0 … 00:1e.0 instrument ports 1 … 14
 //! 00:05.0 virtio random numbers                 COM1 console, COM2 debug shell
-//! 00:06.0 a stick, where one is plugged in
+//! 00:06.0 USB, while a stick is in it           00:07.0 a file as a disk, where one is plugged in
+//! a keyboard at the board's own controller
 //! ```
 //!
 //! Invariants: cards and disk keep their PCI addresses whatever else is plugged in; firmware variables live in the
@@ -13,6 +14,7 @@
 mod arguments;
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -47,6 +49,8 @@ pub struct Options {
     pub secure_boot: bool,
     /// Whether the firmware may boot from the uplink when the disk does not.
     pub network_boot: bool,
+    /// A file that is a USB stick in it, from which firmware starts before it tries the disk.
+    pub stick: Option<PathBuf>,
     /// Its cards' cables: the uplink first, then the instrument ports from 1. At most 15.
     pub cables: Vec<Arc<Cable>>,
 }
@@ -63,6 +67,7 @@ impl Options {
             processors: 1,
             secure_boot: false,
             network_boot: false,
+            stick: None,
             cables: Vec::new(),
         }
     }
@@ -92,7 +97,7 @@ impl Card {
 pub struct Machine {
     options: Options,
     /// What is plugged in beside the disk.
-    stick: Option<PathBuf>,
+    file: Option<PathBuf>,
     console: Console,
     place: tempfile::TempDir,
     power: Option<Power>,
@@ -103,6 +108,7 @@ pub struct Machine {
 struct Power {
     qemu: Running,
     qmp: Qmp,
+    console: UnixStream,
     debug: UnixStream,
 }
 
@@ -138,16 +144,16 @@ impl Machine {
         fs::copy(&options.firmware.vars, place.path().join(arguments::VARS)).map_err(failed)?;
         Ok(Self {
             options,
-            stick: None,
+            file: None,
             console: Console::default(),
             place,
             power: None,
         })
     }
 
-    /// Plugs in a stick that has the file `path` on it, as it is; it can be read only. It is there from the next power-on.
-    pub fn plug_stick(&mut self, path: &Path) {
-        self.stick = Some(path.to_owned());
+    /// Plugs in a disk that is the file `path`, as it is; it can be read only. It is there from the next power-on.
+    pub fn plug_file(&mut self, path: &Path) {
+        self.file = Some(path.to_owned());
     }
 
     /// Presses the power button. The console's times count from here.
@@ -165,7 +171,7 @@ impl Machine {
             debug: debug_end.into(),
             qmp: qmp_end.into(),
             disk: self.options.disk.connect()?,
-            stick: self.stick.clone(),
+            file: self.file.clone(),
             cables: Vec::new(),
         };
         for cable in &self.options.cables {
@@ -181,11 +187,20 @@ impl Machine {
         if let Some(stderr) = child.stderr.take() {
             self.console.attach(stderr, "qemu: ");
         }
+        let typing = console.try_clone();
+        let typing = typing.map_err(|e| Error::Network("copy a descriptor", e))?;
         self.console.attach(console, "");
         let qemu = Running(child);
         let started = Qmp::connect(qmp);
         match started {
-            Ok(qmp) => self.power = Some(Power { qemu, qmp, debug }),
+            Ok(qmp) => {
+                self.power = Some(Power {
+                    qemu,
+                    qmp,
+                    console: typing,
+                    debug,
+                });
+            }
             Err(error) => {
                 log::debug!("{error}");
                 drop(qemu);
@@ -253,6 +268,46 @@ impl Machine {
             .qmp
             .execute("set_link", json!({ "name": arguments::card_id(index), "up": up }))?;
         cable.set_carrier(up)
+    }
+
+    /// Puts a stick into the machine, which is off, or takes it out.
+    ///
+    /// # Errors
+    /// When the machine is on.
+    pub fn put_stick(&mut self, stick: Option<&Path>) -> Result<()> {
+        if self.power.is_some() {
+            return Err(Error::Setting(
+                "the machine is on: a stick is put in before".to_owned(),
+            ));
+        }
+        self.options.stick = stick.map(Path::to_owned);
+        Ok(())
+    }
+
+    /// Types a line on the console's serial line.
+    ///
+    /// # Errors
+    /// When the machine is off or takes nothing.
+    pub fn type_line(&mut self, line: &str) -> Result<()> {
+        let power = self.power.as_mut().ok_or(Error::Off("type"))?;
+        let typed = power.console.write_all(format!("{line}\r").as_bytes());
+        typed.map_err(|e| Error::Network("write to the console", e))
+    }
+
+    /// Types a line of small letters and digits on the keyboard.
+    ///
+    /// # Errors
+    /// When the machine is off or QEMU knows no such key.
+    pub fn press_keys(&mut self, line: &str) -> Result<()> {
+        let power = self.power.as_mut().ok_or(Error::Off("type"))?;
+        let keys = line.chars().map(String::from).chain(["ret".to_owned()]);
+        for key in keys {
+            let key = json!({ "type": "qcode", "data": key });
+            power.qmp.execute("send-key", json!({ "keys": [key] }))?;
+            // QEMU holds a key for 100 ms, and drops what does not fit into the keyboard's memory of 16 bytes.
+            std::thread::sleep(Duration::from_millis(150));
+        }
+        Ok(())
     }
 
     /// QEMU's run state, e.g. `running` or `internal-error`.

@@ -175,3 +175,127 @@ fn write(out: &Path, medium: &Medium<'_>) -> Result<(), OutputError> {
     staging.medium(&name, medium)?;
     staging.publish()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::{Read as _, Seek as _, SeekFrom};
+
+    use rap_core::flash::Plan;
+    use rap_core::install::package::Package;
+
+    use super::*;
+    use crate::parcel::tests::identity;
+    use crate::verify::tests::example;
+
+    const DEVICE: u64 = 1 << 30;
+
+    fn recipe<'a>(image: &'a Path, parcel: Option<&'a Parcel>, signer: Option<&'a Signer>) -> Recipe<'a> {
+        Recipe {
+            image,
+            parcel,
+            unattended: true,
+            replace: false,
+            signer,
+        }
+    }
+
+    /// The program on a medium, found by other implementations than ours.
+    fn program(medium: &Path) -> Vec<u8> {
+        let mut file = File::open(medium).unwrap();
+        // The only partition begins at 1 MiB and ends 1 MiB before the end.
+        file.seek(SeekFrom::Start(1 << 20)).unwrap();
+        let mut partition = Vec::new();
+        file.read_to_end(&mut partition).unwrap();
+        partition.truncate(partition.len() - (1 << 20));
+        let system = fatfs::FileSystem::new(io::Cursor::new(partition), fatfs::FsOptions::new()).unwrap();
+        let mut content = Vec::new();
+        let root = system.root_dir();
+        let mut file = root.open_file("EFI/BOOT/BOOTX64.EFI").unwrap();
+        file.read_to_end(&mut content).unwrap();
+        content
+    }
+
+    /// What a file of the installer's archive holds.
+    fn in_archive(program: &[u8], path: &str) -> Vec<u8> {
+        let initramfs = uki::Program::parse(program)
+            .unwrap()
+            .required(".initrd")
+            .unwrap()
+            .to_vec();
+        let entries = cpio::read(&initramfs).unwrap().pop().unwrap();
+        let found = entries
+            .into_iter()
+            .find(|entry| format!("/{}", entry.path) == path);
+        match found.unwrap().kind {
+            Kind::File(content) => content,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_the_installer_writes_is_what_flash_writes() {
+        let (folder, image, uki) = example();
+        let keys = tempfile::tempdir().unwrap();
+        let parcel = Parcel::new(rap_core::site::EXAMPLE, &identity(keys.path())).unwrap();
+        let out = folder.path().join("installer.img");
+        let made = make(&recipe(&image, Some(&parcel), None), &out).unwrap();
+        assert_eq!(made.bytes, out.metadata().unwrap().len());
+        let program = program(&out);
+        let parsed = uki::Program::parse(&program).unwrap();
+        assert_eq!(parsed.authenticode(), made.unsigned_digest);
+        assert_eq!(parsed.content(".cmdline"), Some(&b"panic=-1 rap.install"[..]));
+        let own = uki::Program::parse(&uki).unwrap();
+        assert_eq!(parsed.content(".linux"), own.content(".linux"));
+        assert!(
+            parsed
+                .required(".initrd")
+                .unwrap()
+                .starts_with(own.required(".initrd").unwrap())
+        );
+
+        let order = install::Order::parse(&in_archive(&program, paths::INSTALLER)).unwrap();
+        assert!(order.unattended && !order.replace);
+        let path = folder.path().join("package");
+        std::fs::write(&path, in_archive(&program, paths::PACKAGE)).unwrap();
+        let package = Package::open(&path, &order, &|| ()).unwrap();
+        let flashed = Plan::new(DiskImage::open(&image, Some(&parcel)).unwrap(), DEVICE);
+        let installed = Plan::new(package, DEVICE);
+        let device = tempfile::tempfile_in(folder.path()).unwrap();
+        device.set_len(DEVICE).unwrap();
+        flashed.write(&device, "5f", &|_, _| {}).unwrap();
+        assert_eq!(installed.bytes(), flashed.bytes());
+        installed.verify(&device, &|_, _| {}).unwrap();
+        installed.finish(&device).unwrap();
+        assert!(Table::read(&device, DEVICE).is_ok());
+    }
+
+    #[test]
+    fn it_is_signed_as_a_whole_and_the_same_bits_again() {
+        let (folder, image, _) = example();
+        let keys = folder.path().join("keys");
+        crate::keys::write_development(&keys, false, &[]).unwrap();
+        let signer = Signer::load(&keys, crate::signing::PROGRAM_KEY).unwrap();
+        let [first, second] = ["a", "b"].map(|name| {
+            let out = folder.path().join(name);
+            let made = make(&recipe(&image, None, Some(&signer)), &out).unwrap();
+            assert_eq!(made.signed_by.as_deref(), Some(signer.name()));
+            out
+        });
+        let program = program(&first);
+        crate::signing::check(&uki::Program::parse(&program).unwrap(), signer.certificate()).unwrap();
+        assert!(std::fs::read(first).unwrap() == std::fs::read(second).unwrap());
+    }
+
+    #[test]
+    fn an_image_that_was_booted_is_not_installed() {
+        let (folder, image, _) = example();
+        let file = File::options().read(true).write(true).open(&image).unwrap();
+        let bytes = file.metadata().unwrap().len();
+        rap_core::boot::disk::mark_file_system_made(&file, bytes).unwrap();
+        let out = folder.path().join("installer.img");
+        let error = make(&recipe(&image, None, None), &out).unwrap_err();
+        assert!(matches!(error, InstallerError::Used(_)), "{error}");
+        assert!(!out.exists());
+    }
+}

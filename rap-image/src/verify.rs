@@ -414,4 +414,4 @@ fn found_part(owner: String, entries: &[Entry]) -> FoundPart {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -20,7 +20,7 @@ pub(super) struct Plugs {
     pub(super) debug: OwnedFd,
     pub(super) qmp: OwnedFd,
     pub(super) disk: OwnedFd,
-    pub(super) stick: Option<PathBuf>,
+    pub(super) file: Option<PathBuf>,
     pub(super) cables: Vec<Plug>,
 }
 
@@ -76,13 +76,21 @@ pub(super) fn command(options: &Options, place: &Path, plugs: &Plugs) -> Command
         "-blockdev",
         &format!("driver=nbd,node-name=disk,server.type=fd,server.str={disk}"),
     ]);
-    qemu.args(["-device", "virtio-blk-pci,drive=disk,addr=0x4,bootindex=0"]);
+    let first = usize::from(options.stick.is_some());
+    let device = format!("virtio-blk-pci,drive=disk,addr=0x4,bootindex={first}");
+    qemu.args(["-device", &device]);
+    if let Some(stick) = &options.stick {
+        qemu.args(["-device", "qemu-xhci,id=usb,addr=0x6", "-blockdev"]);
+        qemu.arg(format!("driver=file,node-name=stick,filename={}", escaped(stick)));
+        let device = "usb-storage,bus=usb.0,drive=stick,removable=on,bootindex=0";
+        qemu.args(["-device", device]);
+    }
 
-    if let Some(path) = &plugs.stick {
-        let path = path.to_string_lossy().replace(',', ",,");
-        let stick = format!("driver=raw,node-name=stick,read-only=on,file.driver=file,file.filename={path}");
-        qemu.args(["-blockdev", &stick]);
-        qemu.args(["-device", "virtio-blk-pci,drive=stick,addr=0x6"]);
+    if let Some(path) = &plugs.file {
+        let path = escaped(path);
+        let file = format!("driver=raw,node-name=file,read-only=on,file.driver=file,file.filename={path}");
+        qemu.args(["-blockdev", &file]);
+        qemu.args(["-device", "virtio-blk-pci,drive=file,addr=0x7"]);
     }
 
     for (id, descriptor) in [("console", &plugs.console), ("debug", &plugs.debug)] {
@@ -102,7 +110,7 @@ pub(super) fn command(options: &Options, place: &Path, plugs: &Plugs) -> Command
             Plug::Frames(_) => format!("dgram,id={id}-cable,local.type=fd,local.str={descriptor}"),
         });
         let boot = if index == 0 && options.network_boot {
-            ",bootindex=1"
+            ",bootindex=2"
         } else {
             ""
         };
@@ -117,8 +125,11 @@ pub(super) fn command(options: &Options, place: &Path, plugs: &Plugs) -> Command
     qemu
 }
 
-/// A comma in a path is written twice (QEMU's option syntax).
 fn flash(unit: u8, more: &str, path: &Path) -> OsString {
-    let path = path.to_string_lossy().replace(',', ",,");
-    format!("if=pflash,format=raw,unit={unit}{more},file={path}").into()
+    format!("if=pflash,format=raw,unit={unit}{more},file={}", escaped(path)).into()
+}
+
+/// A comma in a path is written twice (QEMU's option syntax).
+fn escaped(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
 }

@@ -201,10 +201,9 @@ impl Device {
             source,
         })?;
         let all = kernel.with_all_on_it(&name);
-        let model = [
-            kernel.says(&name, "device/vendor"),
-            kernel.says(&name, "device/model"),
-        ];
+        // A virtual disk's vendor is a number, which is no manufacturer's name.
+        let vendor = Some(kernel.says(&name, "device/vendor")).filter(|vendor| !vendor.starts_with("0x"));
+        let model = [vendor.unwrap_or_default(), kernel.says(&name, "device/model")];
         // A card calls its model `name` (Documentation/driver-api/mmc/mmc-dev-attrs.rst).
         let model = match model.join(" ").trim() {
             "" => kernel.says(&name, "device/name"),

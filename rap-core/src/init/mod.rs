@@ -1,9 +1,9 @@
 //! `rap init`: process 1. Brings the box from the kernel's hands to running services, and keeps it there.
 //!
 //! In order: sentinel, mounts, modules with the watchdog taken over as soon as its driver is there, settings, clock
-//! floor, disk, data, provision, services. Before the disk is looked for every failure is fatal: it is logged, and the
-//! box restarts, which on an update's trial boot brings the old slot back. From there on what fails is reported and
-//! the rest goes on.
+//! floor, disk, data, provision, services; an installer's work comes behind the clock, in place of the rest. Before the
+//! disk is looked for every failure is fatal: it is logged, and the box restarts, which on an update's trial boot brings
+//! the old slot back. From there on what fails is reported and the rest goes on.
 //!
 //! Invariants: no shell (but for the `debug` overlay's, on the second serial line); nothing here touches TLS; one
 //! thread; decisions are in [`supervisor`], which is pure.
@@ -14,6 +14,7 @@ mod consume;
 mod disk;
 mod durable;
 mod harden;
+mod installer;
 mod made;
 mod modules;
 mod mounts;

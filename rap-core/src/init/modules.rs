@@ -10,7 +10,7 @@ use rustix::io::Errno;
 const COMPRESSED: c_int = 4;
 
 /// The paths in a module list: one a line, `#` starts a comment.
-pub(super) fn parse_list(text: &str) -> Vec<PathBuf> {
+fn parse_list(text: &str) -> Vec<PathBuf> {
     text.lines()
         .filter_map(|line| line.split('#').next())
         .map(str::trim)
@@ -23,7 +23,7 @@ pub(super) fn parse_list(text: &str) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// What the kernel or the file system says.
-pub(super) fn load(path: &Path) -> std::io::Result<()> {
+fn load(path: &Path) -> std::io::Result<()> {
     let file = File::open(path)?;
     let compressed = path.extension().is_some_and(|extension| extension != "ko");
     match rustix::system::finit_module(&file, c"", if compressed { COMPRESSED } else { 0 }) {
@@ -31,6 +31,16 @@ pub(super) fn load(path: &Path) -> std::io::Result<()> {
         // What the kernel says when a symbol is unknown; its log names the symbol.
         Err(Errno::NOENT) => Err(std::io::Error::other("a module it needs is not loaded before it")),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Loads the modules of a list in its order; calls `after` each.
+pub(super) fn load_all(list: &str, mut after: impl FnMut()) {
+    for module in parse_list(list) {
+        if let Err(error) = load(&module) {
+            log::error!("cannot load {}: {error}", module.display());
+        }
+        after();
     }
 }
 

@@ -24,7 +24,8 @@ use super::supervisor::{Goal, Spec};
 use super::trial::Trial;
 use super::watchdog::Watchdog;
 use super::{
-    InitError, boot_entries, consume, durable, harden, made, modules, mounts, paths_below, secure_boot, users,
+    InitError, boot_entries, consume, durable, harden, installer, made, modules, mounts, paths_below,
+    secure_boot, users,
 };
 
 /// The program every service is.
@@ -60,7 +61,7 @@ pub(super) fn bring_up() -> Result<Goal, InitError> {
     let floor = Floor::new(build.as_ref().map_or(0, |build| build.built), clock::since_boot());
     let mut set = clock::hold(floor);
     if install::is_wanted() {
-        return install(watchdog.as_ref(), build);
+        return installer::run(watchdog.as_ref(), build);
     }
     let mut found = prepare_data(watchdog.as_ref(), build.as_ref())?;
     let floor = match &found.data {
@@ -117,24 +118,7 @@ pub(super) fn bring_up() -> Result<Goal, InitError> {
     Ok(goal)
 }
 
-/// Instead of all that follows: the installer, which needs nothing but disks and who is in front of them.
-fn install(watchdog: Option<&Watchdog>, build: Option<BuildInfo>) -> Result<Goal, InitError> {
-    stage("install");
-    let build = build.ok_or(InitError::Incomplete)?;
-    let list = std::fs::read_to_string(paths::INSTALLER_MODULES).unwrap_or_default();
-    load_all(&list, || ());
-    harden::lock_kernel();
-    mounts::seal_root();
-    // What the kernel tells of disks and sticks would come between question and answer.
-    modules::quiet();
-    let feed = || watchdog.iter().for_each(|watchdog| watchdog.feed());
-    Ok(match install::run(&build, &feed) {
-        install::End::Restart => Goal::Reboot,
-        install::End::Off => Goal::PowerOff,
-    })
-}
-
-fn stage(name: &str) {
+pub(super) fn stage(name: &str) {
     log::info!("stage {name}");
 }
 
@@ -167,22 +151,12 @@ fn load_modules() -> Option<Watchdog> {
         log::error!("cannot read {}: {error}", paths::MODULES);
         String::new()
     });
-    load_all(&list, || {
+    modules::load_all(&list, || {
         if watchdog.is_none() {
             watchdog = Watchdog::take_over();
         }
     });
     watchdog
-}
-
-/// Loads the modules of a list in its order; calls `after` each.
-fn load_all(list: &str, mut after: impl FnMut()) {
-    for module in modules::parse_list(list) {
-        if let Err(error) = modules::load(&module) {
-            log::error!("cannot load {}: {error}", module.display());
-        }
-        after();
-    }
 }
 
 fn read_build_info() -> Option<BuildInfo> {

@@ -1,4 +1,4 @@
-//! Which disks an installer may write to, and what is on them. Pure but for [`look`], which reads.
+//! Which disks an installer may write to, and what is on them. Pure but for `look`, which reads.
 
 use std::fs::File;
 use std::path::Path;

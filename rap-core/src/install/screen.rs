@@ -119,6 +119,11 @@ impl Terminal {
     /// A line, when one is complete.
     fn hear(&mut self) -> std::io::Result<Option<String>> {
         let mut bytes = [0; 256];
+        let mut fds = [PollFd::new(&self.file, PollFlags::IN)];
+        poll(&mut fds, Some(&Timespec::default()))?;
+        if fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR) {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
         let count = match self.file.read(&mut bytes) {
             Ok(count) => count,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,

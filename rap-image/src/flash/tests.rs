@@ -260,3 +260,81 @@ fn the_parcel_fills_the_provision_partition() {
     let found = rap_core::provision::unpack(&found).unwrap().expect("a parcel");
     assert_eq!(found.site.as_deref(), Some(rap_core::site::EXAMPLE));
 }
+
+/// A machine with an NVMe disk, a SATA disk, a USB disk that the kernel takes for one that stays, a card, a partition, and a
+/// loop device.
+#[test]
+fn the_disks_of_a_machine_are_told_with_serial_number_and_bus() {
+    use rap_core::flash::device::{Device, Kernel};
+
+    let place = tempfile::tempdir().unwrap();
+    let (class, machine) = (place.path().join("class"), place.path().join("devices"));
+    std::fs::create_dir(&class).unwrap();
+    let disk = |name: &str, at: &str, files: &[(&str, &[u8])]| {
+        let folder = machine.join(at).join(name);
+        std::fs::create_dir_all(folder.join("holders")).unwrap();
+        for (file, content) in [("size", &b"4194304\n"[..]), ("dev", b"8:0\n")]
+            .iter()
+            .chain(files)
+        {
+            let path = folder.join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+        std::os::unix::fs::symlink(&folder, class.join(name)).unwrap();
+    };
+    let usb = "pci0000:00/0000:00:14.0/usb2/2-1/2-1:1.0/host6/target6:0:0/6:0:0:0/block";
+    disk(
+        "sdb",
+        usb,
+        &[("device/model", b"Portable\n"), ("removable", b"0\n")],
+    );
+    let page = b"\x00\x80\x00\x08 WD-1234\x00";
+    disk(
+        "sda",
+        "pci0000:00/0000:00:17.0/ata1/block",
+        &[("device/vpd_pg80", page)],
+    );
+    disk(
+        "nvme0n1",
+        "pci0000:00/0000:00:1d.0/nvme/nvme0",
+        &[("device/serial", b"N-1 \n")],
+    );
+    disk(
+        "vda",
+        "pci0000:00/0000:00:04.0/virtio0/block",
+        &[("serial", b"V1"), ("device/vendor", b"0x1af4")],
+    );
+    disk(
+        "mmcblk1",
+        "pci0000:00/0000:00:1a.0/mmc_host/mmc1/mmc1:1/block",
+        &[("device/type", b"SD\n")],
+    );
+    disk(
+        "sda1",
+        "pci0000:00/0000:00:17.0/ata1/block/sda",
+        &[("partition", b"1\n"), ("device/x", b"")],
+    );
+    disk("loop0", "virtual/block", &[]);
+    let kernel = Kernel {
+        block: class,
+        mounts: String::new(),
+        swaps: String::new(),
+    };
+    let disks = Device::disks(&kernel);
+    let found: Vec<_> = disks
+        .iter()
+        .map(|disk| (disk.name.as_str(), disk.serial.as_str(), disk.usb, disk.removable))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("vda", "V1", false, false),
+            ("sdb", "", true, false),
+            ("sda", "WD-1234", false, false),
+            ("mmcblk1", "", false, true),
+            ("nvme0n1", "N-1", false, false),
+        ]
+    );
+    assert_eq!(disks[0].bytes, 2 << 30);
+}

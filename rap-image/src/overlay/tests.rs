@@ -91,7 +91,7 @@ fn all_mistakes_come_at_once_with_their_lines() {
             "1: version: got 2, expected 1; use a newer rap-image, or write `version = 1`",
             "8: packages.nftables.files: got \"/usr/sbin/nft\", expected a path without leading or trailing `/` and \
              without `.` and `..`; write it as `usr/sbin/nft`",
-            "5: kernel.watchdog: got an unknown field, expected one of package, arguments, watchdogs, modules; correct \
+            "5: kernel.watchdog: got an unknown field, expected one of package, arguments, watchdogs, modules, installer-modules; correct \
              its spelling or remove it",
             "4: kernel.arguments: got 3, expected a text; change the value",
             "10: users.rap-forward.id: got 0, expected a number from 1 to 65534; change the value",

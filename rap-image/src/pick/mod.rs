@@ -158,7 +158,8 @@ pub fn pick(stack: &Stack, lock: &Lock, store: &Store) -> Result<Picked, Error> 
             "modules that only the installer loads, in load order",
         ),
     ] {
-        if text.is_empty() {
+        // A profile whose installer needs no more than the appliance has no list for it.
+        if text.is_empty() && path == "etc/rap/installer-modules" {
             continue;
         }
         tree.add(

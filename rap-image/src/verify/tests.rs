@@ -6,7 +6,7 @@ use crate::output::Staging;
 use crate::uki;
 
 /// An image on disk, and the UKI in it.
-fn example() -> (tempfile::TempDir, PathBuf, Vec<u8>) {
+pub(crate) fn example() -> (tempfile::TempDir, PathBuf, Vec<u8>) {
     let mut ingredients = image::tests::ingredients();
     ingredients.loader = uki::tests::stub();
     let image = compose(&ingredients).unwrap();

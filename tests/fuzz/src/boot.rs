@@ -6,6 +6,7 @@ use rap_core::boot::disk::{Disk, DiskError, Table};
 use rap_core::boot::entry::{Entry, Found, ORDER, wanted};
 use rap_core::boot::environment::{Environment, State, with_revision, with_state};
 use rap_core::boot::uki::{HEAD, Headers, LONGEST, RELEASE_LIMIT, Release};
+use rap_core::install::Order;
 use rap_core::notify::{Channel, ReceiveError};
 use rap_core::provision;
 use rap_core::site::Site;
@@ -84,6 +85,13 @@ pub(crate) fn kept_copy(bytes: &[u8]) {
         index.extend(own.as_bytes());
     }
     rap_core::update::slots::keep::fuzz_index(&index);
+}
+
+/// What an installer is told; one that is taken is written again as it was read.
+pub(crate) fn installer_order(bytes: &[u8]) {
+    if let Ok(order) = Order::parse(bytes) {
+        assert_eq!(Order::parse(&order.encode()).unwrap(), order);
+    }
 }
 
 /// The first sectors of a disk of 64 KiB; the table's checksums are right unless the first byte is 0.

@@ -60,6 +60,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("inbox-range", files::slice),
     ("identity-memory", identity::memory),
     ("installed-uki", boot::installed_uki),
+    ("installer-order", boot::installer_order),
     ("json-pointer", forward::json_pointer),
     ("kept-copy", boot::kept_copy),
     ("kernel-module", builder::kernel_module),

@@ -181,7 +181,7 @@ impl Story {
         let bundle = place.path().join("bundle.tar");
         publish::bundle(&self.workshop.repository(), &[], &bundle)?;
         self.system.machine.power_cut()?;
-        self.system.machine.plug_stick(&bundle);
+        self.system.machine.plug_file(&bundle);
         self.system.machine.power_on()?;
         self.system.machine.wait_for(READY, START)?;
         // Ready it is before it has its lease.

@@ -16,6 +16,7 @@ mod flash;
 mod full;
 mod hardening;
 mod identity;
+mod installer;
 mod isolation;
 mod lease;
 mod network;
