@@ -1,4 +1,10 @@
-//! Stories of updates on the booted box, told to the end: a test tells the short ones, `rap-soak update` all of them.
+//! Stories of updates on the booted box, told to the end: a test tells the short ones, `rap-soak update` and its siblings all
+//! of them.
+
+mod cuts;
+mod rot;
+mod slot;
+mod wrong;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -9,6 +15,9 @@ use serde_json::Value;
 
 use crate::releases::{Change, Workshop};
 use crate::system::{READY, REPOSITORY_PORT, Repository, Setup, System};
+
+pub use cuts::{Cuts, cut};
+pub use wrong::{WRONG, Wrong};
 
 /// How long a box may take to be ready, though others run beside it.
 const START: Duration = Duration::from_secs(900);
@@ -110,6 +119,12 @@ impl Story {
 
     /// A person installs what is published; returns once a box has said `words` after its restart.
     fn install(&self, words: &str, deadline: Duration) -> anyhow::Result<()> {
+        let mark = self.arm()?;
+        self.wait(mark, words, START + deadline)
+    }
+
+    /// A person installs what is published; returns when it is armed and the box is about to restart, with a mark before that.
+    fn arm(&self) -> anyhow::Result<Mark> {
         let machine = &self.system.machine;
         let mark = machine.mark();
         self.system.shell("(rapctl update install >/run/said 2>&1 &)")?;
@@ -120,7 +135,7 @@ impl Story {
             let said = self.system.shell("cat /run/said; rapctl update status");
             anyhow::bail!("{error}\n{said:?}\n{}", self.repository.log());
         }
-        self.wait(mark, words, START + deadline)
+        Ok(mark)
     }
 
     fn wait(&self, mark: Mark, words: &str, deadline: Duration) -> anyhow::Result<()> {
