@@ -4,6 +4,7 @@
 //! 00:03.0 i6300esb watchdog (fires: reset)      00:10.0 uplink
 //! 00:04.0 virtio disk                           00:11.0 … 00:1e.0 instrument ports 1 … 14
 //! 00:05.0 virtio random numbers                 COM1 console, COM2 debug shell
+//! 00:06.0 a stick, where one is plugged in
 //! ```
 //!
 //! Invariants: cards and disk keep their PCI addresses whatever else is plugged in; firmware variables live in the
@@ -13,7 +14,7 @@ mod arguments;
 
 use std::fs;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -90,6 +91,8 @@ impl Card {
 #[derive(Debug)]
 pub struct Machine {
     options: Options,
+    /// What is plugged in beside the disk.
+    stick: Option<PathBuf>,
     console: Console,
     place: tempfile::TempDir,
     power: Option<Power>,
@@ -135,10 +138,16 @@ impl Machine {
         fs::copy(&options.firmware.vars, place.path().join(arguments::VARS)).map_err(failed)?;
         Ok(Self {
             options,
+            stick: None,
             console: Console::default(),
             place,
             power: None,
         })
+    }
+
+    /// Plugs in a stick that has the file `path` on it, as it is; it can be read only. It is there from the next power-on.
+    pub fn plug_stick(&mut self, path: &Path) {
+        self.stick = Some(path.to_owned());
     }
 
     /// Presses the power button. The console's times count from here.
@@ -156,6 +165,7 @@ impl Machine {
             debug: debug_end.into(),
             qmp: qmp_end.into(),
             disk: self.options.disk.connect()?,
+            stick: self.stick.clone(),
             cables: Vec::new(),
         };
         for cable in &self.options.cables {

@@ -51,7 +51,7 @@ pub struct Patches {
 }
 
 /// A patch, with its bytes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Made {
     /// What goes into the manifest.
     pub patch: Patch,

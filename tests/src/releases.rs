@@ -75,13 +75,36 @@ impl Workshop {
     /// # Errors
     /// When the image is none of the builder's.
     pub fn make(&self, version: &str, changes: &[Change]) -> anyhow::Result<PathBuf> {
-        let uki = fs::read(self.image.join(UKI)).context("there is no image")?;
-        let made = self.remake(&uki, version, changes)?;
+        self.make_of(&self.uki()?, version, changes)
+    }
+
+    /// The image.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn uki(&self) -> anyhow::Result<Vec<u8>> {
+        fs::read(self.image.join(UKI)).context("there is no image")
+    }
+
+    /// As [`Self::make`], of the image `uki`.
+    ///
+    /// # Errors
+    /// When the image is none of the builder's.
+    pub fn make_of(&self, uki: &[u8], version: &str, changes: &[Change]) -> anyhow::Result<PathBuf> {
+        let made = self.remake(uki, version, changes)?;
+        self.shelve(&made, version)
+    }
+
+    /// Puts a signed UKI, as it is, where `publish` reads it: in a folder called `version`, with what it is made of.
+    ///
+    /// # Errors
+    /// When the image is none of the builder's.
+    pub fn shelve(&self, uki: &[u8], version: &str) -> anyhow::Result<PathBuf> {
         let folder = self.place.path().join(version);
         fs::create_dir_all(&folder)?;
-        let bill = bill(&verify::read_uki(&made)?);
+        let bill = bill(&verify::read_uki(uki)?);
         fs::write(folder.join("sbom.cdx.json"), bill.to_string())?;
-        fs::write(folder.join(UKI), made)?;
+        fs::write(folder.join(UKI), uki)?;
         Ok(folder)
     }
 

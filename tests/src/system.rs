@@ -46,6 +46,8 @@ pub struct Setup {
     pub provisioned: bool,
     /// Whether its firmware knows Secure Boot, and the box is given the keys for it.
     pub secure_boot: bool,
+    /// The box's memory, in MiB.
+    pub memory_mib: u32,
     /// How many instruments' hosts there are; port N of the site is instrument N's.
     pub instruments: usize,
     /// What the hospital's network is like.
@@ -65,6 +67,7 @@ impl Setup {
             site: SITE.to_owned(),
             provisioned: true,
             secure_boot: false,
+            memory_mib: 1024,
             instruments: 2,
             layout: Layout::default(),
             identity: root.join(KEYS),
@@ -105,6 +108,7 @@ impl System {
         }
         let mut staged = stage(&setup.image, setup.provisioned.then_some(&parcel))?;
         staged.options.secure_boot = setup.secure_boot;
+        staged.options.memory_mib = setup.memory_mib;
         staged.options.cables = lab.cables();
         let machine = Machine::new(staged.options)?;
         let agents = Agents::new(&setup.keys)?;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::Options;
@@ -20,6 +20,7 @@ pub(super) struct Plugs {
     pub(super) debug: OwnedFd,
     pub(super) qmp: OwnedFd,
     pub(super) disk: OwnedFd,
+    pub(super) stick: Option<PathBuf>,
     pub(super) cables: Vec<Plug>,
 }
 
@@ -76,6 +77,13 @@ pub(super) fn command(options: &Options, place: &Path, plugs: &Plugs) -> Command
         &format!("driver=nbd,node-name=disk,server.type=fd,server.str={disk}"),
     ]);
     qemu.args(["-device", "virtio-blk-pci,drive=disk,addr=0x4,bootindex=0"]);
+
+    if let Some(path) = &plugs.stick {
+        let path = path.to_string_lossy().replace(',', ",,");
+        let stick = format!("driver=raw,node-name=stick,read-only=on,file.driver=file,file.filename={path}");
+        qemu.args(["-blockdev", &stick]);
+        qemu.args(["-device", "virtio-blk-pci,drive=stick,addr=0x6"]);
+    }
 
     for (id, descriptor) in [("console", &plugs.console), ("debug", &plugs.debug)] {
         qemu.args([

@@ -229,7 +229,7 @@ impl Worker {
                 Ok(())
             }
             _ if self.on_trial || self.restarting => Ok(()),
-            Order::Check => self.check(),
+            Order::Check => self.check_for_a_person(),
             Order::Install { by, bundle } => self.install(&by, bundle),
             Order::Scrub => self.scrub(),
         }

@@ -29,6 +29,7 @@ use clap::{Parser, Subcommand};
                   rap-image verify target/image/qemu/disk.img\n  \
                   rap-image run --site site.toml --identity keys/dev\n  \
                   rap-image flash target/image/qemu/disk.img /dev/sdX\n  \
+                  rap-image sbom target/image/qemu --out target/image/qemu/sbom.cdx.json\n  \
                   rap-image publish target/image/qemu --repository updates --keys keys/dev\n\n\
                   Packages are kept in ~/.cache/rap-image (or $XDG_CACHE_HOME). Where they come from is said by --mirror, \
                   RAP_IMAGE_MIRROR, `mirror = \"…\"` in ~/.config/rap-image/config.toml, or the host's apt sources."
@@ -62,6 +63,8 @@ enum Verb {
     Refresh(publish::RefreshArgs),
     /// Write the newest release as one file, for a box without a network
     Bundle(publish::BundleArgs),
+    /// Take the pieces of old releases out of a repository of updates
+    Prune(publish::PruneArgs),
     /// Check a site.toml on the desk
     Check(check::Args),
     /// The inside of the hermetic build; `build` starts it
@@ -90,6 +93,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Verb::Publish(args) => publish::publish(args),
         Verb::Refresh(args) => publish::refresh(args),
         Verb::Bundle(args) => publish::bundle(args),
+        Verb::Prune(args) => publish::prune(args),
         Verb::Check(args) => check::run(args),
         Verb::HermeticCell(args) => hermetic_cell::run(args),
         Verb::Completions(args) => completions::run(args),

@@ -1,4 +1,4 @@
-//! `rap-image publish`, `refresh` and `bundle`: the repository of updates.
+//! `rap-image publish`, `refresh`, `bundle` and `prune`: the repository of updates.
 
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
@@ -18,6 +18,7 @@ use rap_image::publish::{self, Bundled, Expiry, Input, Order, Outcome, Step};
     after_help = "Adds a release to a repository of updates: static files for any web server, or a stick. Whoever reads it \
                   meanwhile finds the old release or the new one. Upload metadata/timestamp.json last.\n\n\
                   Examples:\n  \
+                  rap-image sbom target/image/qemu --out target/image/qemu/sbom.cdx.json\n  \
                   rap-image publish target/image/qemu --repository updates --keys keys/dev\n  \
                   rap-image publish target/image/generic-x86 --repository updates --keys keys/release \\\n    \
                   --change 'Alerts are twice as fast.' --wave 5:0 --wave 100:3 --bundle rap-1.4.0.tar\n\n\
@@ -97,6 +98,29 @@ pub(super) struct BundleArgs {
     /// Only for this hardware; may be given more than once [default: all of them]
     #[arg(long, value_name = "NAME")]
     profile: Vec<String>,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `prune` takes.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Old releases stay known: their numbers and versions are not given again. Patches can be made from a release only \
+                  while its pieces are there. A box in the middle of one whose pieces went asks anew, and takes the newest. On the \
+                  web server, take away what is not in the repository any more (rsync --delete pieces/).\n\n\
+                  Examples:\n  \
+                  rap-image prune --repository updates\n  \
+                  rap-image prune --repository updates --keep 2\n\n\
+                  Exit codes: 0 done; 2 it could not be done."
+)]
+pub(super) struct PruneArgs {
+    /// The repository's folder
+    #[arg(long, value_name = "DIR")]
+    repository: PathBuf,
+    /// Keep the pieces of so many releases of each hardware profile: the newest, and those before it
+    #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = keep)]
+    keep: usize,
     /// Print as JSON
     #[arg(long)]
     json: bool,
@@ -231,6 +255,17 @@ pub(super) fn bundle(args: BundleArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Makes room.
+pub(super) fn prune(args: PruneArgs) -> anyhow::Result<()> {
+    let pruned = publish::prune(&args.repository, args.keep)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&pruned)?);
+    } else {
+        println!("{} pieces went, {}", pruned.pieces, HumanBytes(pruned.bytes));
+    }
+    Ok(())
+}
+
 fn words(outcome: &Outcome) -> String {
     let mut text = String::new();
     for release in &outcome.releases {
@@ -269,6 +304,11 @@ fn bundle_words(bundled: &Bundled) -> String {
         releases.join(", "),
         HumanBytes(*bytes)
     )
+}
+
+fn keep(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| *count > 0);
+    count.ok_or_else(|| format!("expected 1 or more releases, not {text}: the newest one cannot go"))
 }
 
 fn wave(text: &str) -> Result<Wave, String> {

@@ -18,13 +18,13 @@ use super::sources::Sources;
                   image; what that is, from the lock and Cargo.lock of the repository it was built from: for an image of another \
                   commit, check that out first.\n\n\
                   Examples:\n  \
-                  rap-image sbom target/image/qemu/rap.efi --out sbom.cdx.json\n  \
+                  rap-image sbom target/image/qemu --out target/image/qemu/sbom.cdx.json\n  \
                   rap-image sbom target/image/qemu/disk.img | grype\n  \
-                  rap-image verify --sbom sbom.cdx.json target/image/qemu/disk.img\n\n\
+                  rap-image verify --sbom target/image/qemu/sbom.cdx.json target/image/qemu/disk.img\n\n\
                   Exit codes: 0 written; 2 it could not be done."
 )]
 pub(super) struct Args {
-    /// A disk image or a `rap.efi`
+    /// What `rap-image build` made: its folder, a disk image or a `rap.efi`
     image: PathBuf,
     /// Where to; without it, to standard output
     #[arg(long, value_name = "FILE")]
@@ -35,7 +35,12 @@ pub(super) struct Args {
 
 /// Reads the image and writes what it is made of.
 pub(super) fn run(args: Args) -> anyhow::Result<()> {
-    let found = verify::read(&args.image)?;
+    let image = if args.image.is_dir() {
+        args.image.join("rap.efi")
+    } else {
+        args.image
+    };
+    let found = verify::read(&image)?;
     let fetcher = args.sources.fetcher()?;
     let lock = Lock::read(&args.sources.lock())?;
     let packages: Vec<_> = [Group::Image, Group::Kernel, Group::Boot]

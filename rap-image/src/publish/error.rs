@@ -103,7 +103,7 @@ pub enum PublishError {
     Twice(String),
     /// No bill of materials.
     #[error(
-        "there is no bill of materials {0}; rap-image sbom IMAGE --out FILE makes it, --sbom FILE names it"
+        "there is no bill of materials {0}: make it with `rap-image sbom IMAGE --out {0}`, or say where it is with --sbom"
     )]
     NoSbom(PathBuf),
     /// It cannot be read.

@@ -17,6 +17,7 @@ mod error;
 mod image;
 mod metadata;
 mod place;
+mod prune;
 mod release;
 mod repository;
 mod ways;
@@ -31,6 +32,7 @@ use tough::schema::RoleType;
 pub use bundle::{Bundled, bundle};
 pub use error::PublishError;
 pub use image::Input;
+pub use prune::{Pruned, prune};
 pub use ways::Patcher;
 
 use crate::keys::{Passphrase, signatories};

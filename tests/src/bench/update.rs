@@ -6,6 +6,7 @@
 
 mod pairs;
 mod peers;
+mod wire;
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
@@ -21,7 +22,7 @@ use rap_image::patch::{self, Made};
 
 use super::Figure;
 use pairs::Pair;
-pub use pairs::What;
+pub use pairs::{What, before, with_core_of};
 
 /// What is measured with.
 #[derive(Debug)]
@@ -69,15 +70,18 @@ fn kind_of_update(pair: &Pair, setup: &Setup, place: &Path) -> anyhow::Result<Ve
     let patches = patch::between(&pair.old, &pair.new)?;
     let seconds = begun.elapsed().as_secs_f64();
     figures.push(figure("patches made and verified", seconds, "s"));
+    let metadata = wire::metadata(pair, &patches.made, setup, place)?;
+    figures.push(figure("metadata and manifest", kilobytes(metadata), "kB"));
     for made in &patches.made {
         let (over, goal) = match made.patch.over {
             Over::Raw => ("raw", pair.kind.goals().raw),
             Over::UnpackedKernel => ("unpacked kernel", pair.kind.goals().unpacked),
         };
-        let bytes = figure(&format!("pieces, {over}"), kilobytes(made.bytes()), "kB");
+        figures.push(figure(&format!("pieces, {over}"), kilobytes(made.bytes()), "kB"));
+        let all = figure(&format!("all, {over}"), kilobytes(made.bytes() + metadata), "kB");
         figures.push(match goal {
-            Some(goal) => bytes.at_most(goal),
-            None => bytes,
+            Some(goal) => all.at_most(goal),
+            None => all,
         });
         let taken = apply_alone(made, &old, &new, place)?;
         figures.push(figure(&format!("applied, {over}"), taken.seconds, "s"));

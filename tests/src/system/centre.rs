@@ -20,7 +20,8 @@ const START: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Centre {
     database: PathBuf,
-    _running: Running,
+    keys: PathBuf,
+    running: Option<Running>,
     _place: tempfile::TempDir,
 }
 
@@ -31,18 +32,37 @@ impl Centre {
     /// When it does not listen after 20 s.
     pub fn start(lab: &Lab, keys: &Path) -> anyhow::Result<Self> {
         let place = tempfile::Builder::new().prefix("rap-centre-").tempdir()?;
-        let database = place.path().join("centre.db");
+        let mut centre = Self {
+            database: place.path().join("centre.db"),
+            keys: keys.to_owned(),
+            running: None,
+            _place: place,
+        };
+        centre.resume(lab)?;
+        Ok(centre)
+    }
+
+    /// Ends it, as a machine that burns down would; its book is kept.
+    pub fn stop(&mut self) {
+        self.running = None;
+    }
+
+    /// Starts it again with its book, and waits until it listens.
+    ///
+    /// # Errors
+    /// When it does not listen after 20 s.
+    pub fn resume(&mut self, lab: &Lab) -> anyhow::Result<()> {
         let address = lab.centre_address();
         let mut command = Command::new(program("rap-centre")?);
         command
             .args(["--listen", &address.to_string(), "--tls"])
-            .arg(keys);
+            .arg(&self.keys);
         command
             .arg("--db")
-            .arg(&database)
+            .arg(&self.database)
             .stdin(Stdio::null())
             .stdout(Stdio::null());
-        let running = lab.centre.start(command)?;
+        self.running = Some(lab.centre.start(command)?);
         let begun = Instant::now();
         while lab.workstation.try_tcp(address, START)? != Verdict::Open {
             ensure!(
@@ -51,11 +71,7 @@ impl Centre {
             );
             std::thread::sleep(Duration::from_millis(50));
         }
-        Ok(Self {
-            database,
-            _running: running,
-            _place: place,
-        })
+        Ok(())
     }
 
     /// Its book.

@@ -32,6 +32,17 @@ pub struct Served {
     pub requests: u64,
 }
 
+impl Served {
+    /// What was asked since it was `before`.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            bytes: self.bytes - before.bytes,
+            requests: self.requests - before.requests,
+        }
+    }
+}
+
 impl Repository {
     /// Serves the files below `folder` in `lab`, with the centre's certificate of `keys`, to who has a box's.
     ///

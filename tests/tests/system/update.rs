@@ -14,8 +14,8 @@ fn a_good_release_is_kept_and_a_bad_one_goes_by_itself_and_says_why() {
     let Some(setup) = setup else { return };
     let told = || -> anyhow::Result<()> {
         let mut story = Story::begin(&setup)?;
-        let (bytes, files) = story.keeps_a_good_one()?;
-        println!("the release came in {bytes} bytes, {files} files");
+        let moved = story.keeps_a_good_one()?;
+        println!("a patch, metadata and all: {}", moved.within(120_000)?);
         let why = story.loses_a_bad_one()?;
         assert_eq!(why, "netd ended again and again");
         Ok(())

@@ -1,4 +1,4 @@
-//! A repository in one file, as from a USB stick: a tar of the same files.
+//! A repository in one file, or on a stick that the file was written to as it is: a tar of the same files.
 //!
 //! Invariants: only regular files with a [`Name`] are taken, each once, each wholly within the bundle; links, devices and
 //! long names are refused. Opening reads headers only and follows nothing they say but how far to go on; no more than
@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
@@ -108,7 +109,9 @@ impl Bundle {
             path: self.path.clone(),
             source,
         };
-        let length = self.file.metadata().map_err(unreadable)?.len();
+        // A stick that the bundle was written to as it is tells its length only so.
+        let length = (&self.file).seek(SeekFrom::End(0)).map_err(unreadable)?;
+        (&self.file).rewind().map_err(unreadable)?;
         let mut files = BTreeMap::new();
         let mut archive = tar::Archive::new(&self.file);
         // Raw: long names and the like would be read into memory, as long as they say they are.

@@ -15,6 +15,10 @@ use crate::moment::since_boot;
 use crate::release::Manifest;
 use crate::site::updates::Install;
 
+/// How long a person who asks waits for the uplink's address, which comes a little after the box is ready.
+const ADDRESS: Duration = Duration::from_secs(60);
+/// How often it is looked whether it is there.
+const LOOK: Duration = Duration::from_millis(500);
 /// The longest pause after failures.
 const LONGEST: Duration = Duration::from_hours(1);
 
@@ -54,6 +58,17 @@ impl Worker {
         }
     }
 
+    /// Asks the repository for a person, who is not told "no route" only because the box has just started.
+    pub(super) fn check_for_a_person(&mut self) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        let has_address = |worker: &Self| Seen::read(&worker.parts.setup.status, false).works().uplink;
+        while self.parts.repository.is_some() && !has_address(self) && begun.elapsed() < ADDRESS {
+            self.tell("waiting until the uplink has its address");
+            std::thread::sleep(LOOK);
+        }
+        self.check()
+    }
+
     /// A person wants what is on offer, or in a bundle.
     pub(super) fn install(&mut self, by: &str, bundle: Option<OwnedFd>) -> anyhow::Result<()> {
         match bundle {
@@ -66,7 +81,7 @@ impl Worker {
                 self.learn(offer)?;
                 self.from_file = Some(repository);
             }
-            None => self.check()?,
+            None => self.check_for_a_person()?,
         }
         let Some(manifest) = &self.offer else {
             return Ok(());

@@ -3,6 +3,7 @@
 mod cuts;
 mod python;
 mod refused;
+mod room;
 mod rotation;
 
 use std::sync::{Arc, OnceLock};
@@ -15,6 +16,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tough::{RepositoryLoader, TargetName};
 
+use super::repository::pieces_of;
 use super::*;
 use crate::image;
 use crate::keys::write_development;

@@ -141,6 +141,32 @@ pub(super) fn pair(kind: What, setup: &Setup) -> anyhow::Result<Pair> {
     Ok(Pair { kind, old, new })
 }
 
+/// The image `uki` as it was before each of `kinds`, of [`What::Openssl`] and [`What::Kernel`]; unsigned.
+///
+/// # Errors
+/// When a package is not to be had, or the image is none of the builder's.
+pub fn before(uki: &[u8], kinds: &[What]) -> anyhow::Result<Vec<u8>> {
+    let mut image = Image::read(uki)?;
+    for kind in kinds {
+        match kind {
+            What::Core => bail!("no earlier core is kept"),
+            What::Openssl => image.take_files(&OPENSSL.contents()?)?,
+            What::Kernel => image.take_kernel(&KERNEL.contents()?)?,
+        }
+    }
+    image.compose()
+}
+
+/// The image `uki` with the programs of the image `changed`; unsigned.
+///
+/// # Errors
+/// When one is none of the builder's.
+pub fn with_core_of(uki: &[u8], changed: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut image = Image::read(uki)?;
+    image.take_programs(&Image::read(changed)?)?;
+    image.compose()
+}
+
 /// Builds an image in a clone in which [`CHANGED`] was changed; the programs are compiled again.
 fn build_changed(setup: &Setup) -> anyhow::Result<PathBuf> {
     let place = std::path::absolute("target/bench/changed")?;
