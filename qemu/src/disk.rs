@@ -140,6 +140,32 @@ impl Disk {
         })
     }
 
+    /// Bytes on the platters turn into others, all their bits flipped, as they do in old flash: whoever is connected is told
+    /// nothing, and may have them in a cache of its own.
+    ///
+    /// # Errors
+    /// When they do not lie on the disk, or the file cannot be read or written.
+    pub fn rot(&self, bytes: std::ops::Range<u64>) -> Result<()> {
+        let mut cache = self.lock();
+        let first = bytes.start / SECTOR * SECTOR;
+        let end = bytes.end.next_multiple_of(SECTOR);
+        if bytes.is_empty() || !cache.covers(first, end - first) {
+            return Err(Error::Setting(format!("no bytes {bytes:?} lie on the disk")));
+        }
+        let mut content = vec![0; usize::try_from(end - first).unwrap_or(0)];
+        let rotted = cache.read(first, &mut content).and_then(|()| {
+            for (at, byte) in (first..).zip(&mut content) {
+                *byte ^= if bytes.contains(&at) { 0xff } else { 0 };
+            }
+            cache.write_through(first, &content)
+        });
+        rotted.map_err(|source| Error::File {
+            verb: "write",
+            path: self.path.clone(),
+            source,
+        })
+    }
+
     /// An orderly end: everything is written. Whoever was connected must be gone.
     ///
     /// # Errors

@@ -1,6 +1,11 @@
-//! Stories of updates on the booted box, told to the end: a test tells the short ones, `rap-soak update` all of them.
+//! Stories of updates on the booted box, told to the end: a test tells the short ones, `rap-soak update` and its siblings all
+//! of them.
 
+mod cuts;
 mod right;
+mod rot;
+mod slot;
+mod wrong;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -12,7 +17,9 @@ use serde_json::Value;
 use crate::releases::{Change, Workshop};
 use crate::system::{READY, REPOSITORY_PORT, Repository, Setup, System};
 
+pub use cuts::{Cuts, cut};
 pub use right::{Moved, Way, all as all_right};
+pub use wrong::{WRONG, Wrong};
 
 /// How long a box may take to be ready, though others run beside it.
 const START: Duration = Duration::from_secs(900);

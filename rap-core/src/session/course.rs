@@ -13,6 +13,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use super::status::Stage;
 use crate::directive::OpenSession;
 
 /// How long the tunnel may take to come up.
@@ -138,12 +139,17 @@ impl Course {
 
     /// Its state in one word.
     pub(super) fn word(&self) -> &'static str {
+        self.stage().word()
+    }
+
+    /// How far it is.
+    pub(super) fn stage(&self) -> Stage {
         match self.state {
-            State::Asked { .. } => "asked",
-            State::Connecting { .. } => "connecting",
-            State::Open { .. } => "open",
-            State::Ending { .. } => "ending",
-            State::Ended { .. } => "ended",
+            State::Asked { .. } => Stage::Asked,
+            State::Connecting { .. } => Stage::Connecting,
+            State::Open { .. } => Stage::Open,
+            State::Ending { .. } => Stage::Ending,
+            State::Ended { .. } => Stage::Ended,
         }
     }
 

@@ -18,6 +18,7 @@ use super::hands::Hands;
 use super::house::House;
 use super::memory::{Kept, Memory, Report};
 use super::record::Record;
+use super::status::{SessionStatus, Status};
 use crate::audit::Kind;
 use crate::control::Answer;
 use crate::digest::Sha256;
@@ -165,7 +166,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
             Request::Requests { port } => Answer::Done(json!(self.requests(&port, now.boot))),
             Request::Past { port } => Answer::Done(json!(self.history(&port, now.boot))),
             Request::Consent { port, consent } => self.consent(&port, &consent, now.boot),
-            Request::Status {} => Answer::Done(self.status(now.boot)),
+            Request::Status {} => Answer::Done(json!(self.status(now.boot))),
             Request::End { by } => match &self.course {
                 Some(course) if !course.is_over() => {
                     let by = clean(&by);
@@ -351,25 +352,28 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
         Outcome::Done(json!({ "session": ticket.session, "seconds-to-answer": silence.as_secs() }))
     }
 
-    /// For `rapctl` and the status file.
-    pub(super) fn status(&self, now: Duration) -> Value {
-        let course = self.course.as_ref();
-        let session = course.map(|course| {
-            json!({
-                "session": course.ticket.session, "state": course.word(), "port": course.ticket.instrument.as_str(),
-                "engineer": course.ticket.engineer, "services": services(&course.ticket),
-                "seconds-left": course.due().map(|due| due.saturating_sub(now).as_secs()),
-                "why": match &course.state {
-                    State::Ending { why } | State::Ended { why } => Some(why),
-                    _ => None,
-                },
-            })
+    /// For `rapctl`, the status file and the updater.
+    pub(super) fn status(&self, now: Duration) -> Status {
+        let session = self.course.as_ref().map(|course| SessionStatus {
+            session: course.ticket.session.to_string(),
+            state: course.stage(),
+            port: course.ticket.instrument.as_str().to_owned(),
+            engineer: course.ticket.engineer.to_string(),
+            services: services(&course.ticket),
+            seconds_left: course.due().map(|due| due.saturating_sub(now).as_secs()),
+            why: match &course.state {
+                State::Ending { why } | State::Ended { why } => Some(why.clone()),
+                _ => None,
+            },
         });
         let kept = self.memory.kept();
-        json!({
-            "session": session, "docket": kept.docket.id(), "last-directive": kept.docket.last(),
-            "reports-given-up": kept.lost(), "service-key": self.key.as_ref().err(),
-        })
+        Status {
+            session,
+            docket: kept.docket.id().to_string(),
+            last_directive: kept.docket.last(),
+            reports_given_up: kept.lost(),
+            service_key: self.key.as_ref().err().cloned(),
+        }
     }
 
     fn refuse(&mut self, refusal: &Refusal, settled: Option<(u64, Sha256)>, now: Duration) {

@@ -29,6 +29,7 @@ pub mod openvpn;
 pub(crate) mod people;
 mod pin;
 mod record;
+mod status;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -48,6 +49,7 @@ use self::house::House;
 use self::memory::Memory;
 pub(crate) use self::memory::Report;
 use self::people::Ask;
+pub use self::status::{SessionStatus, Stage, Status};
 use crate::control::{self, Answer, Asked};
 use crate::digest::Sha256;
 use crate::directive::{DocketId, Outcome, ServiceKey};
@@ -55,7 +57,7 @@ use crate::folder::Directory;
 use crate::init::users;
 use crate::notify::Notifier;
 use crate::site::Site;
-use crate::{moment, netd, paths, relay, status};
+use crate::{moment, netd, paths, relay};
 
 /// The user this service runs as.
 pub(crate) const USER: &str = "rap-session";
@@ -129,7 +131,7 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
     let notifier = Notifier::from_environment();
     let site = match Site::load(&place.site) {
         Ok(site) => site,
-        Err(error) => status::stay("session", &notifier, &error.into()),
+        Err(error) => crate::status::stay("session", &notifier, &error.into()),
     };
     let (news, heard) = sync_channel(16);
     close_everything(place, &site);
@@ -167,7 +169,7 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
             told = Some(Instant::now());
             notifier.alive();
             let now = desk.status(moment::since_boot());
-            if let Err(error) = status::write(&place.status, "session", &now) {
+            if let Err(error) = crate::status::write(&place.status, "session", &now) {
                 log::warn!("the status cannot be written: {error}");
             }
         }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 
 use super::needs::{Bays, Found, Image, Rot, View};
 use super::slots::keep::{Copy, Keep};
-use super::slots::mend::{Nobody, Report};
+use super::slots::mend::{Bring, Report};
 use super::slots::pace::{AtOnce, Gently};
 use super::slots::{Reader, Slots, Verified};
 use crate::boot::slot::Label;
@@ -130,7 +130,11 @@ impl Bays for Disk {
         Ok(self.slots.fail(self.slots.running())?)
     }
 
-    fn scrub(&mut self, known: &[Option<release::File>; 2]) -> anyhow::Result<Vec<Rot>> {
+    fn scrub(
+        &mut self,
+        known: &[Option<release::File>; 2],
+        elsewhere: &mut dyn Bring,
+    ) -> anyhow::Result<Vec<Rot>> {
         let mut words = Vec::new();
         let kept: Vec<release::File> = known.iter().flatten().copied().collect();
         self.keep.retain(&kept)?;
@@ -141,7 +145,7 @@ impl Bays for Disk {
             let copy = self.copy(slot, file);
             let report = self
                 .slots
-                .mend(slot, file, copy.as_ref(), &mut Nobody, &mut Gently::new(GENTLE))?;
+                .mend(slot, file, copy.as_ref(), elsewhere, &mut Gently::new(GENTLE))?;
             words.extend(told(slot, &report));
         }
         Ok(words)
@@ -152,7 +156,7 @@ impl Bays for Disk {
 fn told(slot: Label, report: &Report) -> Option<Rot> {
     if !report.is_whole() {
         let words = format!(
-            "slot {slot} has rotted in {} of {} MiB ({:?}), and no copy holds them: install a release again",
+            "slot {slot} has rotted in {} of {} MiB ({:?}), and neither a copy nor the repository has them: install a release again",
             report.lost.len(),
             report.blocks,
             report.lost

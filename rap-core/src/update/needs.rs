@@ -8,6 +8,7 @@ use crate::boot::slot::Label;
 use crate::release::{File, Manifest};
 
 use super::policy::Way;
+use super::slots::mend::Bring;
 
 /// What is in both slots.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,10 +112,11 @@ pub trait Bays: Send {
     fn reject(&mut self) -> anyhow::Result<()>;
 
     /// Holds both slots against what they should be, where that is known, and mends what can be mended: what was found.
+    /// What no copy holds is asked for `elsewhere`.
     ///
     /// # Errors
     /// When the disk cannot be read.
-    fn scrub(&mut self, known: &[Option<File>; 2]) -> anyhow::Result<Vec<Rot>>;
+    fn scrub(&mut self, known: &[Option<File>; 2], elsewhere: &mut dyn Bring) -> anyhow::Result<Vec<Rot>>;
 }
 
 /// What a repository offers.
@@ -166,6 +168,12 @@ pub trait Repository: Send {
         way: Way,
         base: Box<dyn Image>,
     ) -> anyhow::Result<Box<dyn io::Read + 'a>>;
+
+    /// The MiB `block`, from 0, of a release's image, brought anew and held against the manifest.
+    ///
+    /// # Errors
+    /// When it does not come, or is another one.
+    fn block(&mut self, manifest: &Manifest, block: u64) -> anyhow::Result<Vec<u8>>;
 
     /// Forgets the pieces of every release.
     fn sweep(&mut self);

@@ -250,7 +250,7 @@ impl<F: Folder> Read for Stream<'_, F> {
     }
 }
 
-fn fetch(source: &dyn Source, piece: &File) -> Result<Vec<u8>, PiecesError> {
+pub(super) fn fetch(source: &dyn Source, piece: &File) -> Result<Vec<u8>, PiecesError> {
     let name = Name::piece(&piece.sha256);
     let content = source.fetch(&name, piece.bytes).map_err(|error| match error {
         SourceError::NotThere { name } => PiecesError::Missing { name },

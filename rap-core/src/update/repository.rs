@@ -10,13 +10,13 @@ use anyhow::Context as _;
 
 use super::apply;
 use super::needs::{Done, Image, Offer, Repository};
-use super::pieces::Pieces;
+use super::pieces::{self, Pieces};
 use super::policy::Way;
 use super::source::Source;
 use super::trust::{self, Question};
 use crate::boot::disk::SLOT_BYTES;
 use crate::folder::Directory;
-use crate::release::{File, Manifest};
+use crate::release::{FRAME, File, Manifest};
 
 /// A repository of files.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl Repository for Files {
     ) -> anyhow::Result<()> {
         let files = files(manifest, way)?;
         let budget = budget(&self.folder);
-        let mut tell = |progress: super::pieces::Progress| {
+        let mut tell = |progress: pieces::Progress| {
             let done = Done {
                 bytes: progress.bytes,
                 brought: progress.came,
@@ -108,6 +108,14 @@ impl Repository for Files {
                 Ok(Box::new(apply::patched(patch, stream, base, manifest.uki)?))
             }
         }
+    }
+
+    fn block(&mut self, manifest: &Manifest, block: u64) -> anyhow::Result<Vec<u8>> {
+        let piece = usize::try_from(block).ok().and_then(|at| manifest.full.get(at));
+        let piece = piece.context("the release has no such MiB")?;
+        let frame = pieces::fetch(self.source.as_ref(), piece)?;
+        let room = usize::try_from(FRAME).unwrap_or(0);
+        zstd::bulk::decompress(&frame, room).context("a piece of the release does not unpack")
     }
 
     fn sweep(&mut self) {

@@ -11,6 +11,7 @@
 //! start's aftermath; while an image is on trial nothing else is done; the floor rises only when an image is confirmed.
 
 mod install;
+mod scrub;
 mod trial;
 
 use std::os::fd::OwnedFd;
@@ -24,6 +25,7 @@ use crate::digest::Sha256;
 use crate::moment::since_boot;
 use crate::notify::Notifier;
 use crate::release::Manifest;
+use crate::session;
 use crate::site::Updates;
 use crate::site::updates::Install;
 
@@ -160,6 +162,7 @@ impl Worker {
             worker.state.scrubbed = worker.knowledge.certain();
         }
         worker.settle()?;
+        worker.see_which_slot_runs();
         worker.save()?;
         worker.tell(IDLE);
         Ok(worker)
@@ -346,10 +349,10 @@ impl Worker {
         }))
     }
 
-    /// Whether a remote session is open; there is no session service yet.
+    /// Whether a remote session goes on, as the session service says.
     fn session(&self) -> bool {
-        let status: Option<serde_json::Value> = crate::status::read_one(&self.parts.setup.status, "session");
-        status.is_some_and(|status| status.get("open").is_some_and(|open| *open == true))
+        let status: Option<session::Status> = crate::status::read_one(&self.parts.setup.status, "session");
+        status.is_some_and(|status| status.goes_on())
     }
 
     /// Says what is known, and what is being done.
@@ -434,6 +437,7 @@ impl Worker {
         let same = found.is_ok_and(|found| found == manifest.uki);
         if same {
             self.state.known[running as usize] = Some(manifest.uki);
+            self.state.scrubbed = scrub::OVERDUE;
             self.parts.bays.know(manifest.uki);
         }
         same

@@ -9,7 +9,7 @@ use rap_tests::cuts::{self, Setup};
 use rap_tests::proxy::Kind;
 use rap_tests::remote::{self, Way};
 use rap_tests::system;
-use rap_tests::updates::{Story, all_right};
+use rap_tests::updates::{self, Story, WRONG, Wrong, all_right};
 
 /// Looks for what a test is too short to find.
 #[derive(Debug, Parser)]
@@ -23,6 +23,23 @@ enum Arguments {
     Update(Update),
     /// Remote sessions of the whole box in QEMU: plainly, through proxies, over a slow line
     Remote(Image),
+    /// Releases that go wrong on the whole box in QEMU, and images that rot
+    UpdateWrong {
+        #[command(flatten)]
+        image: Image,
+        /// Only these; `--list` says which there are
+        names: Vec<String>,
+        /// Say which there are
+        #[arg(long)]
+        list: bool,
+    },
+    /// Power cuts of the whole box in QEMU while it updates itself
+    UpdateGuestCuts {
+        #[command(flatten)]
+        image: Image,
+        #[command(flatten)]
+        campaign: Campaign,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -76,6 +93,9 @@ fn main() -> ExitCode {
         Arguments::GuestCuts(arguments) => guest(&arguments),
         Arguments::Update(arguments) => update(&arguments),
         Arguments::Remote(arguments) => remote(&arguments),
+        Arguments::UpdateWrong { list: true, .. } => Ok(list()),
+        Arguments::UpdateWrong { image, names, .. } => wrong(&image, &names),
+        Arguments::UpdateGuestCuts { image, campaign } => update_cuts(&image, &campaign),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -102,16 +122,20 @@ fn guest(arguments: &Guest) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A box with the debug shell.
+fn debug_setup(arguments: &Image, secure_boot: bool) -> system::Setup {
+    system::Setup {
+        image: arguments.image.clone(),
+        identity: arguments.keys.clone(),
+        keys: arguments.keys.clone(),
+        secure_boot,
+        ..system::Setup::below(Path::new("."))
+    }
+}
+
 fn update(arguments: &Update) -> anyhow::Result<ExitCode> {
     rap_qemu::lab::enter_user_namespace()?;
-    let Image { image, keys } = &arguments.image;
-    let setup = system::Setup {
-        image: image.clone(),
-        identity: keys.clone(),
-        keys: keys.clone(),
-        secure_boot: true,
-        ..system::Setup::below(Path::new("."))
-    };
+    let setup = debug_setup(&arguments.image, true);
     all_right(&setup, arguments.changed.clone(), &|words| println!("{words}"))?;
     if arguments.right {
         return Ok(ExitCode::SUCCESS);
@@ -149,4 +173,75 @@ fn remote(arguments: &Image) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(code)
+}
+
+/// Everything else that can go wrong.
+const ROT: &str = "rot";
+const LAST_RESORT: &str = "last-resort";
+
+fn list() -> ExitCode {
+    for wrong in &WRONG {
+        println!("{:15} {}", wrong.name, wrong.what);
+    }
+    println!("{ROT:15} the image that runs rots on the disk, and is mended");
+    println!(
+        "{LAST_RESORT:15} the image that is started is cut off, and the box comes up from the other slot"
+    );
+    ExitCode::SUCCESS
+}
+
+/// Each in its turn, all that want Secure Boot on one box; one line each as it ends.
+fn wrong(arguments: &Image, names: &[String]) -> anyhow::Result<ExitCode> {
+    let known = |name: &&String| Wrong::named(name).is_some() || [ROT, LAST_RESORT].contains(&name.as_str());
+    let unknown: Vec<&String> = names.iter().filter(|name| !known(name)).collect();
+    anyhow::ensure!(
+        unknown.is_empty(),
+        "there is no {unknown:?}; --list says which there are"
+    );
+    rap_qemu::lab::enter_user_namespace()?;
+    let asked = |name: &str| names.is_empty() || names.iter().any(|asked| asked == name);
+    let mut failed = false;
+    let mut say = |name: &str, done: anyhow::Result<String>| match done {
+        Ok(why) => println!("{name}: {why}"),
+        Err(error) => {
+            failed = true;
+            println!("{name}: NOT as it should be");
+            log::error!("{name}: {error:#}");
+        }
+    };
+    for secure_boot in [true, false] {
+        let chosen: Vec<&Wrong> = WRONG
+            .iter()
+            .filter(|wrong| wrong.secure_boot == secure_boot && asked(wrong.name))
+            .collect();
+        let (rot, last) = (secure_boot && asked(ROT), secure_boot && asked(LAST_RESORT));
+        if chosen.is_empty() && !rot && !last {
+            continue;
+        }
+        let mut story = Story::begin(&debug_setup(arguments, secure_boot))?;
+        if rot || last {
+            story.keeps_a_good_one()?;
+        }
+        if rot {
+            say(
+                ROT,
+                story.mends_what_rots().map(|()| "mended while it ran".to_owned()),
+            );
+        }
+        if last {
+            let words = "up from the other slot, mended, and back".to_owned();
+            say(LAST_RESORT, story.comes_up_from_the_other_slot().map(|()| words));
+        }
+        for wrong in chosen {
+            say(wrong.name, story.goes_wrong(wrong));
+        }
+    }
+    Ok(ExitCode::from(u8::from(failed)))
+}
+
+fn update_cuts(arguments: &Image, campaign: &Campaign) -> anyhow::Result<ExitCode> {
+    rap_qemu::lab::enter_user_namespace()?;
+    let setup = debug_setup(arguments, true);
+    println!("{}", updates::cut(&setup, campaign.seed, campaign.cuts)?);
+    Ok(ExitCode::SUCCESS)
 }

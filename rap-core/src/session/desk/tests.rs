@@ -178,7 +178,7 @@ impl Rig {
     }
 
     fn state(&self) -> String {
-        self.desk.status(Duration::ZERO)["session"]["state"]
+        json!(self.desk.status(Duration::ZERO))["session"]["state"]
             .as_str()
             .unwrap_or_default()
             .to_owned()
@@ -370,7 +370,7 @@ fn what_fails_on_the_way_closes_everything() {
         rig.tunnel(CONNECTED, 2);
         assert_eq!(rig.state(), "ended");
         assert_eq!(rig.done().last(), Some(&"close port1"));
-        assert_eq!(rig.desk.status(Duration::ZERO)["session"]["why"], words);
+        assert_eq!(json!(rig.desk.status(Duration::ZERO))["session"]["why"], words);
     }
     let mut rig = Rig::new();
     rig.direct(&ask_to_open(), 0);
@@ -400,7 +400,7 @@ fn idle_and_time_end_it_and_what_passes_keeps_it() {
     assert_eq!(rig.state(), "open");
     rig.desk.tick(Duration::from_secs(600));
     assert_eq!(
-        rig.desk.status(Duration::ZERO)["session"]["why"],
+        json!(rig.desk.status(Duration::ZERO))["session"]["why"],
         "its time is over"
     );
 }

@@ -23,8 +23,8 @@ const WATCHDOG_SECONDS: u16 = 60;
 
 /// Where a block comes from that the kept copy does not have.
 pub trait Bring {
-    /// The MiB `block` of the UKI, from 0, as its manifest's `full` has it; `None` when it is not to be had now.
-    fn bring(&mut self, block: u64) -> Option<Vec<u8>>;
+    /// The MiB `block` of the UKI `file`, from 0, as its manifest's `full` has it; `None` when it is not to be had now.
+    fn bring(&mut self, file: &release::File, block: u64) -> Option<Vec<u8>>;
 }
 
 /// Nowhere.
@@ -32,7 +32,7 @@ pub trait Bring {
 pub struct Nobody;
 
 impl Bring for Nobody {
-    fn bring(&mut self, _block: u64) -> Option<Vec<u8>> {
+    fn bring(&mut self, _file: &release::File, _block: u64) -> Option<Vec<u8>> {
         None
     }
 }
@@ -167,7 +167,7 @@ impl<D: Device> Slots<D> {
         let fits = |bytes: &Vec<u8>| {
             bytes.len() == block_bytes(file, block) && digest.is_none_or(|digest| Sha256::of(bytes) == digest)
         };
-        kept.or_else(|| elsewhere.bring(block)).filter(fits)
+        kept.or_else(|| elsewhere.bring(file, block)).filter(fits)
     }
 
     /// Makes what is around the UKI as it is computed; with the boot sector only when `visible`.

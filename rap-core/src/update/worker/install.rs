@@ -260,21 +260,6 @@ impl Worker {
         self.tell("");
         self.parts.notifier.restart(why);
     }
-
-    /// Holds both slots against what they should be.
-    pub(super) fn scrub(&mut self) -> anyhow::Result<()> {
-        self.tell("holding both slots against what they should be");
-        let found = self.parts.bays.scrub(&self.state.known)?;
-        for rot in &found {
-            log::warn!("{}", rot.words);
-        }
-        self.problems.retain(|problem| !problem.starts_with("slot "));
-        let left = found.into_iter().filter(|rot| rot.left);
-        self.problems.extend(left.map(|rot| rot.words));
-        self.state.scrubbed = self.knowledge.certain().max(1);
-        self.look()?;
-        self.save()
-    }
 }
 
 /// Bytes a second, once it can be told.

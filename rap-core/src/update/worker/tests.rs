@@ -11,6 +11,7 @@ use crate::folder::{Directory, Folder};
 use crate::release::{FORMAT, File};
 use crate::update::needs::{Done, Image, Rot};
 use crate::update::policy::Way;
+use crate::update::slots::mend::Bring;
 use crate::update::state::{TRIAL, marker_for};
 
 const OLD: &str = "aaaa";
@@ -132,8 +133,26 @@ impl Bays for Sim {
 
     fn know(&mut self, _: File) {}
 
-    fn scrub(&mut self, _: &[Option<File>; 2]) -> anyhow::Result<Vec<Rot>> {
-        Ok(Vec::new())
+    /// Content that differs is as lost as if no copy had it.
+    fn scrub(&mut self, known: &[Option<File>; 2], elsewhere: &mut dyn Bring) -> anyhow::Result<Vec<Rot>> {
+        let mut found = Vec::new();
+        for (label, wanted) in Label::ALL.into_iter().zip(known) {
+            let rotten = |wanted: &&File| {
+                self.0.lock().unwrap().slots[at(label)].content != b""
+                    && file(&self.0.lock().unwrap().slots[at(label)].content) != **wanted
+            };
+            let Some(wanted) = wanted.as_ref().filter(rotten) else {
+                continue;
+            };
+            let whole = elsewhere.bring(wanted, 0);
+            let left = whole.is_none();
+            if let Some(whole) = whole {
+                self.change(label, |bay, _| bay.content = whole)?;
+            }
+            let words = format!("slot {label} had rotted");
+            found.push(Rot { words, left });
+        }
+        Ok(found)
     }
 }
 
@@ -162,6 +181,11 @@ impl Repository for Shop {
         _: Box<dyn Image>,
     ) -> anyhow::Result<Box<dyn io::Read + 'a>> {
         Ok(Box::new(CONTENT))
+    }
+
+    fn block(&mut self, _: &Manifest, block: u64) -> anyhow::Result<Vec<u8>> {
+        anyhow::ensure!(block == 0, "no such MiB");
+        Ok(CONTENT.to_vec())
     }
 
     fn sweep(&mut self) {}

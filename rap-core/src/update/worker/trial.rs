@@ -62,12 +62,23 @@ impl Worker {
             return self.ask_repository();
         }
         if lacks.is_empty() && well >= self.parts.setup.steady {
-            return self.confirm("all was well for a while");
+            return match self.differs()? {
+                None => self.confirm("all was well for a while"),
+                Some(why) => self.reject(&why),
+            };
         }
         if now >= self.parts.setup.patience && !lacks.is_empty() {
             return self.reject(&lacks.join("; "));
         }
         Ok(())
+    }
+
+    /// Why the image on trial is not to be kept though all is well: firmware that asks for no signatures starts anything.
+    fn differs(&mut self) -> anyhow::Result<Option<String>> {
+        let slot = self.view.running;
+        let found = self.parts.bays.digest(slot)?;
+        let same = self.state.trial.as_ref().is_none_or(|trial| trial.uki == found);
+        Ok((!same).then(|| format!("the image in slot {slot} is not the one that was armed")))
     }
 
     fn ask_repository(&mut self) -> anyhow::Result<()> {
@@ -111,6 +122,8 @@ impl Worker {
         };
         self.state.floor = std::mem::take(&mut self.state.floor).max(floor);
         self.state.known[self.view.running as usize] = Some(trial.uki);
+        // Now, so that there is a copy to mend it from.
+        self.state.scrubbed = super::scrub::OVERDUE;
         self.parts.bays.know(trial.uki);
         self.state.running = (trial.release.number > 0).then_some(trial.release);
         self.state.consent = None;

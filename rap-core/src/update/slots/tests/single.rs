@@ -239,7 +239,7 @@ fn rot_is_mended_from_the_kept_copy_and_what_is_right_is_not_written() {
 struct Repository<'a>(&'a [u8], Vec<u64>);
 
 impl Bring for Repository<'_> {
-    fn bring(&mut self, block: u64) -> Option<Vec<u8>> {
+    fn bring(&mut self, _: &crate::release::File, block: u64) -> Option<Vec<u8>> {
         self.1.push(block);
         let frame = usize::try_from(FRAME).unwrap();
         self.0
