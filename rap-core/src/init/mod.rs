@@ -102,6 +102,9 @@ pub enum InitError {
         #[source]
         source: DiskError,
     },
+    /// Nobody could ever confirm this image.
+    #[error("this image is on trial and has no data partition, which the one before it had")]
+    TrialWithoutData(#[source] Box<InitError>),
     /// A program is not in the image.
     #[error("the program {program} is not in the image")]
     NoProgram {

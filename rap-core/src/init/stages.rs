@@ -1,6 +1,7 @@
 //! What process 1 does before the services run, one stage after another, each named on the console.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use super::durable::Owner;
 use super::report::{DataState, Keeper};
 use super::services::{Service, Services};
 use super::supervisor::{Goal, Spec};
-use super::trial::Trial;
+use super::trial::{self, Trial};
 use super::watchdog::Watchdog;
 use super::{
     InitError, boot_entries, consume, durable, harden, installer, made, modules, mounts, paths_below,
@@ -214,6 +215,9 @@ fn prepare_data(watchdog: Option<&Watchdog>, build: Option<&BuildInfo>) -> Resul
     stage("data");
     feed();
     if let Err(error) = disk.mount_data(Path::new(paths::DATA), &feed) {
+        if build.is_some_and(|build| is_on_trial(&disk, build)) {
+            return Err(InitError::TrialWithoutData(Box::new(error)));
+        }
         return Ok(missing(error));
     }
     feed();
@@ -239,6 +243,12 @@ fn prepare_data(watchdog: Option<&Watchdog>, build: Option<&BuildInfo>) -> Resul
     }
     feed();
     Ok(found)
+}
+
+/// Whether this image is on trial, without asking the data partition.
+fn is_on_trial(disk: &BootDisk, build: &BuildInfo) -> bool {
+    let slots = disk.slots().map(|slots| slots.map(|(_, slot)| File::from(slot)));
+    slots.is_ok_and(|slots| trial::says_the_slot(slots, &build.build_id))
 }
 
 impl Found {

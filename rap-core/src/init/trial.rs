@@ -1,14 +1,18 @@
 //! An update's trial, as init sees it: how far it came is written down stage by stage, and it has an end.
 //!
 //! The updater confirms; but an image whose updater cannot even run must not stay. So init holds the time itself: who is
-//! still on trial after [`DEADLINE`] is restarted, and the loader takes the other slot. What is written down is read by the
-//! old image, which can then say how far the new one came.
+//! still on trial after [`DEADLINE`] is restarted, and the loader takes the other slot. So is at once who is on trial by its
+//! slot's word and has no data partition: the image before it had one. What is written down is read by the old image, which
+//! can then say how far the new one came.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::boot::environment::State;
 use crate::paths;
 use crate::update::aftermath::GAVE_UP;
+use crate::update::slots::Slots;
+use crate::update::slots::device::Device;
 use crate::update::state::marker_for;
 
 use super::durable;
@@ -17,6 +21,16 @@ use super::supervisor::Goal;
 
 /// How long after its start an image may be on trial; the updater's own patience is shorter.
 pub(super) const DEADLINE: Duration = Duration::from_secs(900);
+
+/// Whether the image `build_id` is on trial by what its slot says, for a box whose data partition cannot be asked. Slots that
+/// cannot be read say nothing: then it is not.
+pub(super) fn says_the_slot<D: Device>(slots: [D; 2], build_id: &str) -> bool {
+    let Ok(running) = Slots::with_build_id(&slots, build_id) else {
+        return false;
+    };
+    let found = Slots::new(slots, running, None).map(|slots| slots.look(running).environment);
+    found.is_ok_and(|environment| environment.is_ok_and(|found| found.state == State::Testing))
+}
 
 /// The trial of the image that runs.
 #[derive(Debug)]
@@ -87,7 +101,13 @@ impl Trial {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt as _;
+
     use super::*;
+    use crate::boot::disk::SLOT_BYTES;
+    use crate::boot::environment::Environment;
+    use crate::boot::slot::{Label, slot_image};
+    use crate::boot::uki::tests::program;
 
     fn data(marker: &str) -> tempfile::TempDir {
         let data = tempfile::tempdir().unwrap();
@@ -104,6 +124,32 @@ mod tests {
         trial.came_to("its data partition");
         let stage = std::fs::read_to_string(data.path().join("trial-stage")).unwrap();
         assert_eq!(stage, "abc 2 its data partition\n");
+    }
+
+    #[test]
+    fn a_slot_says_whether_its_image_is_on_trial() {
+        let slot = |label: Label, build: &str, state| {
+            let uki = program(build, 9000, 7);
+            let environment = Environment {
+                state,
+                ..label.confirmed(1, 60)
+            };
+            let file = tempfile::tempfile().unwrap();
+            file.set_len(SLOT_BYTES).unwrap();
+            for extent in slot_image(&uki, label, &environment).unwrap().extents {
+                file.write_all_at(&extent.bytes, extent.offset).unwrap();
+            }
+            file
+        };
+        let on_trial = |build: &str| {
+            let slots = [
+                slot(Label::A, "aaaa", State::Ok),
+                slot(Label::B, "bbbb", State::Testing),
+            ];
+            says_the_slot(slots, build)
+        };
+        assert!(on_trial("bbbb"));
+        assert!(!on_trial("aaaa") && !on_trial("cccc"));
     }
 
     #[test]

@@ -83,8 +83,10 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("tuf", update::tuf),
     ("tuf-memory", update::memory),
     ("uki", builder::uki),
+    ("update-floor", update::floor),
     ("update-key", desk::update_key),
     ("update-root", desk::update_root),
+    ("update-state", update::state),
 ];
 
 /// The target of that name.

@@ -38,6 +38,16 @@ pub(crate) fn memory(bytes: &[u8]) {
     let _ = is_known(bytes);
 }
 
+/// What the updater remembers.
+pub(crate) fn state(bytes: &[u8]) {
+    rap_core::update::state::fuzz_state(bytes);
+}
+
+/// The floor's second copy.
+pub(crate) fn floor(bytes: &[u8]) {
+    rap_core::update::state::fuzz_floor(bytes);
+}
+
 /// A repository: the next root, timestamp, snapshot, targets and manifest, with a byte 255 between. What is of the right
 /// shape is signed, and named by who has to name it, so that what is behind signatures and hashes is reached too.
 pub(crate) fn tuf(bytes: &[u8]) {

@@ -67,6 +67,7 @@ impl Sessions {
             page: folder.join("consent.sock"),
             status: folder.join("status"),
             netd: folder.join("netd.sock"),
+            update: folder.join("update.sock"),
             relay: rap_core::relay::ADDRESS.into(),
             openvpn: folder.join("openvpn"),
         };

@@ -1,5 +1,7 @@
 //! The flow on simulated slots, a simulated repository and a loader's model, with the power cut before any operation.
 
+mod rot;
+
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -137,10 +139,8 @@ impl Bays for Sim {
     fn scrub(&mut self, known: &[Option<File>; 2], elsewhere: &mut dyn Bring) -> anyhow::Result<Vec<Rot>> {
         let mut found = Vec::new();
         for (label, wanted) in Label::ALL.into_iter().zip(known) {
-            let rotten = |wanted: &&File| {
-                self.0.lock().unwrap().slots[at(label)].content != b""
-                    && file(&self.0.lock().unwrap().slots[at(label)].content) != **wanted
-            };
+            let content = self.0.lock().unwrap().slots[at(label)].content.clone();
+            let rotten = |wanted: &&File| !content.is_empty() && file(&content) != **wanted;
             let Some(wanted) = wanted.as_ref().filter(rotten) else {
                 continue;
             };
