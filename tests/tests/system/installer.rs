@@ -10,7 +10,7 @@ use std::time::Duration;
 use rap_core::boot::disk::Table;
 use rap_core::flash::mark;
 use rap_image::staging::DISK;
-use rap_tests::system::{KEYS, SITE, System, program};
+use rap_tests::system::{BOOT, KEYS, READY, SITE, System, program};
 
 use crate::{deliver, system_with, workspace};
 
@@ -130,8 +130,10 @@ fn unattended_it_installs_goes_off_and_with_secure_boot_on_replaces_nothing() {
 
     // The appliance gives firmware the keys. From then on firmware starts the installer because it is signed.
     system.machine.put_stick(None).unwrap();
-    system.boot().unwrap_or_else(|error| panic!("{error:#}"));
-    wait(&system, "rap init: Secure Boot is on", WORK);
+    system.machine.power_on().unwrap();
+    wait(&system, "Secure Boot's keys are enrolled", BOOT);
+    wait(&system, "rap init: Secure Boot is on", BOOT);
+    wait(&system, READY, BOOT);
     system.machine.power_cut().unwrap();
     let disk = File::open(system.disk()).unwrap();
     let before = Table::read(&disk, DISK_BYTES).unwrap();
