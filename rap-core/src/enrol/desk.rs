@@ -167,8 +167,12 @@ impl Desk {
         }
     }
 
-    /// What is to be shown to the service centre, if there is something.
-    pub(super) fn show(&self) -> anyhow::Result<Option<Show>> {
+    /// What is to be shown to the service centre, if there is something. The first answer needs nobody's word: with
+    /// nothing in use, there is nothing to lose.
+    pub(super) fn show(&mut self) -> anyhow::Result<Option<Show>> {
+        if self.shelf.kept().answer.is_some() && self.in_use("device.crt").is_none() {
+            self.put_in_use("the first certificate is in use")?;
+        }
         let kept = self.shelf.kept();
         let (Some(request), Some(answer)) = (&kept.request, &kept.answer) else {
             return Ok(None);

@@ -136,7 +136,7 @@ impl<F: Folder> Shelf<F> {
     /// # Errors
     /// When the disk does not take it; nothing has changed then.
     pub fn ask(&mut self, request: Request) -> io::Result<()> {
-        let last = self.kept.last.clone();
+        let last = self.kept.last.clone().filter(|last| last.taken);
         self.keep(Kept {
             request: Some(request),
             answer: None,
@@ -150,7 +150,8 @@ impl<F: Folder> Shelf<F> {
     /// # Errors
     /// When the disk does not take it; nothing has changed then.
     pub fn withdraw(&mut self) -> io::Result<()> {
-        let last = self.kept.last.clone();
+        // What was not taken is nobody's trouble any more.
+        let last = self.kept.last.clone().filter(|last| last.taken);
         self.keep(Kept {
             last,
             ..Kept::default()

@@ -315,8 +315,8 @@ impl Services {
                 log::warn!("{} may not restart the box", spec.name);
                 Event::Heard(id)
             }
-            Message::Store { name, .. } if !spec.stores => {
-                log::warn!("{} may not store sockets: {name} is closed", spec.name);
+            Message::Store { name, .. } if !may_store(spec, &name) => {
+                log::warn!("{} may not store {name}: it is closed", spec.name);
                 Event::Heard(id)
             }
             Message::Store { name, socket } => {
@@ -328,7 +328,7 @@ impl Services {
                     self.stored(id, &name)
                 }
             }
-            Message::Forget { name } if spec.stores && self.store.remove(&name).is_some() => {
+            Message::Forget { name } if may_store(spec, &name) && self.store.remove(&name).is_some() => {
                 self.stored(id, &name)
             }
             Message::Forget { .. } => Event::Heard(id),
@@ -407,6 +407,14 @@ pub(super) const SIGNALS: [i32; 6] = [
     libc::SIGUSR2,
     libc::SIGPWR,
 ];
+
+/// A service that stores may store what it gets back, and what has its own name: nobody can replace what is another's.
+fn may_store(spec: Spec, name: &str) -> bool {
+    let own = name
+        .strip_prefix(spec.name)
+        .is_some_and(|rest| rest.starts_with('@'));
+    spec.stores && (own || spec.takes.iter().any(|kind| name.starts_with(kind)))
+}
 
 /// A copy of a descriptor that stays open over exec, to be dropped right after the start. There is one thread.
 fn inheritable(fd: BorrowedFd<'_>) -> std::io::Result<OwnedFd> {

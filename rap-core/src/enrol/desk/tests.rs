@@ -200,6 +200,21 @@ fn the_old_identity_stays_until_the_centre_takes_the_new_one() {
 }
 
 #[test]
+fn the_first_answer_is_in_use_though_the_power_failed_before_it_was() {
+    let authority = Authority::new("Vendor");
+    let place = Place::new();
+    let mut desk = place.start();
+    let file = authority.sign(&csr(&mut desk), 2030, |_| {});
+    let wanted = desk.shelf.wanted().unwrap();
+    let answer = judge::judge(file.as_bytes(), &wanted, &[], NOW).unwrap();
+    desk.shelf.hold(answer).unwrap();
+    let mut desk = place.start();
+    assert!(desk.show().unwrap().is_none(), "no centre is believed yet");
+    place.load().unwrap();
+    assert_eq!(desk.changes, 1);
+}
+
+#[test]
 fn a_verdict_on_what_was_withdrawn_is_not_heard() {
     let authority = Authority::new("Vendor");
     let (_place, mut desk) = Place::with_identity(&authority);

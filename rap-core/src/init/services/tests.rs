@@ -176,6 +176,14 @@ fn a_forgotten_socket_is_closed_and_only_who_stores_may_forget() {
     assert_eq!(services.heard(0, forget()), Event::Stored(0, "ingest@"));
     assert!(TcpStream::connect(address).is_err());
     assert_eq!(services.heard(0, forget()), Event::Heard(0));
+    // What is another's nobody replaces.
+    let (slot, _) = std::os::unix::net::UnixStream::pair().unwrap();
+    let foreign = Message::Store {
+        name: "slot@a".to_owned(),
+        socket: slot.into(),
+    };
+    assert_eq!(services.heard(0, foreign), Event::Heard(0));
+    assert!(!services.store.contains_key("slot@a"));
 }
 
 #[test]
