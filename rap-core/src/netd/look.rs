@@ -1,6 +1,6 @@
 //! Looks at the network that the service centre may ask for: one of a closed list, at a socket of its own, one at a time.
 //!
-//! An instrument is asked by frames that this program makes and reads itself ([`wire`]), past the firewall: no rule is
+//! An instrument is asked by frames that this program makes and reads itself (`wire`), past the firewall: no rule is
 //! opened for it, in no direction, and nothing but these few frames can go that way. What comes back is dropped by the
 //! port's rules as ever, after it was read here.
 //!
