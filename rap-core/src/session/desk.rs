@@ -205,6 +205,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
         }
         self.drive(Event::Tick, now);
         self.watch_trial(now);
+        self.records.again();
     }
 
     /// Does what the session's course says; something may follow from it at once.
@@ -306,6 +307,10 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
                 _ => self.command(directive, digest, now),
             },
         };
+        if let Outcome::Refused(words) = &outcome {
+            let facts = [("number", text.as_str()), ("do", name), ("words", words)];
+            self.records.record(Kind::DirectiveRefused, &facts);
+        }
         self.settle(number, digest, name, outcome);
     }
 
