@@ -206,6 +206,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
         }
         self.drive(Event::Tick, now);
         self.watch_trial(now);
+        self.records.again();
     }
 
     /// Does what the session's course says; something may follow from it at once.
@@ -299,6 +300,10 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
             .record(Kind::DirectiveTaken, &[("number", &text), ("do", name)]);
         // Without an outcome it is heard later.
         if let Some(outcome) = self.outcome(directive, digest, now) {
+            if let Outcome::Refused(words) = &outcome {
+                let facts = [("number", text.as_str()), ("do", name), ("words", words)];
+                self.records.record(Kind::DirectiveRefused, &facts);
+            }
             self.settle(number, digest, name, outcome);
         }
     }

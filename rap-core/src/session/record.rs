@@ -1,12 +1,17 @@
 //! What is written down of sessions and directives: in the audit trail, and a line each in the log.
 //!
-//! Invariant: refusals, which anybody can provoke, never take the room in the trail that a session's steps need
-//! ([`Refusals`]); how many were not told goes with the next that is.
+//! Invariants
+//! - The session service waits for nobody here, so that a session that is withdrawn is closed at once whatever the trail's
+//!   disk does. What the trail does not take now is offered again at the next tick, in order.
+//! - Refusals, which anybody can provoke, never take the room in the trail that a session's steps need ([`Refusals`]); how
+//!   many were not told goes with the next that is.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::audit::{Event, Kind, tell};
-use crate::moment;
+use crate::audit::client::Outbox;
+use crate::audit::{Event, Kind};
+use crate::{moment, paths};
 
 /// So many refusals are told at once, and one more in each [`APART`].
 const AT_ONCE: u32 = 16;
@@ -17,12 +22,27 @@ const APART: Duration = Duration::from_secs(30);
 pub(super) trait Record {
     /// Writes one down: what happened, and the facts; that named `words` is for people.
     fn record(&mut self, what: Kind, facts: &[(&str, &str)]);
+
+    /// Offers again what was not taken.
+    fn again(&mut self) {}
 }
 
 /// Into the audit trail.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Trail {
     refusals: Refusals,
+    outbox: Outbox,
+    socket: PathBuf,
+}
+
+impl Default for Trail {
+    fn default() -> Self {
+        Self {
+            refusals: Refusals::default(),
+            outbox: Outbox::default(),
+            socket: paths::AUDIT_SOCKET.into(),
+        }
+    }
 }
 
 impl Record for Trail {
@@ -50,7 +70,12 @@ impl Record for Trail {
         if before > 0 {
             event = event.with("untold", before);
         }
-        tell(event);
+        self.outbox.put(event);
+        self.again();
+    }
+
+    fn again(&mut self) {
+        self.outbox.flush(&self.socket);
     }
 }
 
@@ -83,7 +108,45 @@ impl Refusals {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::OwnedFd;
+
+    use rustix::net::{AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType};
+
     use super::*;
+
+    /// What waits at the trail's socket.
+    fn told(listener: &OwnedFd) -> Event {
+        let connection = rustix::net::accept(listener).unwrap();
+        let mut packet = [0_u8; 8192];
+        let (length, _) = rustix::net::recv(&connection, &mut packet, RecvFlags::empty()).unwrap();
+        serde_json::from_slice(&packet[..length]).unwrap()
+    }
+
+    #[test]
+    fn what_the_trail_does_not_take_is_offered_again_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let mut trail = Trail {
+            socket: socket.clone(),
+            ..Trail::default()
+        };
+        // Nobody is there: the service goes on all the same.
+        let asked = [("session", "s1"), ("state", "asked"), ("words", "who and why")];
+        trail.record(Kind::SessionChanged, &asked);
+        let (kind, flags) = (SocketType::SEQPACKET, SocketFlags::NONBLOCK);
+        let listener = rustix::net::socket_with(AddressFamily::UNIX, kind, flags, None).unwrap();
+        rustix::net::bind(&listener, &SocketAddrUnix::new(&socket).unwrap()).unwrap();
+        rustix::net::listen(&listener, 4).unwrap();
+        trail.record(Kind::SessionChanged, &[("session", "s1"), ("state", "open")]);
+        trail.again();
+        let of = |words, state| {
+            let event = Event::new(Kind::SessionChanged, words);
+            event.with("session", "s1").with("state", state)
+        };
+        assert_eq!(told(&listener), of("who and why", "asked"));
+        assert_eq!(told(&listener), of("", "open"));
+        assert!(rustix::net::accept(&listener).is_err(), "told twice");
+    }
 
     #[test]
     fn refusals_leave_room_for_everything_else_and_are_counted() {

@@ -426,6 +426,11 @@ fn what_the_house_forbids_or_nobody_can_is_refused_and_the_rest_done() {
         answer(json!({ "do": "end-session", "session": "s-9" }))["outcome"],
         "failed"
     );
+    let records = &rig.desk.records.0;
+    let is_refusal = |record: &&String| record.starts_with("DIRECTIVE-REFUSED");
+    let refused: Vec<_> = records.iter().filter(is_refusal).collect();
+    assert!(matches!(&refused[..], [site, certificate]
+        if site.contains("the hospital forbids put-settings") && certificate.contains("refresh-certificate")));
 }
 
 #[test]
