@@ -504,16 +504,3 @@ fn who_asks_right_after_the_start_waits_for_the_address() {
     });
     assert!(worker.restarting);
 }
-
-#[test]
-fn a_person_confirms_and_goes_back() {
-    let mut story = Story::new(true);
-    assert!(!story.live().unwrap());
-    let build_id = story.boot();
-    let mut worker = Worker::start(story.parts(&build_id)).unwrap();
-    assert_eq!(worker.confirm_by("a person"), Answer::Done(serde_json::json!({})));
-    assert!(matches!(worker.confirm_by("a person"), Answer::Refused(why) if why == "no update is on trial"));
-    assert_eq!(worker.roll_back("a person"), Answer::Done(serde_json::json!({})));
-    assert!(worker.restarting && worker.state.given_up.is_some());
-    assert_eq!(story.running(), OLD);
-}

@@ -1,4 +1,5 @@
-//! What rots is mended, and what is not as it was armed is not kept; a session that goes on is seen.
+//! What rots is mended, and what is not as it was armed is not kept; a session that goes on is seen, and a person's
+//! word counts.
 
 use super::*;
 
@@ -79,4 +80,17 @@ fn a_session_that_goes_on_is_seen_as_the_session_service_writes_it() {
         crate::status::write(&worker.parts.setup.status, "session", &status).unwrap();
         assert_eq!(worker.session(), goes_on, "{state:?}");
     }
+}
+
+#[test]
+fn a_person_confirms_and_goes_back() {
+    let mut story = Story::new(true);
+    assert!(!story.live().unwrap());
+    let build_id = story.boot();
+    let mut worker = Worker::start(story.parts(&build_id)).unwrap();
+    assert_eq!(worker.confirm_by("a person"), Answer::Done(serde_json::json!({})));
+    assert!(matches!(worker.confirm_by("a person"), Answer::Refused(why) if why == "no update is on trial"));
+    assert_eq!(worker.roll_back("a person"), Answer::Done(serde_json::json!({})));
+    assert!(worker.restarting && worker.state.given_up.is_some());
+    assert_eq!(story.running(), OLD);
 }
