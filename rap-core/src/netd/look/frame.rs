@@ -259,6 +259,10 @@ mod tests {
             frame[at] = value;
             assert_eq!(parse(&frame), None, "{at}");
         }
+        // A head shorter than any: what would be its flags says yes.
+        let mut frame = answer;
+        (frame[14], frame[43]) = (0x44, SYN | ACK);
+        assert_eq!(parse(&frame), None);
         assert_eq!(text([0, 0x1a, 0xff, 1, 2, 3]), "00:1a:ff:01:02:03");
     }
 }
