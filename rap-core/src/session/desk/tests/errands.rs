@@ -197,12 +197,6 @@ fn the_updater_is_told_to_look() {
         answer,
         json!({ "outcome": "failed", "detail": "check does not work" })
     );
-    let answer = rig
-        .direct(&json!({ "do": "refresh-certificate" }), 0)
-        .pop()
-        .unwrap()["answer"]
-        .clone();
-    assert_eq!(answer["outcome"], "refused");
 }
 
 #[test]
