@@ -103,7 +103,7 @@ fn the_list_has_what_the_programs_need_and_no_more() {
     ] {
         assert!(names.contains(there), "{there}");
     }
-    for not_there in ["syn", "cc", "pgp", "proptest", "rcgen", "indicatif"] {
+    for not_there in ["syn", "cc", "pgp", "proptest", "fatfs", "indicatif"] {
         assert!(!names.contains(not_there), "{not_there}");
     }
 }

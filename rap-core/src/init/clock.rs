@@ -12,6 +12,7 @@ use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
 
 use super::{InitError, durable};
 use crate::audit::{Event, Kind};
+use crate::paths;
 
 pub(super) use crate::moment::since_boot;
 
@@ -67,6 +68,14 @@ pub(super) fn hold(floor: Floor) -> Option<Event> {
             None
         }
     }
+}
+
+/// The floor with what is saved on the data partition; `set` becomes how the clock was set by it.
+pub(super) fn raise(floor: Floor, set: &mut Option<Event>) -> Floor {
+    let saved = saved(Path::new(paths::TIME));
+    let floor = floor.raised(saved.unwrap_or(0), since_boot());
+    *set = hold(floor).or(set.take());
+    floor
 }
 
 /// The time saved in `file`; a missing or damaged file is no time.

@@ -66,7 +66,7 @@ pub(super) fn bring_up() -> Result<Goal, InitError> {
     }
     let mut found = prepare_data(watchdog.as_ref(), build.as_ref())?;
     let floor = match &found.data {
-        DataState::Mounted => raise_floor(floor, &mut set),
+        DataState::Mounted => clock::raise(floor, &mut set),
         DataState::Missing(_) => floor,
     };
     if found.enrolled {
@@ -332,14 +332,6 @@ fn boot_event(build: Option<&BuildInfo>) -> Event {
             .with("build", &build.build_id),
         None => event,
     }
-}
-
-/// The floor with what is saved on the data partition; `set` becomes how the clock was set by it.
-fn raise_floor(floor: Floor, set: &mut Option<Event>) -> Floor {
-    let saved = clock::saved(Path::new(paths::TIME));
-    let floor = floor.raised(saved.unwrap_or(0), clock::since_boot());
-    *set = clock::hold(floor).or(set.take());
-    floor
 }
 
 /// What a service needs, and the user it runs as.
