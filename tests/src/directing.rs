@@ -1,39 +1,39 @@
 //! A service centre's own desk: directives signed with the service key, numbered for one box's docket.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use rap_core::directive::{Envelope, signed_bytes};
-use rcgen::{KeyPair, SigningKey as _};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::centre::put;
+use crate::remote::office::Keys;
 use crate::system::System;
-
-/// Until when a directive is valid.
-const LIFE: Duration = Duration::from_secs(3600);
 
 /// Who asks boxes for something.
 #[derive(Debug)]
 pub struct Director {
-    key: KeyPair,
+    keys: Keys,
     box_name: String,
     number: u64,
 }
 
 impl Director {
-    /// With the key in the file `service.key`, for the box of this name.
+    /// For the box of this name, with keys of its own, and a box's identity made of the one in `identity`.
     ///
     /// # Errors
-    /// When the key cannot be read.
-    pub fn new(service_key: &Path, box_name: &str) -> anyhow::Result<Self> {
-        let pem = std::fs::read_to_string(service_key).with_context(|| service_key.display().to_string())?;
+    /// When a file of the identity is missing.
+    pub fn new(identity: &Path, box_name: &str) -> anyhow::Result<Self> {
         Ok(Self {
-            key: KeyPair::from_pem(&pem)?,
+            keys: Keys::new(identity)?,
             box_name: box_name.to_owned(),
             number: 0,
         })
+    }
+
+    /// The directory of the box's identity.
+    #[must_use]
+    pub fn identity(&self) -> PathBuf {
+        self.keys.identity()
     }
 
     /// Has the system's centre ask this, and waits for the box's answer.
@@ -43,19 +43,10 @@ impl Director {
     pub fn ask(&mut self, system: &System, command: &Value, patience: Duration) -> anyhow::Result<Value> {
         self.number += 1;
         let number = self.number;
-        let docket = wait(patience, || {
-            std::fs::read_to_string(system.centre.asks().join("docket")).ok()
-        });
+        let docket = wait(patience, || system.centre.docket());
         let docket = docket.context("no box asks for directives")?;
-        let now = jiff::Timestamp::now();
-        let payload = json!({
-            "version": 1, "box": self.box_name, "docket": docket, "number": number, "issued": now.to_string(),
-            "expires": (now + LIFE).to_string(), "command": command,
-        })
-        .to_string();
-        let signature = self.key.sign(&signed_bytes(payload.as_bytes()))?;
-        let envelope = serde_json::to_vec(&Envelope::new(payload.as_bytes(), Some(&signature)))?;
-        put(system.centre.asks(), &format!("{number}.json"), &envelope)?;
+        let envelope = self.keys.sign(&self.box_name, &docket, number, command)?;
+        system.centre.direct(number, &envelope)?;
         let told = told(system, patience, |kind, data| {
             kind == "rap.directive.answered" && data["number"] == number
         });

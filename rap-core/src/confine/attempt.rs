@@ -118,7 +118,8 @@ impl Attempt {
     fn is_refused_to(self, needs: &Needs) -> bool {
         let makes_networks = needs.calls.contains(&Calls::Network);
         match self {
-            Self::ReadKey => !matches!(needs.service, "forward" | "update"),
+            // Who makes the keys reads them.
+            Self::ReadKey => !matches!(needs.service, "forward" | "update" | "identity"),
             Self::WriteSite | Self::RawSocket | Self::Firewall => !makes_networks,
             // Who starts programs lets their loader map them. Which ones is said by the files it may start.
             Self::Execute | Self::RunMemory => !makes_networks && !needs.calls.contains(&Calls::Tunnel),
@@ -132,7 +133,7 @@ impl Attempt {
         let at = |path: &str| target.root.join(path);
         let write = |path: &Path| OpenOptions::new().write(true).open(path).map(drop);
         match self {
-            Self::ReadKey => File::open(at("data/config/identity/device.key")).map(drop),
+            Self::ReadKey => read_key(&at("data/config/identity")),
             Self::OthersData => {
                 let whose = if matches!(needs.service, "forward" | "audit") {
                     "data/config"
@@ -227,6 +228,16 @@ pub(crate) fn try_all(
             })
         })
         .collect())
+}
+
+/// Opens the box's key, given or made on the box; where one is not there, what became of the other counts.
+fn read_key(identity: &Path) -> io::Result<()> {
+    let open = |name: &str| File::open(identity.join(name)).map(drop);
+    match (open("device.key"), open("made/forward/device.pem")) {
+        (Err(error), made) if error.kind() == io::ErrorKind::NotFound => made,
+        (given, Err(error)) if error.kind() == io::ErrorKind::NotFound => given,
+        (given, made) => given.or(made),
+    }
 }
 
 #[cfg(test)]

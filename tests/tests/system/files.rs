@@ -5,7 +5,7 @@ use std::time::Duration;
 use rap_core::digest::Sha256;
 use rap_tests::centre::put;
 use rap_tests::directing::{Director, told};
-use rap_tests::system::KEYS;
+use rap_tests::system::{KEYS, Setup};
 use serde_json::{Value, json};
 
 use crate::{agent, booted_with, workspace};
@@ -14,8 +14,14 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 #[test]
 fn a_file_comes_to_one_instrument_one_goes_back_and_the_centre_looks_at_it() {
-    let Some(system) = booted_with(|_| {}) else { return };
-    let mut director = Director::new(&workspace().join(KEYS).join("service.key"), "rap-demo").unwrap();
+    let mut director = Director::new(&workspace().join(KEYS), "rap-demo").unwrap();
+    let directed = |setup: &mut Setup| {
+        setup.identity = director.identity();
+        setup.site += "\n[sessions]\nprefix = \"100.64.7.0/24\"\ntunnel = \"10.9.0.10:1194\"\n";
+    };
+    let Some(system) = booted_with(directed) else {
+        return;
+    };
     let mut ask = |command: Value| {
         let answer = director.ask(&system, &command, PATIENCE);
         let answer = answer.unwrap_or_else(|error| panic!("{error:#}"));
