@@ -25,7 +25,6 @@ mod path;
 mod power;
 mod proxy;
 mod secure;
-mod session;
 mod site;
 mod slow;
 mod stranger;
