@@ -93,5 +93,6 @@ fn rights(access: Access) -> BitFlags<AccessFs> {
                 | AccessFs::RemoveFile
                 | AccessFs::RemoveDir
         }
+        Access::Device => AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev,
     }
 }

@@ -42,6 +42,8 @@ pub enum Access {
     Execute,
     /// Read, written, made, renamed, removed; never started.
     Write,
+    /// A device: read, written, and asked of its driver (`ioctl`, which Landlock refuses apart from writing).
+    Device,
 }
 
 /// TCP ports.
@@ -99,6 +101,13 @@ const fn write(path: &'static str) -> Reach {
     Reach {
         path,
         access: Access::Write,
+    }
+}
+
+const fn device(path: &'static str) -> Reach {
+    Reach {
+        path,
+        access: Access::Device,
     }
 }
 
@@ -301,7 +310,7 @@ pub const NEEDS: [Needs; 8] = [
             write("/data/session"),        // what was asked and answered
             write("/run/rap/session"),     // where it is asked, and its OpenVPN
             write("/run/rap/consent"),     // where the local page asks it
-            write("/dev/net/tun"),         // the link that netd made for this user
+            device("/dev/net/tun"),        // the link that netd made for this user
             write("/dev/null"),            // what OpenVPN reads and complains to
         ]),
         binds: Port::Only(&[]),
