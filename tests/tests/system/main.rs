@@ -15,7 +15,6 @@ mod flap;
 mod flash;
 mod full;
 mod hardening;
-mod identity;
 mod installer;
 mod isolation;
 mod lease;
