@@ -40,8 +40,9 @@ fn complain(what: &str, result: io::Result<()>) {
     }
 }
 
-/// Gives netd and the audit trail's writer the folders they write in; netd's: its own below `/run`, and a share in those where others write, too. These are
-/// sticky, so that nobody takes away or puts in place what is another's; the identity beside the site among it.
+/// Gives netd and the audit trail's writer the folders they write in; netd's: its own below `/run`, and a share in those
+/// where others write, too. These are sticky, so that nobody takes away or puts in place what is another's; the identity
+/// beside the site among it.
 ///
 /// # Errors
 /// When one cannot be made.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::{print, refused, unasked};
+use super::print;
 use crate::enrol::certificate::FILE_LIMIT;
 use crate::enrol::control::{Answer, Request, ask};
 use crate::enrol::status::Status;
@@ -170,12 +170,7 @@ fn read(file: &Path) -> std::io::Result<String> {
 
 /// Asks for something that is either done or not, and says what came of it.
 fn done(socket: &Path, request: &Request, json: bool, words: impl Fn(&Value) -> String) -> ExitCode {
-    match ask(socket, request) {
-        Ok(Answer::Done(value)) => {
-            print(&if json { format!("{value}\n") } else { words(&value) });
-            ExitCode::SUCCESS
-        }
-        Ok(Answer::Refused(why)) => refused(&why),
-        Err(error) => unasked(error),
-    }
+    super::done(ask(socket, request), |value| {
+        if json { format!("{value}\n") } else { words(value) }
+    })
 }

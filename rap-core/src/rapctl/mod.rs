@@ -11,7 +11,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use serde_json::Value;
 
 use crate::build_info::BuildInfo;
-use crate::control::AskError;
+use crate::control::{Answer, AskError};
 use crate::status::{self, InitStatus};
 use crate::{metrics, paths};
 
@@ -137,6 +137,23 @@ pub fn run(args: Args) -> ExitCode {
             clap_complete::generate(shell, &mut Command::command(), "rapctl", &mut std::io::stdout());
             ExitCode::SUCCESS
         }
+    }
+}
+
+/// Who asks, for the record.
+fn operator() -> String {
+    "an operator (rapctl)".to_owned()
+}
+
+/// What came of asking a service for something that is either done or not; `words` says what was done.
+fn done(answer: Result<Answer, AskError>, words: impl FnOnce(&Value) -> String) -> ExitCode {
+    match answer {
+        Ok(Answer::Done(value)) => {
+            print(&words(&value));
+            ExitCode::SUCCESS
+        }
+        Ok(Answer::Refused(why)) => refused(&why),
+        Err(error) => unasked(error),
     }
 }
 

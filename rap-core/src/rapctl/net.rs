@@ -6,12 +6,12 @@ mod status;
 mod trial;
 
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::{print, refused, unasked};
+use super::{done, operator, print, refused, unasked};
 use crate::netd::control::{Answer, Request, ask};
 use crate::paths;
 
@@ -90,33 +90,12 @@ pub(super) fn run(net: Net) -> ExitCode {
         }
         Verb::Diff { json } => diff::run(&socket, json),
         Verb::Try { file, wait } => trial::run(&socket, &file, wait),
-        Verb::Confirm => simple(
-            &socket,
-            &Request::Confirm { by: operator() },
-            "kept: it is the last good site now",
-        ),
-        Verb::Revert => simple(
-            &socket,
-            &Request::Revert { by: operator() },
-            "undone: the last good site is in force",
-        ),
-    }
-}
-
-/// Who asks, for the record.
-fn operator() -> String {
-    "an operator (rapctl)".to_owned()
-}
-
-/// Asks for something that is either done or not.
-fn simple(socket: &Path, request: &Request, done: &str) -> ExitCode {
-    match ask(socket, request) {
-        Ok(Answer::Done(_)) => {
-            print(&format!("{done}\n"));
-            ExitCode::SUCCESS
-        }
-        Ok(Answer::Refused(why)) => refused(&why),
-        Err(error) => unasked(error),
+        Verb::Confirm => done(ask(&socket, &Request::Confirm { by: operator() }), |_| {
+            "kept: it is the last good site now\n".to_owned()
+        }),
+        Verb::Revert => done(ask(&socket, &Request::Revert { by: operator() }), |_| {
+            "undone: the last good site is in force\n".to_owned()
+        }),
     }
 }
 

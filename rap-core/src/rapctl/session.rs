@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::print;
+use super::{print, unasked};
 use crate::control::{self, Answer};
 use crate::paths;
 use crate::session::Request;
@@ -63,10 +63,7 @@ pub(super) fn run(session: &Session) -> ExitCode {
             eprintln!("rapctl: {why}");
             ExitCode::FAILURE
         }
-        (_, Err(error)) => {
-            eprintln!("rapctl: {:#}", anyhow::Error::from(error));
-            ExitCode::from(2)
-        }
+        (_, Err(error)) => unasked(error),
     }
 }
 

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::{print, refused, unasked};
+use super::{done, operator, print, refused, unasked};
 use crate::paths;
 use crate::update::control::{Answer, Request, ask};
 use crate::update::policy::Decision;
@@ -90,18 +90,13 @@ pub(super) fn run(update: Update) -> ExitCode {
             Err(code) => code,
         },
         Verb::Install { file } => install(&socket, file.as_deref(), json),
-        Verb::Confirm => simple(&socket, &Request::Confirm { by: operator() }, "confirmed"),
-        Verb::Rollback => simple(
-            &socket,
-            &Request::Rollback { by: operator() },
-            "the box restarts with the image in the other slot",
-        ),
+        Verb::Confirm => done(ask(&socket, &Request::Confirm { by: operator() }, None), |_| {
+            "confirmed\n".to_owned()
+        }),
+        Verb::Rollback => done(ask(&socket, &Request::Rollback { by: operator() }, None), |_| {
+            "the box restarts with the image in the other slot\n".to_owned()
+        }),
     }
-}
-
-/// Who asks, for the record.
-fn operator() -> String {
-    "an operator (rapctl)".to_owned()
 }
 
 fn install(socket: &Path, file: Option<&Path>, json: bool) -> ExitCode {
@@ -160,16 +155,4 @@ fn untold(from: &Path) -> ExitCode {
 fn verdict(status: &Status) -> ExitCode {
     let refused = matches!(status.decision, Some(Decision::Refuse { .. }));
     ExitCode::from(u8::from(refused || !status.problems.is_empty()))
-}
-
-/// Asks for something that is either done or not.
-fn simple(socket: &Path, request: &Request, done: &str) -> ExitCode {
-    match ask(socket, request, None) {
-        Ok(Answer::Done(_)) => {
-            print(&format!("{done}\n"));
-            ExitCode::SUCCESS
-        }
-        Ok(Answer::Refused(why)) => refused(&why),
-        Err(error) => unasked(error),
-    }
 }

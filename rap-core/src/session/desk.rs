@@ -308,9 +308,10 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
         }
     }
 
-    pub(super) fn command(&mut self, directive: &Directive, digest: Sha256, now: Now) -> Outcome {
+    /// Without an outcome it is heard later: a look is told of when it was taken.
+    pub(super) fn command(&mut self, directive: &Directive, digest: Sha256, now: Now) -> Option<Outcome> {
         let of = |done: Result<Value, String>| done.map_or_else(Outcome::Failed, Outcome::Done);
-        match &directive.command {
+        Some(match &directive.command {
             Command::OpenSession(ticket) => {
                 let left = directive.expires.duration_since(self.time(now)).unsigned_abs();
                 self.ask_for(ticket, left.min(SILENCE), now.boot)
@@ -329,9 +330,8 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
             Command::CheckUpdate {} => self.check_update(),
             Command::RefreshCertificate {} => of(self.hands.identity(None)),
             Command::InstallCertificate { certificates } => of(self.hands.identity(Some(certificates))),
-            // Looks are told of when they were taken.
-            Command::Diagnose(_) => Outcome::Refused("this box's software cannot do that yet".to_owned()),
-        }
+            Command::Diagnose(look) => return self.hands.look(look, directive.number, digest),
+        })
     }
 
     fn ask_for(&mut self, ticket: &OpenSession, silence: Duration, now: Duration) -> Outcome {

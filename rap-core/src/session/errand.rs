@@ -14,7 +14,7 @@ use super::memory::MOST_ORDERS;
 use super::record::Record;
 use crate::audit::Kind;
 use crate::digest::Sha256;
-use crate::directive::{Command, Directive, Outcome};
+use crate::directive::{Directive, Outcome};
 use crate::folder::Folder;
 use crate::forward::inbox::{Order, OrderId, What};
 use crate::netd::trial;
@@ -36,12 +36,11 @@ pub(super) struct Tried {
 }
 
 impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
-    /// Does what the house does not forbid. A look is told of when it was taken.
+    /// Does what the house does not forbid.
     pub(super) fn outcome(&mut self, directive: &Directive, digest: Sha256, now: Now) -> Option<Outcome> {
-        match (self.house.forbids(directive.command.name()), &directive.command) {
-            (Some(why), _) => Some(Outcome::Refused(why)),
-            (None, Command::Diagnose(look)) => self.hands.look(look, directive.number, digest),
-            (None, _) => Some(self.command(directive, digest, now)),
+        match self.house.forbids(directive.command.name()) {
+            Some(why) => Some(Outcome::Refused(why)),
+            None => self.command(directive, digest, now),
         }
     }
 

@@ -111,23 +111,23 @@ fn forwarder(seed: u64, cuts: u64) -> anyhow::Result<ExitCode> {
 
 fn guest(arguments: &Guest) -> anyhow::Result<ExitCode> {
     rap_qemu::lab::enter_user_namespace()?;
-    let setup = system::Setup {
-        image: arguments.image.clone(),
-        identity: arguments.keys.clone(),
-        keys: arguments.keys.clone(),
-        ..system::Setup::below(Path::new("."))
-    };
+    let setup = box_of(&arguments.image, &arguments.keys, false);
     let Campaign { seed, cuts } = arguments.campaign;
     println!("{}", cuts::guest(&setup, seed, cuts)?);
     Ok(ExitCode::SUCCESS)
 }
 
 /// A box with the debug shell.
-fn debug_setup(arguments: &Image, secure_boot: bool) -> system::Setup {
+fn setup(arguments: &Image, secure_boot: bool) -> system::Setup {
+    box_of(&arguments.image, &arguments.keys, secure_boot)
+}
+
+/// A box of this image, with these keys.
+fn box_of(image: &Path, keys: &Path, secure_boot: bool) -> system::Setup {
     system::Setup {
-        image: arguments.image.clone(),
-        identity: arguments.keys.clone(),
-        keys: arguments.keys.clone(),
+        image: image.to_owned(),
+        identity: keys.to_owned(),
+        keys: keys.to_owned(),
         secure_boot,
         ..system::Setup::below(Path::new("."))
     }
@@ -135,7 +135,7 @@ fn debug_setup(arguments: &Image, secure_boot: bool) -> system::Setup {
 
 fn update(arguments: &Update) -> anyhow::Result<ExitCode> {
     rap_qemu::lab::enter_user_namespace()?;
-    let setup = debug_setup(&arguments.image, true);
+    let setup = setup(&arguments.image, true);
     all_right(&setup, arguments.changed.clone(), &|words| println!("{words}"))?;
     if arguments.right {
         return Ok(ExitCode::SUCCESS);
@@ -150,12 +150,7 @@ fn update(arguments: &Update) -> anyhow::Result<ExitCode> {
 
 fn remote(arguments: &Image) -> anyhow::Result<ExitCode> {
     rap_qemu::lab::enter_user_namespace()?;
-    let setup = system::Setup {
-        image: arguments.image.clone(),
-        identity: arguments.keys.clone(),
-        keys: arguments.keys.clone(),
-        ..system::Setup::below(Path::new("."))
-    };
+    let setup = setup(arguments, false);
     let mut code = ExitCode::SUCCESS;
     for (name, way) in [
         ("directly", Way::Direct),
@@ -218,7 +213,7 @@ fn wrong(arguments: &Image, names: &[String]) -> anyhow::Result<ExitCode> {
         if chosen.is_empty() && !rot && !last {
             continue;
         }
-        let mut story = Story::begin(&debug_setup(arguments, secure_boot))?;
+        let mut story = Story::begin(&setup(arguments, secure_boot))?;
         if rot || last {
             story.keeps_a_good_one()?;
         }
@@ -241,7 +236,7 @@ fn wrong(arguments: &Image, names: &[String]) -> anyhow::Result<ExitCode> {
 
 fn update_cuts(arguments: &Image, campaign: &Campaign) -> anyhow::Result<ExitCode> {
     rap_qemu::lab::enter_user_namespace()?;
-    let setup = debug_setup(arguments, true);
+    let setup = setup(arguments, true);
     println!("{}", updates::cut(&setup, campaign.seed, campaign.cuts)?);
     Ok(ExitCode::SUCCESS)
 }

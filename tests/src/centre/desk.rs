@@ -50,7 +50,7 @@ impl Desk {
             }
             self.seen.insert(path);
         }
-        let docket = centre.directives().polls().pop().map(|poll| poll.docket);
+        let docket = centre.directives().last_poll().map(|poll| poll.docket);
         if docket.is_some() && docket != self.docket {
             put(
                 &self.directory,
