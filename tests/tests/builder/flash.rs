@@ -269,10 +269,10 @@ fn a_partition_is_refused_and_the_whole_disk_named() {
     let device = Loop::of(&disk.file).unwrap();
     assert_eq!(flash(device.path(), ALL).code, Some(0));
     drop(device);
-    let device = Loop::of(&disk.file).unwrap();
-    // Asked for one by one: not every kernel looks for partitions on a loop device by itself.
-    let shown = Command::new("partx").arg("--add").arg(device.path()).status();
-    assert!(shown.unwrap().success(), "the kernel shows no partitions");
+    // `--partscan` makes the kernel forget the partitions of whatever was on this loop device before, and ours when it is
+    // detached; not every kernel knows GPT and finds them by itself, so they are told to it.
+    let device = Loop::with(&disk.file, &["--partscan"]).unwrap();
+    run("partx", &["--update"], device.path());
     let partition = PathBuf::from(format!("{}p5", device.path().display()));
     let whole = format!("is a partition; give the whole disk, {}", device.path().display());
     disk.expect_refused(&partition, ALL, &whole);
