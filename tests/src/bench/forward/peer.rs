@@ -35,16 +35,20 @@ impl Peers {
     /// A program of the tree, with the tree's libraries.
     pub(super) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.0.join("usr/sbin").join(program));
-        let libraries = [self.libraries(), self.0.join("usr/lib/syslog-ng")];
+        let libraries = [
+            self.libraries("usr/lib"),
+            self.libraries("lib"),
+            self.0.join("usr/lib/syslog-ng"),
+        ];
         let libraries = libraries.map(|path| path.display().to_string()).join(":");
         command.env("LD_LIBRARY_PATH", libraries);
         command
     }
 
-    /// Where Debian has the machine's libraries, in the tree.
-    pub(super) fn libraries(&self) -> PathBuf {
+    /// Where Debian has the machine's libraries, in the tree: below `usr/lib`, older ones below `lib`.
+    pub(super) fn libraries(&self, parent: &str) -> PathBuf {
         let machine = format!("{}-linux-gnu", std::env::consts::ARCH);
-        self.0.join("usr/lib").join(machine)
+        self.0.join(parent).join(machine)
     }
 
     /// The only folder in `usr/lib/syslog-ng`: its modules, in a folder named after its version.

@@ -14,7 +14,7 @@ pub(super) fn start(peers: &Peers, directory: &Path, out: SocketAddr, output: &P
     let mut command = peers.command("rsyslogd");
     command.arg("-n").arg("-f").arg(&configuration);
     command.arg("-i").arg(output.with_extension("rsyslog.pid"));
-    command.arg("-M").arg(peers.libraries().join("rsyslog"));
+    command.arg("-M").arg(peers.libraries("usr/lib").join("rsyslog"));
     Peer::start(command, address, output)
 }
 
