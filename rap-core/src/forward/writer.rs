@@ -85,43 +85,47 @@ impl Writer {
 
 fn write(waiting: &Receiver<Job>, log: &Mutex<Log>, news: &Signal, space: &SyncSender<()>) {
     let mut recent = Recent::default();
-    let mut gather = None;
-    while let Some(group) = group(waiting, gather) {
-        let (answers, begun) = (group.len(), Instant::now());
-        commit(group, log, &mut recent);
-        gather = Gather::after(answers, begun.elapsed(), Instant::now());
+    let (mut early, mut gather) = (Vec::new(), None);
+    while let Some(group) = group(waiting, early, gather) {
+        let begun = Instant::now();
+        let answers = commit(group, log, &mut recent);
+        // Before anybody is answered, so that who posts again at once is not counted twice.
+        early = waiting.try_iter().take(GROUP).collect();
+        gather = Gather::after(early.len() + answers.len(), begun.elapsed(), Instant::now());
+        for (reply, stored) in answers {
+            // Whoever asked may have gone; the report is stored all the same.
+            drop(reply.send(stored));
+        }
         news.raise();
         // When it is awake already, it will look.
         let _ = space.try_send(());
     }
 }
 
-/// The next jobs to be committed together, at least one; `None` when there will be none any more.
-fn group(waiting: &Receiver<Job>, gather: Option<Gather>) -> Option<Vec<Job>> {
-    let mut group: Vec<Job> = waiting.try_iter().take(GROUP).collect();
-    let enough = gather
-        .map_or(0, |gather| group.len() + gather.answered)
-        .min(GROUP);
+/// The next jobs to be committed together, at least one and first those that came early; `None` when there will be none
+/// any more.
+fn group(waiting: &Receiver<Job>, early: Vec<Job>, gather: Option<Gather>) -> Option<Vec<Job>> {
+    let mut group = early;
     if group.is_empty() {
         group.push(waiting.recv().ok()?);
     }
+    group.extend(waiting.try_iter().take(GROUP - group.len()));
     while let Some(gather) = gather
-        && group.len() < enough
+        && group.len() < gather.expected
         && Instant::now() < gather.until
     {
         std::thread::sleep(gather.look);
         group.extend(waiting.try_iter().take(GROUP - group.len()));
     }
-    group.extend(waiting.try_iter().take(GROUP - group.len()));
     Some(group)
 }
 
 /// Whom a slow disk waits for: those who have just been answered often post again at once, and when the disk is given
-/// the first of them alone, all others wait for it twice. So after a slow commit the next one begins when as many have
-/// come as were answered, or half the time of the last has passed.
+/// the first of them alone, all others wait for it twice. So after a slow commit the next one begins when all who were
+/// answered have come again, beside those who waited already, or half the time of the last has passed.
 #[derive(Debug, Clone, Copy)]
 struct Gather {
-    answered: usize,
+    expected: usize,
     until: Instant,
     /// Between two looks at who has come; being woken for each would cost more than it saves.
     look: Duration,
@@ -131,9 +135,9 @@ impl Gather {
     /// A commit that takes less is over before it is worth to wait.
     const SLOW: Duration = Duration::from_millis(1);
 
-    fn after(answered: usize, took: Duration, now: Instant) -> Option<Self> {
+    fn after(expected: usize, took: Duration, now: Instant) -> Option<Self> {
         (took >= Self::SLOW).then(|| Self {
-            answered,
+            expected: expected.min(GROUP),
             until: now + (took / 2).min(Duration::from_millis(20)),
             look: (took / 32).min(Duration::from_millis(1)),
         })
@@ -159,14 +163,15 @@ fn prepare(woken: &Receiver<()>, log: &Mutex<Log>) {
     }
 }
 
-/// Appends the new reports of all jobs lane by lane and answers each.
-fn commit(group: Vec<Job>, log: &Mutex<Log>, recent: &mut Recent) {
+/// Appends the new reports of all jobs lane by lane; what each is to be answered.
+fn commit(group: Vec<Job>, log: &Mutex<Log>, recent: &mut Recent) -> Vec<(oneshot::Sender<Stored>, Stored)> {
+    let mut answers = Vec::with_capacity(group.len());
     let mut lanes: [Vec<NewRecord>; 2] = Default::default();
     let mut touched = Vec::new();
     let mut fresh: HashMap<Print, Print> = HashMap::new();
     for job in group {
         match recent.novel(&job.request, &fresh) {
-            Err(id) => drop(job.reply.send(Stored::Conflict(id))),
+            Err(id) => answers.push((job.reply, Stored::Conflict(id))),
             Ok(novel) => {
                 let mut uses = [false; 2];
                 for ((lane, record), (key, event, known)) in job.request.into_iter().zip(novel) {
@@ -198,10 +203,9 @@ fn commit(group: Vec<Job>, log: &Mutex<Log>, recent: &mut Recent) {
             .iter()
             .map(|l| l.index())
             .find(|i| uses[*i] && outcome[*i] != Stored::Durable);
-        let answer = bad.map_or(Stored::Durable, |i| outcome[i].clone());
-        // Whoever asked may have gone; the report is stored all the same.
-        drop(reply.send(answer));
+        answers.push((reply, bad.map_or(Stored::Durable, |i| outcome[i].clone())));
     }
+    answers
 }
 
 fn stored(result: Result<(), AppendError>) -> Stored {
@@ -284,21 +288,22 @@ mod tests {
         }
     }
 
-    fn gather(answered: usize, wait: Duration) -> Gather {
+    fn gather(expected: usize, wait: Duration) -> Gather {
         Gather {
-            answered,
+            expected,
             until: Instant::now() + wait,
             look: Duration::from_millis(1),
         }
     }
 
     #[test]
-    fn those_who_were_answered_are_waited_for() {
+    fn those_who_were_answered_are_waited_for_beside_those_who_came_early() {
         // A sender goes on only when its job was taken, so they come one by one.
         let (jobs, waiting) = sync_channel(0);
         let posting = std::thread::spawn(move || (0..20).all(|_| jobs.send(job()).is_ok()));
-        let group = group(&waiting, Some(gather(20, Duration::from_secs(60)))).unwrap();
-        assert_eq!(group.len(), 20);
+        let early = vec![job(), job()];
+        let group = group(&waiting, early, Some(gather(22, Duration::from_secs(60)))).unwrap();
+        assert_eq!(group.len(), 22);
         assert!(posting.join().unwrap());
     }
 
@@ -307,22 +312,41 @@ mod tests {
         let (jobs, waiting) = sync_channel(8);
         jobs.send(job()).unwrap();
         let over = Some(gather(5, Duration::ZERO));
-        assert_eq!(group(&waiting, over).unwrap().len(), 1);
+        assert_eq!(group(&waiting, Vec::new(), over).unwrap().len(), 1);
         jobs.send(job()).unwrap();
         jobs.send(job()).unwrap();
-        assert_eq!(group(&waiting, None).unwrap().len(), 2);
+        assert_eq!(group(&waiting, Vec::new(), None).unwrap().len(), 2);
         drop(jobs);
-        assert!(group(&waiting, Some(gather(5, Duration::from_secs(60)))).is_none());
+        let long = Some(gather(5, Duration::from_secs(60)));
+        assert!(group(&waiting, Vec::new(), long).is_none());
+    }
+
+    #[test]
+    fn who_posts_again_at_once_is_waited_for_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = crate::forward::log::Disk::new(folder.path()).unwrap();
+        let log = Log::open(Box::new(disk), crate::forward::log::Config::default()).unwrap();
+        let (reply, mut answer) = oneshot::channel();
+        let asked = vec![Job {
+            request: Vec::new(),
+            reply,
+        }];
+        let answers = commit(asked, &Mutex::new(log), &mut Recent::default());
+        assert_eq!(answers.len(), 1);
+        assert!(
+            answer.try_recv().is_err(),
+            "nobody may post again before those who wait were counted"
+        );
     }
 
     #[test]
     fn only_a_slow_disk_waits() {
         let now = Instant::now();
         assert!(Gather::after(9, Duration::from_micros(900), now).is_none());
-        let after = Gather::after(9, Duration::from_millis(3), now).unwrap();
+        let after = Gather::after(900, Duration::from_millis(3), now).unwrap();
         assert_eq!(
-            (after.answered, after.until - now),
-            (9, Duration::from_micros(1500))
+            (after.expected, after.until - now),
+            (GROUP, Duration::from_micros(1500))
         );
     }
 }
