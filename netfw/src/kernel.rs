@@ -16,6 +16,7 @@ mod run;
 mod seen;
 mod step;
 mod tables;
+mod tracked;
 mod watch;
 
 use crate::model::{Network, Nic};

@@ -184,6 +184,32 @@ fn closing_stops_streams_in_both_directions_within_a_second_and_takes_the_links_
 }
 
 #[test]
+fn connections_of_a_session_that_ended_are_forgotten_and_no_others() {
+    let Some(it) = Sessions::new("sf") else { return };
+    it.open("port1", &[tcp(80)], LONG);
+    it.open("port2", &[tcp(80)], LONG);
+    let _first = it.connected("i1", SERVICE[0]);
+    let (mut engineer, mut instrument, _) = it.connected("i2", SERVICE[1]);
+    let known = |place: &str, service: Ipv4Addr| {
+        let table = || std::fs::read_to_string("/proc/thread-self/net/nf_conntrack").unwrap();
+        let table = it.lab.ns(place).run(table).unwrap();
+        table
+            .lines()
+            .filter(|line| line.contains(&format!("dst={service} ")))
+            .count()
+    };
+    for place in ["root", "port1"] {
+        assert_eq!(known(place, SERVICE[0]), 1, "{place}");
+    }
+    it.close("port1");
+    for place in ["root", "port1"] {
+        assert_eq!(known(place, SERVICE[0]), 0, "{place}");
+    }
+    assert_eq!((known("root", SERVICE[1]), known("port2", SERVICE[1])), (1, 1));
+    passes(&mut engineer, &mut instrument);
+}
+
+#[test]
 fn one_opening_can_be_closed_while_another_goes_on() {
     let Some(it) = Sessions::new("s1") else { return };
     it.lab.listen("i1", INSTRUMENT, 81);

@@ -4,6 +4,9 @@
 pub const SENTINEL: &str = "/.complete";
 /// [`crate::build_info::BuildInfo`] as JSON.
 pub const BUILD_INFO: &str = "/etc/rap/build.json";
+/// OpenSSL's configuration for the tunnel: its FIPS provider with the checksum it holds itself against, nothing else.
+/// Written by the builder.
+pub const OPENSSL: &str = "/etc/rap/openssl.cnf";
 /// The TUF root an image trusts, as it was when the image was built; an image without it cannot update itself.
 pub const UPDATE_ROOT: &str = "/etc/rap/update-root.json";
 /// The image's parts and packages, as JSON.

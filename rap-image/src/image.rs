@@ -15,6 +15,7 @@ use rap_core::digest::Hasher;
 use serde::{Deserialize, Serialize};
 
 use crate::cpio::{self, CpioError};
+use crate::fips;
 use crate::payload::{Entry, Kind, Part};
 use crate::uki::{self, UkiError};
 
@@ -262,6 +263,9 @@ fn core_part(ingredients: &Ingredients, info: &BuildInfo) -> Part {
         entry("init", 0o777, Kind::Link("usr/bin/rap".to_owned())),
         entry("usr/bin/rapctl", 0o777, Kind::Link("rap".to_owned())),
     ]);
+    if let Some(module) = fips::module(&ingredients.parts) {
+        entries.push(entry(fips::CONFIGURATION, 0o644, Kind::File(fips::configuration(module))));
+    }
     if let Some(root) = &ingredients.update_root {
         entries.push(entry(UPDATE_ROOT, 0o644, Kind::File(root.clone())));
     }
@@ -285,6 +289,7 @@ pub fn core_reason(path: &str) -> Option<&'static str> {
     Some(match path {
         "etc/rap/build.json" => "what the image says of itself",
         CONTENTS => "what the image is made from, for `rap-image verify`",
+        fips::CONFIGURATION => "the tunnel uses OpenSSL's FIPS provider alone, and this is the checksum of its module",
         UPDATE_ROOT => "whose updates the image takes: root.json of the directory given by --keys",
         "init" => "the kernel starts it as the first process",
         "usr/bin/rap" => "the appliance's program: process 1, the network, rapctl",

@@ -18,6 +18,7 @@ pub mod cpio;
 pub mod deb;
 pub mod elf;
 pub mod fetch;
+pub mod fips;
 pub mod flash;
 pub mod hermetic;
 pub mod image;

@@ -18,7 +18,7 @@ use super::netlink::{Family, Socket};
 use super::replace::replacement;
 use super::seen::{Link, Place};
 use super::step::{Action, Step};
-use super::{Error, Machine, observe, tables};
+use super::{Error, Machine, observe, tables, tracked};
 use crate::model::Nic;
 use crate::netns::Namespace;
 use crate::nft;
@@ -54,6 +54,7 @@ impl<'a> Executor<'a> {
             Action::Load { tables } => load(&namespace, tables),
             Action::Unload { table } => unload(&namespace, table),
             Action::Set { settings, .. } => write_settings(&namespace, settings),
+            Action::Forget { service } => tracked::forget(&namespace, *service),
             Action::Remove => {
                 self.sockets.remove(place);
                 Ok(namespace.remove()?)

@@ -26,7 +26,7 @@ const HEADER: usize = 16;
 pub(super) enum Family {
     /// Links, addresses, routes, neighbours.
     Route,
-    /// nftables.
+    /// nftables, and tracked connections.
     Netfilter,
 }
 
@@ -67,6 +67,11 @@ impl Socket {
         }
     }
 
+    /// Has the kernel change something, in a family of its own.
+    pub(super) fn change_raw(&mut self, kind: u16, body: &[u8]) -> io::Result<()> {
+        self.exchange(kind, NLM_F_ACK, body).map(drop)
+    }
+
     /// As [`Self::dump_raw`], for the routing family.
     pub(super) fn dump(&mut self, question: &RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
         let answer = self.dump_raw(question.message_type(), &bytes(question))?;
@@ -75,8 +80,7 @@ impl Socket {
 
     /// Has the kernel change something that is there.
     pub(super) fn change(&mut self, request: &RouteNetlinkMessage) -> io::Result<()> {
-        self.exchange(request.message_type(), NLM_F_ACK, &bytes(request))
-            .map(drop)
+        self.change_raw(request.message_type(), &bytes(request))
     }
 
     /// Has the kernel make something that is not there yet.

@@ -2,7 +2,7 @@
 //! everything that is needed to do it.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 use serde::{Serialize, Serializer};
@@ -149,6 +149,11 @@ pub enum Action {
         /// The neighbour.
         address: IpAddr,
     },
+    /// Forgets the tracked connections that were made to a session's service address.
+    Forget {
+        /// The address.
+        service: Ipv4Addr,
+    },
     /// Removes the namespace, with what is left in it.
     Remove,
 }
@@ -199,6 +204,7 @@ impl fmt::Display for Action {
             Self::AddGateway { gateway, .. } => write!(f, "add default route via {gateway}"),
             Self::Pin { address, mac, .. } => write!(f, "pin {address} to {mac}"),
             Self::Unpin { address, .. } => write!(f, "unpin {address}"),
+            Self::Forget { service } => write!(f, "forget connections to {service}"),
             Self::Remove => write!(f, "remove the namespace"),
         }
     }

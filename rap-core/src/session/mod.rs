@@ -204,6 +204,7 @@ fn desk(
             server,
             relay: place.relay,
             rate_limit: sessions.and_then(|sessions| sessions.rate_limit),
+            fips: cfg!(feature = "fips"),
         });
     let hands = Real {
         netd: place.netd.clone(),

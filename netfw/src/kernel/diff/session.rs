@@ -1,6 +1,7 @@
 //! The links of sessions: a pair and forwarding for each instrument with something open, and nothing of it for others.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use super::super::seen::{Link, Place, Seen, SeenPlace};
 use super::super::step::{Action, Step};
@@ -53,9 +54,14 @@ impl Steps<'_> {
     }
 
     pub(super) fn delete_pair(&mut self, place: &Place, found: &SeenPlace) {
-        if found.link(SESSION).is_some() {
-            let link = outer_name(place);
-            self.push(&Place::Root, Action::Delete { link });
+        let Some(inner) = found.link(SESSION) else { return };
+        let link = outer_name(place);
+        self.push(&Place::Root, Action::Delete { link });
+        for address in &inner.addresses {
+            if let IpAddr::V4(service) = address.network.addr() {
+                self.push(&Place::Root, Action::Forget { service });
+                self.push(place, Action::Forget { service });
+            }
         }
     }
 

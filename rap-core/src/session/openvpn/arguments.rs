@@ -24,6 +24,10 @@ const TAKEN: [&str; 7] = [
 pub(super) fn of(config: &Config, socket: &Path, time: Duration) -> Vec<OsString> {
     let mut list: Vec<OsString> = Vec::new();
     let mut add = |words: &[&str]| list.extend(words.iter().map(OsString::from));
+    if config.fips {
+        // Named here, so that a provider that cannot be loaded is an error and the default one never steps in.
+        add(&["--providers", "fips", "base"]);
+    }
     let host = match &config.server.host {
         Host::Ip(address) => address.to_string(),
         Host::Name(name) => name.clone(),

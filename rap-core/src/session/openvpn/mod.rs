@@ -6,6 +6,7 @@
 //! - It holds until it is released and ends when its management connection does, so it outlives neither this service nor
 //!   a `Tunnel`. It never connects again by itself: a tunnel that broke is the end of its session.
 //! - It reaches nothing but the site's tunnel server, through the box's relay.
+//! - In a build with the feature `fips` it has OpenSSL's FIPS provider or does not start.
 
 mod arguments;
 pub mod line;
@@ -25,6 +26,7 @@ use self::line::Line;
 use super::News;
 use super::course::Event;
 use crate::directive::OpenSession;
+use crate::paths;
 use crate::site::{BitRate, Target};
 
 /// How long OpenVPN may take to come to the management socket.
@@ -49,6 +51,8 @@ pub(super) struct Config {
     pub(super) relay: SocketAddr,
     /// No more is sent than this.
     pub(super) rate_limit: Option<BitRate>,
+    /// Use OpenSSL's FIPS provider alone, and none at all when it does not pass its own test.
+    pub(super) fips: bool,
 }
 
 /// A running OpenVPN; dropping it ends it.
@@ -74,9 +78,12 @@ impl Tunnel {
         let listener =
             UnixListener::bind(&path).with_context(|| format!("cannot listen at {}", path.display()))?;
         listener.set_nonblocking(true)?;
-        let mut child = Command::new(&config.program)
-            .args(arguments::of(config, &path, time))
-            .env_clear()
+        let mut command = Command::new(&config.program);
+        command.args(arguments::of(config, &path, time)).env_clear();
+        if config.fips {
+            command.env("OPENSSL_CONF", paths::OPENSSL);
+        }
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
