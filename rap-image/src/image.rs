@@ -264,7 +264,11 @@ fn core_part(ingredients: &Ingredients, info: &BuildInfo) -> Part {
         entry("usr/bin/rapctl", 0o777, Kind::Link("rap".to_owned())),
     ]);
     if let Some(module) = fips::module(&ingredients.parts) {
-        entries.push(entry(fips::CONFIGURATION, 0o644, Kind::File(fips::configuration(module))));
+        entries.push(entry(
+            fips::CONFIGURATION,
+            0o644,
+            Kind::File(fips::configuration(module)),
+        ));
     }
     if let Some(root) = &ingredients.update_root {
         entries.push(entry(UPDATE_ROOT, 0o644, Kind::File(root.clone())));
@@ -289,7 +293,9 @@ pub fn core_reason(path: &str) -> Option<&'static str> {
     Some(match path {
         "etc/rap/build.json" => "what the image says of itself",
         CONTENTS => "what the image is made from, for `rap-image verify`",
-        fips::CONFIGURATION => "the tunnel uses OpenSSL's FIPS provider alone, and this is the checksum of its module",
+        fips::CONFIGURATION => {
+            "the tunnel uses OpenSSL's FIPS provider alone, and this is the checksum of its module"
+        }
         UPDATE_ROOT => "whose updates the image takes: root.json of the directory given by --keys",
         "init" => "the kernel starts it as the first process",
         "usr/bin/rap" => "the appliance's program: process 1, the network, rapctl",

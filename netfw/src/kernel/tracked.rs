@@ -62,8 +62,10 @@ mod tests {
     fn the_message_is_what_the_kernel_reads() {
         let bytes = [
             2, 1, 0, 0, // IPv4, by family
-            16, 0, 1, 128, 12, 0, 1, 128, 8, 0, 2, 0, 10, 200, 0, 1, // original tuple, addresses, destination
-            12, 0, 25, 128, 8, 0, 1, 0, 2, 0, 0, 0, // filter, flags of the original tuple, the destination
+            16, 0, 1, 128, 12, 0, 1, 128, 8, 0, 2, 0, 10, 200, 0,
+            1, // original tuple, addresses, destination
+            12, 0, 25, 128, 8, 0, 1, 0, 2, 0, 0,
+            0, // filter, flags of the original tuple, the destination
         ];
         assert_eq!(deletion(Ipv4Addr::new(10, 200, 0, 1)), bytes);
     }
