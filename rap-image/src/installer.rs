@@ -288,6 +288,77 @@ mod tests {
     }
 
     #[test]
+    fn a_strangers_installer_is_explained_down_to_what_it_would_write() {
+        let (folder, image, uki) = example();
+        let keys = folder.path().join("keys");
+        crate::keys::write_development(&keys, false, &[]).unwrap();
+        let signer = Signer::load(&keys, crate::signing::PROGRAM_KEY).unwrap();
+        let own = tempfile::tempdir().unwrap();
+        let parcel = Parcel::new(rap_core::site::EXAMPLE, &identity(own.path())).unwrap();
+        let out = folder.path().join("installer.img");
+        let made = make(&recipe(&image, Some(&parcel), Some(&signer)), &out).unwrap();
+        // On a stick that is larger.
+        let file = File::options().read(true).write(true).open(&out).unwrap();
+        file.set_len(made.bytes + (5 << 20)).unwrap();
+        let found = verify::read(&out).unwrap();
+        let installer = found.installer.as_ref().unwrap();
+        assert_eq!(installer.unsigned_digest, made.unsigned_digest.to_string());
+        assert_eq!(installer.package, made.package.to_string());
+        assert_eq!(installer.signed_by, made.signed_by);
+        assert_eq!(found.uki.sha256, Sha256::of(&uki).to_string());
+        assert!(
+            found
+                .to_string()
+                .contains("nobody is asked, an appliance on the disk stays. It writes:"),
+            "{found}"
+        );
+        // The installer is signed, what it writes is not.
+        let error = verify::check_signatures(&out, signer.certificate()).unwrap_err();
+        assert!(matches!(error, VerifyError::Signature { .. }), "{error}");
+
+        let said = |error: VerifyError| format!("{:#}", anyhow::Error::from(error));
+        file.set_len(3 << 20).unwrap();
+        let error = said(verify::read(&out).unwrap_err());
+        assert!(
+            error.contains("cut off") && error.contains("installer's medium"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_installer_that_was_tampered_with_is_not_explained_away() {
+        let (folder, image, uki) = example();
+        let out = folder.path().join("installer.img");
+        make(&recipe(&image, None, None), &out).unwrap();
+        let said = |program: &[u8]| {
+            let medium = Medium::new(program).unwrap();
+            let file = File::create(&out).unwrap();
+            file.set_len(medium.bytes()).unwrap();
+            medium.write(&file).unwrap();
+            format!("{:#}", anyhow::Error::from(verify::read(&out).unwrap_err()))
+        };
+        let package = |program: &[u8]| in_archive(program, paths::PACKAGE);
+        let order = |program: &[u8]| install::Order::parse(&in_archive(program, paths::INSTALLER)).unwrap();
+        let with = |word: &str, order: &install::Order, package: Vec<u8>| {
+            let mut writer = cpio::Writer::new(0);
+            writer.archive(&archive(order, package)).unwrap();
+            uki::extended(&uki, word, &writer.finish()).unwrap()
+        };
+        let good = program(&out);
+        let error = said(&with("rap.install init=/bin/sh", &order(&good), package(&good)));
+        assert!(
+            error.contains("what installs is not what is installed"),
+            "{error}"
+        );
+        let mut other = package(&good);
+        other.push(0);
+        let error = said(&with(install::WORD, &order(&good), other));
+        assert!(error.contains("damaged (SHA-256"), "{error}");
+        let error = said(&uki);
+        assert!(error.contains("has no `/etc/rap/installer.json`"), "{error}");
+    }
+
+    #[test]
     fn an_image_that_was_booted_is_not_installed() {
         let (folder, image, _) = example();
         let file = File::options().read(true).write(true).open(&image).unwrap();

@@ -25,11 +25,15 @@ use crate::uki::{Program, UkiError};
 use rap_core::digest::Sha256;
 
 mod found;
+mod installer;
 mod volume;
 
 pub use found::{
-    Found, FoundLoader, FoundPart, FoundPartition, FoundProgram, FoundRoot, FoundSlot, FoundUki,
+    Found, FoundInstaller, FoundLoader, FoundPart, FoundPartition, FoundProgram, FoundRoot, FoundSlot,
+    FoundUki,
 };
+
+pub use installer::MediumError;
 
 #[doc(hidden)]
 pub use volume::file_in_partition;
@@ -64,6 +68,9 @@ pub enum VerifyError {
         /// Bytes it should have.
         expected: u64,
     },
+    /// An installer's medium.
+    #[error("the installer's medium is not as it should be")]
+    Medium(#[from] MediumError),
     /// Its partitions.
     #[error("the partitions are not what they should be")]
     Disk(#[source] DiskError),
@@ -144,6 +151,7 @@ pub fn read(path: &Path) -> Result<Found, VerifyError> {
     if has_head && head.starts_with(b"MZ") {
         let bytes = std::fs::read(path).map_err(failed)?;
         return Ok(Found {
+            installer: None,
             partitions: Vec::new(),
             loader: None,
             slots: Vec::new(),
@@ -151,6 +159,9 @@ pub fn read(path: &Path) -> Result<Found, VerifyError> {
         });
     }
     if has_head && head[510..512] == [0x55, 0xaa] {
+        if let Some(found) = installer::read(&file, length)? {
+            return Ok(found);
+        }
         return read_disk(&file, length);
     }
     if length >= 1024 && mark::find(&file).ok().flatten().is_some() {
@@ -168,18 +179,15 @@ pub fn check_signatures(path: &Path, certificate: &[u8]) -> Result<(), VerifyErr
     let failed = |error| VerifyError::Read(path.to_owned(), error);
     let file = File::open(path).map_err(failed)?;
     let length = length_of(&file).map_err(failed)?;
-    let programs = match Table::read(&file, length) {
-        Ok(table) => {
-            let of = |place: disk::Place, name| {
-                file_of(&Window::of(&file, table.partition(place), place.name()), name)
-            };
-            vec![
-                ("BOOTX64.EFI", of(disk::Place::Esp, LOADER)?),
-                ("RAP.EFI", of(Label::A.place(), UKI)?),
-                ("RAP.EFI", of(Label::B.place(), UKI)?),
-            ]
+    let programs = match (installer::unpack(&file, length)?, Table::read(&file, length)) {
+        (Some(medium), _) => {
+            let table = Table::read(&medium.disk, medium.bytes).map_err(VerifyError::Disk)?;
+            let mut programs = programs_of(&medium.disk, &table)?;
+            programs.push(("the installer's BOOTX64.EFI", medium.program));
+            programs
         }
-        Err(_) => vec![("rap.efi", std::fs::read(path).map_err(failed)?)],
+        (None, Ok(table)) => programs_of(&file, &table)?,
+        (None, Err(_)) => vec![("rap.efi", std::fs::read(path).map_err(failed)?)],
     };
     // A vacant slot's is empty.
     for (program, bytes) in programs.iter().filter(|(_, bytes)| !bytes.is_empty()) {
@@ -189,7 +197,17 @@ pub fn check_signatures(path: &Path, certificate: &[u8]) -> Result<(), VerifyErr
     Ok(())
 }
 
-/// Of a device too, whose metadata says nothing.
+/// What firmware starts from a disk.
+fn programs_of(file: &File, table: &Table) -> Result<Vec<(&'static str, Vec<u8>)>, VerifyError> {
+    let of =
+        |place: disk::Place, name| file_of(&Window::of(file, table.partition(place), place.name()), name);
+    Ok(vec![
+        ("BOOTX64.EFI", of(disk::Place::Esp, LOADER)?),
+        ("RAP.EFI", of(Label::A.place(), UKI)?),
+        ("RAP.EFI", of(Label::B.place(), UKI)?),
+    ])
+}
+
 /// `RAP.EFI` in the first slot of the fresh disk image at `path`.
 ///
 /// # Errors
@@ -203,6 +221,7 @@ pub fn first_uki(path: &Path) -> Result<Vec<u8>, VerifyError> {
     file_of(&Window::of(&file, table.partition(place), place.name()), UKI)
 }
 
+/// Of a device too, whose metadata says nothing.
 fn length_of(mut file: &File) -> std::io::Result<u64> {
     let length = file.seek(SeekFrom::End(0))?;
     file.rewind()?;
@@ -249,6 +268,7 @@ fn read_disk(file: &File, length: u64) -> Result<Found, VerifyError> {
         .map(|place| found_partition(table.partition(place)))
         .into();
     Ok(Found {
+        installer: None,
         partitions,
         loader: Some(found_loader),
         slots,

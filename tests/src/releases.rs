@@ -23,7 +23,7 @@ use rap_image::verify::{self, FoundUki};
 use serde_json::{Value, json};
 
 /// With this in the environment, a folder of built programs (`target/debug`), every release has those instead of its own:
-/// for trying what was just compiled.
+/// for trying what was just compiled. When it has `passwd` and `group`, too, the users are theirs.
 pub const PROGRAMS: &str = "RAP_TEST_PROGRAMS";
 const UKI: &str = "rap.efi";
 const ROOT: &str = "root.json";
@@ -175,6 +175,10 @@ impl Workshop {
         if let Some(programs) = std::env::var_os(PROGRAMS) {
             for (path, name) in [("usr/bin/rap", "rap"), ("usr/bin/rap-tls", "rap-tls")] {
                 all.insert(0, Change::File(path, fs::read(Path::new(&programs).join(name))?));
+            }
+            for (path, name) in [("etc/passwd", "passwd"), ("etc/group", "group")] {
+                let users = fs::read(Path::new(&programs).join(name));
+                all.extend(users.map(|users| Change::File(path, users)));
             }
         }
         let found = archives.iter().flatten().find(|entry| entry.path == BUILD);

@@ -18,7 +18,7 @@ use crate::releases::{Change, Workshop};
 use crate::system::{READY, REPOSITORY_PORT, Repository, Setup, System};
 
 pub use cuts::{Cuts, cut};
-pub use right::{Moved, Way, all as all_right};
+pub use right::{Moved, RIGHT, Right, Way, all as all_right};
 pub use wrong::{WRONG, Wrong};
 
 /// How long a box may take to be ready, though others run beside it.
@@ -30,8 +30,10 @@ const CONFIRM: Duration = Duration::from_secs(600);
 /// How long until init gives up a service that ends again and again.
 const GIVE_UP: Duration = Duration::from_secs(900);
 
+/// How many lines of the console a story that went otherwise shows: about two boots.
+const LAST_WORDS: usize = 200;
 /// How long the status may stay behind the log.
-const SETTLE: Duration = Duration::from_secs(60);
+const SETTLE: Duration = Duration::from_secs(300);
 
 /// A box, its repository, and the workshop for more releases. Release 1 runs.
 #[derive(Debug)]
@@ -153,6 +155,15 @@ impl Story {
                 return Ok(status);
             }
         }
+    }
+
+    /// The end of the box's console, for a story that went otherwise.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        format!(
+            "the console's end:\n{}",
+            self.system.machine.console().tail(LAST_WORDS)
+        )
     }
 
     /// The box does its work.

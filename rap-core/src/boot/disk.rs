@@ -355,7 +355,7 @@ pub(super) fn write_sparsely(disk: &impl Disk, bytes: &[u8], offset: u64) -> Res
     Ok(())
 }
 
-fn read_copy(disk: &impl Disk, own: u64) -> Result<Option<(Header, Vec<Partition>)>, DiskError> {
+pub(super) fn read_copy(disk: &impl Disk, own: u64) -> Result<Option<(Header, Vec<Partition>)>, DiskError> {
     let mut sector = [0; 512];
     disk.read_at(&mut sector, own * SECTOR)?;
     let Some(header) = Header::decode(&sector, own) else {

@@ -10,7 +10,7 @@
 use uuid::{Uuid, uuid};
 
 use super::SECTOR;
-use super::disk::{Disk, DiskError, KIND_ESP, LOADER, write_sparsely, write_table};
+use super::disk::{Disk, DiskError, KIND_ESP, LOADER, read_copy, write_sparsely, write_table};
 use super::fat::{self, FatError, Volume};
 use super::gpt::Partition;
 
@@ -64,6 +64,12 @@ impl<'a> Medium<'a> {
         self.partition.offset() + self.partition.length() + MIB
     }
 
+    /// Its partition's file system.
+    #[must_use]
+    pub fn volume(&self) -> &Volume<'a> {
+        &self.volume
+    }
+
     /// Writes it into an empty, sparse `disk`: zeros are left out.
     ///
     /// # Errors
@@ -74,6 +80,20 @@ impl<'a> Medium<'a> {
         }
         write_table(disk, DISK, std::slice::from_ref(&self.partition), self.bytes())
     }
+}
+
+/// The medium's partition on a disk of `bytes` bytes; `None` when the disk is none.
+///
+/// # Errors
+/// When the disk cannot be read.
+pub fn find(disk: &impl Disk, bytes: u64) -> Result<Option<Partition>, DiskError> {
+    // Whole media are longer, and what was cut off still has the first copy.
+    if bytes < MIB {
+        return Ok(None);
+    }
+    let found = read_copy(disk, 1)?.map(|(_, partitions)| partitions);
+    let first = found.into_iter().flatten().next();
+    Ok(first.filter(|partition| partition.guid == PARTITION && partition.first <= partition.last))
 }
 
 #[cfg(test)]
@@ -95,6 +115,11 @@ mod tests {
             Table::read(&file, medium.bytes()),
             Err(DiskError::NotOurs { number: 1, .. })
         ));
+        assert_eq!(
+            find(&file, medium.bytes()).unwrap(),
+            Some(medium.partition.clone())
+        );
+        assert_eq!(find(&file, MIB - 1).unwrap(), None);
         let disk = gpt::GptConfig::new()
             .writable(false)
             .open_from_device(Box::new(file.try_clone().unwrap()))

@@ -163,9 +163,8 @@ fn means(place: &Place, build: &BuildInfo, updates: Option<&Updates>) -> anyhow:
         root: root.into(),
         profile: profile.clone(),
     };
-    let repository = updates
-        .map(|updates| server(place, updates, &trust))
-        .transpose()?;
+    let server = |updates| Files::new(server(place, updates), trust.clone(), &place.folder);
+    let repository = updates.map(|updates| Box::new(server(updates)) as Box<dyn Repository>);
     let folder = place.folder.clone();
     let bundle: OpenBundle = Box::new(move |file: OwnedFd| {
         let bundle = Bundle::of(file.into(), Path::new("the bundle"))?;
@@ -176,17 +175,23 @@ fn means(place: &Place, build: &BuildInfo, updates: Option<&Updates>) -> anyhow:
     Ok((bays, repository, bundle))
 }
 
-fn server(place: &Place, updates: &Updates, trust: &Trust) -> anyhow::Result<Box<dyn Repository>> {
-    let identity = Identity::load(&place.identity)?;
-    let source: Arc<dyn Source> = Arc::new(Https::new(source::Way {
-        url: updates.repository.to_string(),
-        tls: identity.centre_tls(),
-        device: identity.device_validity(),
-        patience: source::Patience::default(),
-        relay: Some(relay::ADDRESS.into()),
-        rate_limit: updates.rate_limit,
-    }));
-    Ok(Box::new(Files::new(source, trust.clone(), &place.folder)))
+/// The site's repository. Without an identity a bundle updates the box still.
+fn server(place: &Place, updates: &Updates) -> Arc<dyn Source> {
+    match Identity::load(&place.identity) {
+        Ok(identity) => Arc::new(Https::new(source::Way {
+            url: updates.repository.to_string(),
+            tls: identity.centre_tls(),
+            device: identity.device_validity(),
+            patience: source::Patience::default(),
+            relay: Some(relay::ADDRESS.into()),
+            rate_limit: updates.rate_limit,
+        })),
+        Err(error) => {
+            let why = anyhow::Error::from(error);
+            log::warn!("the update repository cannot be asked: {why:#}");
+            Arc::new(source::Unready::because(&why))
+        }
+    }
 }
 
 fn slots(handed: Vec<(String, OwnedFd)>, build_id: &str, folder: &Path) -> anyhow::Result<Box<dyn Bays>> {
@@ -259,4 +264,26 @@ fn wait(orders: &SyncSender<Order>, order: impl FnOnce(SyncSender<Answer>) -> Or
     answer.recv_timeout(ANSWER).unwrap_or_else(|_| {
         Answer::Refused("the updater is busy; it will be done when it has time".to_owned())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_box_without_an_identity_has_a_repository_that_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place {
+            identity: folder.path().to_owned(),
+            ..Place::default()
+        };
+        let site = Site::parse(crate::site::EXAMPLE, Path::new("site.toml")).unwrap();
+        let source = server(&place, &site.updates.unwrap());
+        let name = "metadata/timestamp.json".parse().unwrap();
+        let said = source.fetch(&name, 1).unwrap_err().to_string();
+        assert!(
+            said.contains("cannot be asked: ") && said.contains("device.crt: cannot be read"),
+            "{said}"
+        );
+    }
 }

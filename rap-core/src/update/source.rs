@@ -9,6 +9,7 @@ mod answer;
 mod bundle;
 mod https;
 mod patience;
+mod unready;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use std::time::Duration;
 pub use self::bundle::{Bundle, BundleError};
 pub use self::https::{Https, Way};
 pub use self::patience::Patience;
+pub use self::unready::Unready;
 use crate::digest::Sha256;
 use crate::release;
 

@@ -15,7 +15,8 @@ use super::No;
 #[command(
     after_help = "Explains an image that a stranger gave you: what firmware and loader would start, who signed it, whose updates it \
                   takes, which packages, programs and crates it is made of, whether it is for development only. Everything is held \
-                  against the rules it was made by. Two builds are the same when their unsigned digests are.\n\n\
+                  against the rules it was made by. Two builds are the same when their unsigned digests are. Of an installer's medium, what it \
+                  would write is unpacked and explained, too.\n\n\
                   Examples:\n  \
                   rap-image verify target/image/qemu/disk.img\n  \
                   rap-image verify --expect DIGEST target/image/qemu/rap.efi\n  \
@@ -25,7 +26,7 @@ use super::No;
                   not an image."
 )]
 pub(super) struct Args {
-    /// A disk image or a `rap.efi`
+    /// A disk image, an installer's medium or a `rap.efi`
     image: PathBuf,
     /// Exit 1 unless the unsigned digest is this one
     #[arg(long, value_name = "DIGEST")]

@@ -18,6 +18,8 @@ const DEVELOPMENT: &str = "DEVELOPMENT ";
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Found {
+    /// The installer, when it is one's medium; all else is of the disk that it would write.
+    pub installer: Option<FoundInstaller>,
     /// The partitions, when it is a disk image.
     pub partitions: Vec<FoundPartition>,
     /// What firmware starts, when it is a disk image.
@@ -26,6 +28,28 @@ pub struct Found {
     pub slots: Vec<FoundSlot>,
     /// The UKI: of the slot that boots, or the file itself.
     pub uki: FoundUki,
+}
+
+/// An installer, and how it behaves.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FoundInstaller {
+    /// Bytes of the program that firmware starts.
+    pub bytes: usize,
+    /// SHA-256 of the whole program.
+    pub sha256: String,
+    /// Authenticode's SHA-256, which a signature does not change.
+    pub unsigned_digest: String,
+    /// As [`FoundUki::signed_by`].
+    pub signed_by: Option<String>,
+    /// Whether nobody is asked.
+    pub unattended: bool,
+    /// Whether, unattended, an appliance on the disk is replaced.
+    pub replace: bool,
+    /// SHA-256 of the package.
+    pub package: String,
+    /// Bytes of the package.
+    pub package_bytes: usize,
 }
 
 /// One partition.
@@ -201,6 +225,9 @@ pub struct FoundPart {
 
 impl Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(installer) = &self.installer {
+            writeln!(f, "{installer}")?;
+        }
         for FoundPartition {
             name,
             guid,
@@ -275,6 +302,30 @@ impl Display for Found {
         writeln!(f, "build id         {}", uki.info.build_id)?;
         writeln!(f, "sha-256          {}", uki.sha256)?;
         write!(f, "unsigned digest  {}", uki.unsigned_digest)
+    }
+}
+
+impl Display for FoundInstaller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let who = match (self.unattended, self.replace) {
+            (false, _) => "a person is asked",
+            (true, false) => "nobody is asked, an appliance on the disk stays",
+            (true, true) => "nobody is asked, an appliance on the disk is replaced",
+        };
+        writeln!(
+            f,
+            "installer  BOOTX64.EFI, {} bytes, signed by {}, unsigned digest {}: the image's own program with an order and a \
+             package",
+            grouped(self.bytes),
+            self.signed_by.as_deref().unwrap_or("nobody"),
+            self.unsigned_digest
+        )?;
+        write!(
+            f,
+            "package    {} bytes, SHA-256 {}; {who}. It writes:",
+            grouped(self.package_bytes),
+            self.package
+        )
     }
 }
 

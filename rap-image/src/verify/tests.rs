@@ -61,6 +61,7 @@ fn a_strangers_image_is_explained() {
     let said = |ingredients: &image::Ingredients| {
         let uki = read_uki(&compose(ingredients).unwrap().uki).unwrap();
         let found = Found {
+            installer: None,
             partitions: Vec::new(),
             loader: None,
             slots: Vec::new(),

@@ -4,12 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser;
 use rap_tests::cuts::{self, Setup};
 use rap_tests::proxy::Kind;
 use rap_tests::remote::{self, Way};
 use rap_tests::system;
-use rap_tests::updates::{self, Story, WRONG, Wrong, all_right};
+use rap_tests::updates::{self, RIGHT, Right, Story, WRONG, Wrong, all_right};
 
 /// Looks for what a test is too short to find.
 #[derive(Debug, Parser)]
@@ -19,7 +20,7 @@ enum Arguments {
     Cuts(Campaign),
     /// Power cuts of the whole box in QEMU
     GuestCuts(Guest),
-    /// Updates of the whole box in QEMU: good releases and bad ones
+    /// Updates of the whole box in QEMU that go well
     Update(Update),
     /// Remote sessions of the whole box in QEMU: plainly, through proxies, over a slow line
     Remote(Image),
@@ -59,9 +60,11 @@ struct Update {
     /// The rap.efi of an image whose core was changed, from the same source: what `scripts/bench update` builds
     #[arg(long, value_name = "FILE")]
     changed: Option<PathBuf>,
-    /// Only what goes well
+    /// Only these; `--list` says which there are
+    names: Vec<String>,
+    /// Say which there are
     #[arg(long)]
-    right: bool,
+    list: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -133,19 +136,54 @@ fn box_of(image: &Path, keys: &Path, secure_boot: bool) -> system::Setup {
     }
 }
 
+/// Each in its turn; one line each as it ends.
 fn update(arguments: &Update) -> anyhow::Result<ExitCode> {
-    rap_qemu::lab::enter_user_namespace()?;
-    let setup = setup(&arguments.image, true);
-    all_right(&setup, arguments.changed.clone(), &|words| println!("{words}"))?;
-    if arguments.right {
+    let Update {
+        image,
+        changed,
+        names,
+        list,
+    } = arguments;
+    if *list {
+        for right in &RIGHT {
+            println!("{:15} {}", right.name, right.what);
+        }
         return Ok(ExitCode::SUCCESS);
     }
-    let mut story = Story::begin(&setup)?;
-    let moved = story.keeps_a_good_one()?;
-    println!("a small change, by patch: {}", moved.within(120_000)?);
-    let why = story.loses_a_bad_one()?;
-    println!("without nft: given up, \"{why}\"");
-    Ok(ExitCode::SUCCESS)
+    are_known(names, |name| Right::named(name).is_some())?;
+    let asked = |right: &&Right| names.is_empty() || names.iter().any(|name| name == right.name);
+    let asked: Vec<&Right> = RIGHT.iter().filter(asked).collect();
+    rap_qemu::lab::enter_user_namespace()?;
+    let mut failed = false;
+    all_right(
+        &setup(image, true),
+        changed.as_deref(),
+        &asked,
+        &mut |right, done| say(right.name, done, &mut failed),
+    )?;
+    Ok(ExitCode::from(u8::from(failed)))
+}
+
+/// Refuses names that are none.
+fn are_known(names: &[String], is_one: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+    let unknown: Vec<&String> = names.iter().filter(|name| !is_one(name)).collect();
+    anyhow::ensure!(
+        unknown.is_empty(),
+        "there is no {unknown:?}; --list says which there are"
+    );
+    Ok(())
+}
+
+/// Prints what came of a story, in a line.
+fn say(name: &str, done: anyhow::Result<String>, failed: &mut bool) {
+    match done {
+        Ok(words) => println!("{name}: {words}"),
+        Err(error) => {
+            *failed = true;
+            println!("{name}: NOT as it should be");
+            log::error!("{name}: {error:#}");
+        }
+    }
 }
 
 fn remote(arguments: &Image) -> anyhow::Result<ExitCode> {
@@ -185,53 +223,51 @@ fn list() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Each in its turn, all that want Secure Boot on one box; one line each as it ends.
+/// Each in its turn, all that want Secure Boot on one box, and a new one after a story that went otherwise; one line each as
+/// it ends.
 fn wrong(arguments: &Image, names: &[String]) -> anyhow::Result<ExitCode> {
-    let known = |name: &&String| Wrong::named(name).is_some() || [ROT, LAST_RESORT].contains(&name.as_str());
-    let unknown: Vec<&String> = names.iter().filter(|name| !known(name)).collect();
-    anyhow::ensure!(
-        unknown.is_empty(),
-        "there is no {unknown:?}; --list says which there are"
-    );
+    are_known(names, |name| {
+        Wrong::named(name).is_some() || [ROT, LAST_RESORT].contains(&name)
+    })?;
     rap_qemu::lab::enter_user_namespace()?;
     let asked = |name: &str| names.is_empty() || names.iter().any(|asked| asked == name);
     let mut failed = false;
-    let mut say = |name: &str, done: anyhow::Result<String>| match done {
-        Ok(why) => println!("{name}: {why}"),
-        Err(error) => {
-            failed = true;
-            println!("{name}: NOT as it should be");
-            log::error!("{name}: {error:#}");
-        }
-    };
     for secure_boot in [true, false] {
-        let chosen: Vec<&Wrong> = WRONG
-            .iter()
-            .filter(|wrong| wrong.secure_boot == secure_boot && asked(wrong.name))
-            .collect();
-        let (rot, last) = (secure_boot && asked(ROT), secure_boot && asked(LAST_RESORT));
-        if chosen.is_empty() && !rot && !last {
-            continue;
-        }
-        let mut story = Story::begin(&setup(arguments, secure_boot))?;
-        if rot || last {
-            story.keeps_a_good_one()?;
-        }
-        if rot {
-            say(
-                ROT,
-                story.mends_what_rots().map(|()| "mended while it ran".to_owned()),
-            );
-        }
-        if last {
-            let words = "up from the other slot, mended, and back".to_owned();
-            say(LAST_RESORT, story.comes_up_from_the_other_slot().map(|()| words));
-        }
-        for wrong in chosen {
-            say(wrong.name, story.goes_wrong(wrong));
+        let here = WRONG.iter().filter(|wrong| wrong.secure_boot == secure_boot);
+        let rotten = secure_boot.then_some([ROT, LAST_RESORT]).into_iter().flatten();
+        let mut story = None;
+        for name in rotten
+            .chain(here.map(|wrong| wrong.name))
+            .filter(|name| asked(name))
+        {
+            let mut told = match story.take() {
+                Some(story) => story,
+                None => Story::begin(&setup(arguments, secure_boot))?,
+            };
+            let done = goes_wrong(&mut told, name).with_context(|| told.last_words());
+            if done.is_ok() {
+                story = Some(told);
+            }
+            say(name, done, &mut failed);
         }
     }
     Ok(ExitCode::from(u8::from(failed)))
+}
+
+fn goes_wrong(story: &mut Story, name: &str) -> anyhow::Result<String> {
+    match name {
+        ROT => {
+            story.keeps_one()?;
+            story.mends_what_rots()?;
+            Ok("mended while it ran".to_owned())
+        }
+        LAST_RESORT => {
+            story.keeps_one()?;
+            story.comes_up_from_the_other_slot()?;
+            Ok("up from the other slot, mended, and back".to_owned())
+        }
+        name => story.goes_wrong(Wrong::named(name).context("no such story")?),
+    }
 }
 
 fn update_cuts(arguments: &Image, campaign: &Campaign) -> anyhow::Result<ExitCode> {

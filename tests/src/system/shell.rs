@@ -8,13 +8,13 @@ use anyhow::bail;
 use super::System;
 
 /// How long a command may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 impl System {
     /// Types `command` into the debug shell and returns what it printed, with the echo of the command.
     ///
     /// # Errors
-    /// With what came, and the console, when there is no end of it after two minutes.
+    /// With what came, and the console, when there is no end of it after four minutes.
     pub fn shell(&self, command: &str) -> anyhow::Result<String> {
         let mut serial = self.machine.debug_serial()?;
         serial.set_read_timeout(Some(Duration::from_millis(200)))?;

@@ -1,6 +1,6 @@
 //! Releases that go well: by patch and whole, over a slow line, without a service centre, through power cuts, from a stick.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -40,54 +40,180 @@ pub struct Moved {
     pub armed_after: Duration,
 }
 
-/// Tells all stories on one box, which begins with yesterday's OpenSSL and kernel and ends with the image of `setup`;
-/// `changed` is an image whose core was changed. Hands what each moved to `say`.
+/// A release that is to be kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Right {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// What is to go well.
+    pub what: &'static str,
+    tell: fn(&mut Row) -> anyhow::Result<String>,
+}
+
+/// All of them, in the order in which they are told.
+pub const RIGHT: [Right; 6] = [
+    Right {
+        name: OPENSSL,
+        what: "a point release of OpenSSL comes by patch",
+        tell: Row::openssl,
+    },
+    Right {
+        name: "whole",
+        what: "a release comes whole, and the service centre is down from before its order until after its trial",
+        tell: Row::whole,
+    },
+    Right {
+        name: "cuts",
+        what: "the trial of a release is cut short three times",
+        tell: Row::cuts,
+    },
+    Right {
+        name: "stick",
+        what: "a release comes from a stick",
+        tell: Row::stick,
+    },
+    Right {
+        name: "slow",
+        what: "a change of the core comes over 128 kbit/s",
+        tell: Row::slow,
+    },
+    Right {
+        name: KERNEL,
+        what: "a point release of the kernel comes by patch, and is packed again on the box",
+        tell: Row::kernel,
+    },
+];
+const OPENSSL: &str = "openssl";
+const KERNEL: &str = "kernel";
+
+impl Right {
+    /// The one that is called `name`.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        RIGHT.iter().find(|right| right.name == name)
+    }
+}
+
+/// Tells the stories `asked` one after another on one box, and on a new one after a story that went otherwise; `changed` is an
+/// image whose core was changed. What came of each goes to `say`.
 ///
 /// # Errors
-/// With the console when anything is otherwise.
-pub fn all(setup: &Setup, changed: Option<PathBuf>, say: &dyn Fn(&str)) -> anyhow::Result<()> {
-    let setup = Setup {
-        memory_mib: MEMORY,
-        ..setup.clone()
-    };
-    let workshop = Workshop::new(&setup.image, &setup.keys)?;
-    let today = workshop.uki()?;
-    let mut story = Story::begin_with(&setup, workshop, &before(&today, &[What::Openssl, What::Kernel])?)?;
-    let earlier = before(&today, &[What::Kernel])?;
-
-    story.offer("1.1.0", &earlier, Way::Patch)?;
-    let moved = story.keeps("1.1.0")?;
-    say(&format!("OpenSSL: {}", moved.within(350_000)?));
-
-    story.offer("1.2.0", &earlier, Way::Whole)?;
-    let moved = story.keeps_without_a_centre("1.2.0")?;
-    say(&format!("whole, the centre down: {}", moved.within(u64::MAX)?));
-
-    story.offer("1.3.0", &earlier, Way::Patch)?;
-    let moved = story.keeps_through_power_cuts("1.3.0")?;
-    say(&format!("a file, {CUTS} power cuts: {}", moved.within(120_000)?));
-
-    story.offer("1.4.0", &earlier, Way::Patch)?;
-    story.keeps_from_a_stick("1.4.0")?;
-    say("a file, from a stick: kept");
-
-    let (what, core) = match changed {
-        Some(path) => ("the core", with_core_of(&earlier, &std::fs::read(path)?)?),
-        None => ("a file", earlier),
-    };
-    story.system.slow_uplink(NARROW, Duration::ZERO)?;
-    story.offer("1.5.0", &core, Way::Patch)?;
-    let moved = story.keeps("1.5.0")?;
-    say(&format!(
-        "{what}, over {NARROW} bit/s: {}",
-        moved.within(120_000)?
-    ));
-
-    let kernel = with_core_of(&today, &core)?;
-    story.offer("1.6.0", &kernel, Way::Patch)?;
-    let moved = story.keeps("1.6.0")?;
-    say(&format!("the kernel: {}", moved.within(3_000_000)?));
+/// When the system cannot be built, or does not come up.
+pub fn all(
+    setup: &Setup,
+    changed: Option<&Path>,
+    asked: &[&Right],
+    say: &mut dyn FnMut(&Right, anyhow::Result<String>),
+) -> anyhow::Result<()> {
+    let mut row = None;
+    for (told, right) in asked.iter().enumerate() {
+        let mut here = match row.take() {
+            Some(row) => row,
+            None => Row::begin(setup, changed, &asked[told..])?,
+        };
+        let done = (right.tell)(&mut here);
+        let done = done.with_context(|| here.story.last_words());
+        if done.is_ok() {
+            row = Some(here);
+        }
+        say(right, done);
+    }
     Ok(())
+}
+
+/// A box in a row of releases: it begins with yesterday's OpenSSL and kernel where those are asked for.
+struct Row {
+    story: Story,
+    today: Vec<u8>,
+    /// What runs, but for its version.
+    runs: Vec<u8>,
+    /// What runs once OpenSSL is today's.
+    earlier: Vec<u8>,
+    changed: Option<Vec<u8>>,
+    /// The newest release's.
+    number: u64,
+}
+
+impl Row {
+    fn begin(setup: &Setup, changed: Option<&Path>, asked: &[&Right]) -> anyhow::Result<Self> {
+        let asked = |name| asked.iter().any(|right| right.name == name);
+        let setup = Setup {
+            memory_mib: MEMORY,
+            ..setup.clone()
+        };
+        let workshop = Workshop::new(&setup.image, &setup.keys)?;
+        let today = workshop.uki()?;
+        let as_before = |uki: Vec<u8>, what: What, name| {
+            if asked(name) {
+                before(&uki, &[what])
+            } else {
+                Ok(uki)
+            }
+        };
+        let earlier = as_before(today.clone(), What::Kernel, KERNEL)?;
+        let runs = as_before(earlier.clone(), What::Openssl, OPENSSL)?;
+        let changed = changed.map(std::fs::read).transpose()?;
+        Ok(Self {
+            story: Story::begin_with(&setup, workshop, &runs)?,
+            today,
+            runs,
+            earlier,
+            changed,
+            number: 0,
+        })
+    }
+
+    /// Offers what runs as the next release.
+    fn offer(&mut self, way: Way) -> anyhow::Result<String> {
+        self.number += 1;
+        let version = format!("1.{}.0", self.number);
+        self.story.offer(&version, &self.runs, way)?;
+        Ok(version)
+    }
+
+    fn openssl(&mut self) -> anyhow::Result<String> {
+        self.runs.clone_from(&self.earlier);
+        let version = self.offer(Way::Patch)?;
+        self.story.keeps(&version)?.within(350_000)
+    }
+
+    fn whole(&mut self) -> anyhow::Result<String> {
+        let version = self.offer(Way::Whole)?;
+        self.story.keeps_without_a_centre(&version)?.within(u64::MAX)
+    }
+
+    fn cuts(&mut self) -> anyhow::Result<String> {
+        let version = self.offer(Way::Patch)?;
+        let moved = self.story.keeps_through_power_cuts(&version)?;
+        Ok(format!("{CUTS} power cuts, {}", moved.within(120_000)?))
+    }
+
+    fn stick(&mut self) -> anyhow::Result<String> {
+        let version = self.offer(Way::Patch)?;
+        self.story.keeps_from_a_stick(&version)?;
+        Ok("no piece from the repository".to_owned())
+    }
+
+    fn slow(&mut self) -> anyhow::Result<String> {
+        let what = match &self.changed {
+            Some(changed) => {
+                self.runs = with_core_of(&self.runs, changed)?;
+                "the core"
+            }
+            None => "a file",
+        };
+        // Until the box restarts.
+        self.story.system.slow_uplink(NARROW, Duration::ZERO)?;
+        let version = self.offer(Way::Patch)?;
+        let moved = self.story.keeps(&version)?;
+        Ok(format!("{what}, {}", moved.within(120_000)?))
+    }
+
+    fn kernel(&mut self) -> anyhow::Result<String> {
+        self.runs = with_core_of(&self.today, &self.runs)?;
+        let version = self.offer(Way::Patch)?;
+        self.story.keeps(&version)?.within(3_000_000)
+    }
 }
 
 impl Story {
@@ -119,6 +245,7 @@ impl Story {
 
     /// A person installs the release `version`, and it stays.
     fn keeps(&mut self, version: &str) -> anyhow::Result<Moved> {
+        self.status()?;
         let (before, begun) = (self.repository.served(), Instant::now());
         let mark = self.arm()?;
         let armed_after = begun.elapsed();

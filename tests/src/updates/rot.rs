@@ -14,6 +14,17 @@ use crate::system::READY;
 const SCRUB: Duration = Duration::from_secs(600);
 
 impl Story {
+    /// A release is kept, unless one was: of what is kept there is a copy.
+    ///
+    /// # Errors
+    /// With the console when it is not.
+    pub fn keeps_one(&mut self) -> anyhow::Result<()> {
+        if self.status()?["floor"].as_u64().unwrap_or_default() < 2 {
+            self.keeps_a_good_one()?;
+        }
+        Ok(())
+    }
+
     /// Bytes of the image that runs rot on the disk; when it is asked to, the box finds and mends them while it runs.
     ///
     /// # Errors

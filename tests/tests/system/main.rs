@@ -8,6 +8,7 @@
     reason = "a failed step of a test ends it, with its error"
 )]
 
+mod a_release;
 mod boot;
 mod ear;
 mod files;
@@ -15,6 +16,7 @@ mod flap;
 mod flash;
 mod full;
 mod hardening;
+mod identity;
 mod installer;
 mod isolation;
 mod lease;
@@ -28,7 +30,6 @@ mod site;
 mod slow;
 mod stranger;
 mod trust;
-mod update;
 
 use std::path::{Path, PathBuf};
 

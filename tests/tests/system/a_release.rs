@@ -1,5 +1,8 @@
 //! Updates on the booted box: a good release is kept, a bad one goes by itself and says why. More stories, and longer ones, are
 //! `scripts/soak update`'s.
+//!
+//! It is called so to be the first: tests begin in the order of their names, two boxes at a time, and the longest one, begun
+//! last, would run alone at the end.
 
 use rap_tests::updates::Story;
 
