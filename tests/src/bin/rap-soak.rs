@@ -172,8 +172,7 @@ fn remote(arguments: &Remote) -> anyhow::Result<ExitCode> {
     );
     rap_qemu::lab::enter_user_namespace()?;
     let setup = setup(&arguments.image, false);
-    let asked =
-        |name: &str| arguments.names.is_empty() || arguments.names.iter().any(|asked| asked == name);
+    let asked = |name: &str| arguments.names.is_empty() || arguments.names.iter().any(|asked| asked == name);
     let mut code = ExitCode::SUCCESS;
     let mut say = |name: &str, told: anyhow::Result<String>| match told {
         Ok(words) => println!("{name}: {words}"),

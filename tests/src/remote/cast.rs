@@ -204,7 +204,14 @@ impl Cast {
         for at in [SERVICE[1], IN_TUNNEL, WORKSTATION, INSTRUMENT, GATEWAY] {
             doors.extend(screen.into_iter().chain(others).map(|port| (at, port)));
         }
-        let hosts = [SERVICE[0], SERVICE[1], IN_TUNNEL, WORKSTATION, INSTRUMENT, GATEWAY];
+        let hosts = [
+            SERVICE[0],
+            SERVICE[1],
+            IN_TUNNEL,
+            WORKSTATION,
+            INSTRUMENT,
+            GATEWAY,
+        ];
         self.office.all_closed(&doors, &hosts)?;
         for to in elsewhere {
             system
@@ -224,8 +231,9 @@ impl Cast {
         let (book, session) = (system.centre.book()?, self.session());
         let told = || -> anyhow::Result<Vec<(String, String)>> {
             let events = book.events()?.into_iter().map(|arrival| arrival.event);
-            let changes = events
-                .filter(|event| event["type"] == "rap.session.changed" && event["data"]["session"] == session);
+            let changes = events.filter(|event| {
+                event["type"] == "rap.session.changed" && event["data"]["session"] == session
+            });
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let of = |event: Value| (text(&event["data"]["state"]), text(&event["data"]["words"]));
             Ok(changes.map(of).collect())
@@ -249,8 +257,9 @@ impl Cast {
         let records = shown
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let of_session = records
-            .filter(|record| record["kind"] == "SESSION-CHANGED" && record["about"]["session"] == self.session());
+        let of_session = records.filter(|record| {
+            record["kind"] == "SESSION-CHANGED" && record["about"]["session"] == self.session()
+        });
         let states: Vec<String> = of_session
             .map(|record| record["about"]["state"].as_str().unwrap_or_default().to_owned())
             .collect();

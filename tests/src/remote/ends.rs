@@ -60,13 +60,7 @@ impl Story {
     }
 
     /// Kills the process that the shell's command `which` prints.
-    fn kill(
-        &mut self,
-        watched: Watched,
-        what: &str,
-        which: &str,
-        say: &dyn Fn(&str),
-    ) -> anyhow::Result<()> {
+    fn kill(&mut self, watched: Watched, what: &str, which: &str, say: &dyn Fn(&str)) -> anyhow::Result<()> {
         self.system.shell(&format!("kill -9 $({which})"))?;
         self.over(what, watched, Instant::now(), "", say)
     }
@@ -82,7 +76,13 @@ impl Story {
     fn times_out(&mut self, say: &dyn Fn(&str)) -> anyhow::Result<()> {
         let watched = self.asked((SHORT, LONG.1))?;
         self.cast.person.sees("its time is over")?;
-        self.over("its time is over", watched, Instant::now(), "its time is over", say)?;
+        self.over(
+            "its time is over",
+            watched,
+            Instant::now(),
+            "its time is over",
+            say,
+        )?;
         self.cast.asks(&self.system, LONG.0, IDLE)?;
         let (begun, words) = (Instant::now(), format!("nothing passed for {IDLE} s"));
         self.cast.person.sees(&words)?;
@@ -105,7 +105,13 @@ impl Story {
         self.over("the power is cut", watched, cut, "restarted", say)?;
         let watched = self.allowed()?;
         self.cast.person.says_no()?;
-        self.over("and a new one, withdrawn", watched, Instant::now(), "withdrawn", say)
+        self.over(
+            "and a new one, withdrawn",
+            watched,
+            Instant::now(),
+            "withdrawn",
+            say,
+        )
     }
 
     /// The session is over since `end`, and everybody hears that it is, with `words`.

@@ -178,10 +178,7 @@ impl Story {
         let director = Director::new(&setup.identity, NAME)?;
         let identity = director.keys().identity();
         if let Some(password) = password {
-            std::fs::write(
-                identity.join("proxy-hospital.password"),
-                format!("{password}\n"),
-            )?;
+            std::fs::write(identity.join("proxy-hospital.password"), format!("{password}\n"))?;
         }
         let mut system = System::new(&Setup {
             site,
@@ -206,7 +203,8 @@ impl Story {
         cast.nothing_is_reached()?;
         cast.asks(system, LONG.0, LONG.1)?;
         // By itself: nobody touches it.
-        cast.person.sees("Ada, Vendor Service asks to see this instrument")?;
+        cast.person
+            .sees("Ada, Vendor Service asks to see this instrument")?;
         cast.other_port_is_not_told(system)?;
         cast.nothing_is_reached()?;
         cast.person.says("0000", "once")?;

@@ -349,7 +349,10 @@ fn what_was_is_told_at_its_port_after_a_restart_too() {
     assert!(past.ended.is_none() && past.why.unwrap().contains("restarted"));
     // So it is to the trail and to the service centre, once.
     let told = rig.desk.memory.kept().reports(99).pop().unwrap().data;
-    assert_eq!((&told["session"], &told["state"]), (&json!("s-1"), &json!("ended")));
+    assert_eq!(
+        (&told["session"], &told["state"]),
+        (&json!("s-1"), &json!("ended"))
+    );
     assert!(rig.desk.records.0[0].starts_with("SESSION-CHANGED"));
     rig.desk = desk(&rig.folder, &rig.signer, house());
     assert!(rig.desk.records.0.is_empty());
