@@ -1,12 +1,13 @@
 //! The demonstration behind `scripts/run`: a box under real firmware between two instruments and a hospital.
 //!
-//! Its claim, which `--check` turns into an exit code: every report the box acknowledged reaches the service centre
-//! exactly once, although the uplink was unplugged and the machine lost its power with reports on board.
+//! Its claims, which `--check` turns into an exit code: every report the box acknowledged reaches the service centre
+//! exactly once, although the uplink was unplugged and the machine lost its power with reports on board; and an engineer
+//! reaches an instrument while the person there wants it, that instrument only, and not a second longer.
 
 mod voice;
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use rap_qemu::console::Line;
@@ -14,6 +15,8 @@ use rap_qemu::lab;
 use rap_qemu::machine::Card;
 
 use crate::bench::boot::STAGES;
+use crate::directing::Director;
+use crate::remote::{self, Cast, LONG, NAME, PIN};
 use crate::system::{BOOT, Setup, System};
 use voice::Voice;
 
@@ -37,6 +40,8 @@ pub struct Options {
 struct Scene {
     voice: Voice,
     system: System,
+    /// The service centre's desk, where everything is there for a remote session.
+    director: Option<Director>,
 }
 
 /// Tells the story once; without `check` goes on posting until Ctrl-C.
@@ -48,6 +53,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     scene.boots()?;
     scene.delivers()?;
     scene.survives_a_power_cut()?;
+    scene.opens_an_instrument()?;
     let reports = scene.system.agents.acknowledged()?.len();
     scene.voice.done(&format!(
         "{reports} reports acknowledged, {reports} at the service centre, each exactly once"
@@ -55,6 +61,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     if options.check {
         return Ok(());
     }
+    scene.voice.alone();
     loop {
         scene.delivers()?;
         std::thread::sleep(Duration::from_secs(5));
@@ -63,14 +70,31 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 
 impl Scene {
     fn set(options: &Options) -> anyhow::Result<Self> {
-        let voice = Voice::new();
-        voice.step("a lab: a hospital's network, a service centre, two instruments");
-        let setup = Setup {
+        let voice = Voice::new(!options.check);
+        voice.step("a lab: a hospital's network, a service centre, two instruments")?;
+        let mut setup = Setup {
             image: options.image.clone(),
             identity: options.keys.clone(),
             keys: options.keys.clone(),
             ..Setup::below(&PathBuf::new())
         };
+        let director = match remote::lacks() {
+            None => Some(Director::new(&options.keys, NAME)?),
+            Some(lacks) => {
+                ensure!(
+                    std::env::var_os("CI").is_none(),
+                    "the remote session needs {lacks}"
+                );
+                voice.fact(&format!(
+                    "no remote session, which needs {lacks} (scripts/run --session)"
+                ));
+                None
+            }
+        };
+        if let Some(director) = &director {
+            setup.identity = director.keys().identity();
+            setup.site = remote::site("10.9.0.10", "");
+        }
         let system = System::new(&setup)?;
         voice.fact(&format!(
             "service centre at https://{}, clients need a certificate",
@@ -84,11 +108,16 @@ impl Scene {
         }
         voice.fact("a box: q35, OVMF, a hardware watchdog, a disk with a volatile cache");
         system.machine.console().listen(voice.console(options.verbose));
-        Ok(Self { voice, system })
+        Ok(Self {
+            voice,
+            system,
+            director,
+        })
     }
 
     fn boots(&mut self) -> anyhow::Result<()> {
-        self.voice.step("power on (about 15 s under software emulation)");
+        self.voice
+            .step("power on (about 15 s under software emulation)")?;
         self.system.machine.power_on()?;
         for (stage, words) in STAGES {
             let Line { at, cpu, .. } = self.system.machine.wait_for(words, BOOT)?;
@@ -102,14 +131,14 @@ impl Scene {
 
     fn delivers(&mut self) -> anyhow::Result<()> {
         self.voice
-            .step("each instrument posts reports; they arrive at the service centre");
+            .step("each instrument posts reports; they arrive at the service centre")?;
         self.post()?;
         self.expect_delivered()
     }
 
     fn survives_a_power_cut(&mut self) -> anyhow::Result<()> {
         self.voice
-            .step("the uplink is unplugged, reports are posted, and the power goes");
+            .step("the uplink is unplugged, reports are posted, and the power goes")?;
         self.system.machine.pull_cable(Card::Uplink)?;
         self.post()?;
         let lost = self.system.machine.disk().unflushed();
@@ -125,6 +154,52 @@ impl Scene {
         );
         self.boots()?;
         self.expect_delivered()
+    }
+
+    /// A remote session, from the request to the no.
+    fn opens_an_instrument(&mut self) -> anyhow::Result<()> {
+        let Some(director) = self.director.take() else {
+            return Ok(());
+        };
+        let (voice, system) = (&self.voice, &self.system);
+        voice.step("a vendor's engineer asks to see instrument 1")?;
+        let mut cast = Cast::enter(director, system)?;
+        cast.person.sees("Nobody asks to see this instrument")?;
+        cast.asks(system, LONG.0, LONG.1)?;
+        cast.person.sees("asks to see this instrument")?;
+        voice.fact("the page at instrument 1 says who asks, for what and for how long");
+        cast.other_port_is_not_told(system)?;
+        cast.nothing_is_reached()?;
+        voice.fact("instrument 2 sees nothing of it; nothing can be reached");
+
+        voice.step("the person there says yes, with the PIN")?;
+        let said = Instant::now();
+        cast.person.says(PIN, "once")?;
+        cast.person.sees("is connected to this instrument")?;
+        voice.fact(&format!(
+            "OpenVPN is up and two ports are open after {:.1} s",
+            said.elapsed().as_secs_f64()
+        ));
+        cast.looks()?;
+        cast.transfers(32 * 1024)?;
+        voice.fact("the engineer sees the screen by VNC and moves a file by SFTP");
+        cast.nothing_else_is_reached(system)?;
+        voice.fact("and reaches no other port, no other instrument, not the box, not the hospital");
+
+        voice.step("the person ends it")?;
+        let watched = cast.watches()?;
+        cast.person.says_no()?;
+        let dead = watched.dies(Instant::now())?;
+        voice.fact(&format!(
+            "the picture stands still {:.2} s later",
+            dead.as_secs_f64()
+        ));
+        cast.person.sees("withdrawn by somebody at port1")?;
+        cast.nothing_is_reached()?;
+        let heard = cast.centre_heard(system)?;
+        let states: Vec<&str> = heard.iter().map(|(state, _)| state.as_str()).collect();
+        voice.fact(&format!("the service centre was told: {}", states.join(", ")));
+        Ok(())
     }
 
     /// Every instrument posts.

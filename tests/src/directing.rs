@@ -1,6 +1,6 @@
 //! A service centre's own desk: directives signed with the service key, numbered for one box's docket.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -30,10 +30,10 @@ impl Director {
         })
     }
 
-    /// The directory of the box's identity.
+    /// The keys of both ends, and the box's identity with them.
     #[must_use]
-    pub fn identity(&self) -> PathBuf {
-        self.keys.identity()
+    pub fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// Has the system's centre ask this, and waits for the box's answer.
@@ -79,7 +79,8 @@ pub fn told(
     }
 }
 
-fn wait<T>(patience: Duration, mut find: impl FnMut() -> Option<T>) -> Option<T> {
+/// Looks until something is found, for so long.
+pub(crate) fn wait<T>(patience: Duration, mut find: impl FnMut() -> Option<T>) -> Option<T> {
     let begun = Instant::now();
     loop {
         match find() {

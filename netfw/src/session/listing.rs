@@ -1,5 +1,6 @@
 //! What is open, out of what `nft -j list table` prints: elements are `{"elem": {"val": {"concat": [address, protocol,
-//! port]}, "timeout": s, "expires": s}}`.
+//! port]}, "timeout": s, "expires": s}}`. The protocol has its name where there is an `/etc/protocols`, and its number where
+//! there is none, as on the box.
 
 use std::time::Duration;
 
@@ -30,9 +31,9 @@ fn one(element: &Value, sessions: &SessionPlan) -> Option<Option<Open>> {
         return None;
     };
     let service = address.as_str()?.parse().ok()?;
-    let protocol = match protocol.as_str()? {
-        "tcp" => Protocol::Tcp,
-        "udp" => Protocol::Udp,
+    let protocol = match (protocol.as_str(), protocol.as_u64()) {
+        (Some("tcp"), _) | (_, Some(6)) => Protocol::Tcp,
+        (Some("udp"), _) | (_, Some(17)) => Protocol::Udp,
         _ => return None,
     };
     let port = u16::try_from(port.as_u64()?).ok()?;
@@ -72,11 +73,20 @@ mod tests {
 
     #[test]
     fn an_element_is_an_opening_of_the_port_with_its_address() {
-        let element = json!({"val": {"concat": ["10.200.0.3", "tcp", 22]}, "timeout": 60, "expires": 42});
-        let found = open(&listing(json!([{"elem": element}])), &sessions()).unwrap();
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].port.as_str(), "port2");
-        assert_eq!(found[0].remaining, Duration::from_secs(42));
+        for (written, protocol) in [
+            (json!("tcp"), Protocol::Tcp),
+            (json!(6), Protocol::Tcp),
+            (json!("udp"), Protocol::Udp),
+            (json!(17), Protocol::Udp),
+        ] {
+            let element =
+                json!({"val": {"concat": ["10.200.0.3", written, 22]}, "timeout": 60, "expires": 42});
+            let found = open(&listing(json!([{"elem": element}])), &sessions()).unwrap();
+            assert_eq!(found.len(), 1);
+            assert_eq!(found[0].port.as_str(), "port2");
+            assert_eq!(found[0].opening, Opening { protocol, port: 22 });
+            assert_eq!(found[0].remaining, Duration::from_secs(42));
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::consent::{Consent, Consents};
 use super::course::{Action, Course, Event, State, services};
 use super::hands::Hands;
 use super::house::House;
-use super::memory::{Kept, Memory, Report};
+use super::memory::{Memory, Report};
 use super::record::Record;
 use super::status::{SessionStatus, Status};
 use crate::audit::Kind;
@@ -32,6 +32,9 @@ pub(super) const SILENCE: Duration = Duration::from_secs(10 * 60);
 const REFUSALS_APART: Duration = Duration::from_secs(60);
 /// Reports, and orders, handed to the forwarder at once.
 const AT_ONCE: usize = 16;
+
+/// The type of a report that a session has come somewhere.
+const CHANGED: &str = "rap.session.changed";
 
 /// What the forwarder and root may ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,9 +146,7 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
             let outcome = desk.interruption(number);
             desk.settle(number, digest, "interrupted", outcome);
         }
-        if let Err(error) = desk.memory.change(Kept::interrupt) {
-            log::warn!("which sessions a restart ended is not remembered: {error}");
-        }
+        desk.interrupt_sessions();
         desk
     }
 
@@ -226,15 +227,16 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
             },
             Action::Record(state, words) => {
                 let (session, port) = (ticket.session.as_str(), ticket.instrument.as_str());
-                let facts = [
-                    ("session", session),
-                    ("port", port),
-                    ("state", state),
-                    ("words", &words),
-                ];
-                self.records.record(Kind::SessionChanged, &facts);
-                let data = json!({ "session": session, "instrument": port, "state": state, "words": words });
-                self.tell("rap.session.changed", data);
+                self.records.record(
+                    Kind::SessionChanged,
+                    &[
+                        ("session", session),
+                        ("port", port),
+                        ("state", state),
+                        ("words", &words),
+                    ],
+                );
+                self.tell(CHANGED, changed(session, port, state, &words));
                 self.note(ticket, state, &words, now);
                 None
             }
@@ -416,15 +418,16 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
     }
 
     pub(super) fn tell(&mut self, kind: &str, data: Value) {
-        let report = Report {
-            id: uuid::Uuid::new_v4().to_string(),
-            r#type: kind.to_owned(),
-            data,
-        };
+        let report = Report::new(kind, data);
         if let Err(error) = self.memory.change(|kept| kept.tell(report)) {
             log::error!("a report for the service centre is lost, the disk does not take it: {error}");
         }
     }
+}
+
+/// What the service centre is told of how far a session has come.
+fn changed(session: &str, port: &str, state: &str, words: &str) -> Value {
+    json!({ "session": session, "instrument": port, "state": state, "words": words })
 }
 
 /// A time that was heard then, now.

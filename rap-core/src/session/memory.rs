@@ -41,6 +41,17 @@ pub(crate) struct Report {
     pub(crate) data: Value,
 }
 
+impl Report {
+    /// One that was not told before.
+    pub(super) fn new(kind: &str, data: Value) -> Self {
+        Self {
+            id: uuid::Uuid::new_v4().to_string(),
+            r#type: kind.to_owned(),
+            data,
+        }
+    }
+}
+
 /// What is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Kept {
@@ -192,11 +203,13 @@ impl Kept {
         here.cloned().collect()
     }
 
-    /// The service starts: what was not over is.
-    pub(super) fn interrupt(&mut self) {
-        for past in self.past.iter_mut().filter(|past| past.why.is_none()) {
-            past.why = Some("the box or its session service restarted".to_owned());
+    /// The service starts: what was not over is, for the reason `why`. Returns these.
+    pub(super) fn interrupt(&mut self, why: &str) -> Vec<Past> {
+        let mut open: Vec<_> = self.past.iter_mut().filter(|past| past.why.is_none()).collect();
+        for past in &mut open {
+            past.why = Some(why.to_owned());
         }
+        open.into_iter().map(|past| past.clone()).collect()
     }
 }
 

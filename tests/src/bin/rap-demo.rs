@@ -10,7 +10,7 @@ use rap_tests::{demo, system};
 #[derive(Debug, Parser)]
 #[command(name = "rap-demo", version)]
 struct Arguments {
-    /// Tell the story once, without a person; fail unless every acknowledged report came through
+    /// Tell the story once, without waiting for Enter; fail unless every claim held
     #[arg(long)]
     check: bool,
     /// Show every line of the machine's console

@@ -1,6 +1,6 @@
 //! What the demonstration says: steps, facts, and the box's own lines. Colours only on a terminal.
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rap_qemu::console::{Line, Listener};
@@ -9,23 +9,39 @@ use rap_qemu::console::{Line, Listener};
 #[derive(Debug)]
 pub(super) struct Voice {
     colours: bool,
+    waits: bool,
     step: AtomicU32,
 }
 
 impl Voice {
-    pub(super) fn new() -> Self {
+    /// With somebody before the terminal, who is waited for.
+    pub(super) fn new(somebody: bool) -> Self {
         // https://no-color.org
-        let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         Self {
             colours,
+            waits: somebody && io::stdin().is_terminal(),
             step: AtomicU32::new(0),
         }
     }
 
-    /// Begins the next part of the story.
-    pub(super) fn step(&self, text: &str) {
+    /// Begins the next part of the story, when Enter was pressed.
+    ///
+    /// # Errors
+    /// When the terminal cannot be read.
+    pub(super) fn step(&self, text: &str) -> io::Result<()> {
         let number = self.step.fetch_add(1, Ordering::Relaxed) + 1;
         println!("\n{}", self.paint("1", &format!("{number}. {text}")));
+        if self.waits && number > 1 {
+            println!("   {}", self.paint("2", "press Enter"));
+            io::stdin().read_line(&mut String::new())?;
+        }
+        Ok(())
+    }
+
+    /// Nobody is waited for from now on.
+    pub(super) fn alone(&mut self) {
+        self.waits = false;
     }
 
     /// Something that is now known to be so.

@@ -6,7 +6,7 @@
 //! ```
 
 use std::fs::{self, OpenOptions};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -28,6 +28,10 @@ pub const OPENVPN: &str = "/usr/sbin/openvpn";
 pub const PORT: u16 = 443;
 /// The network of the tunnel.
 pub const TUNNEL: &str = "10.8.0.0/24";
+/// The network of the instruments' service addresses.
+pub const PREFIX: &str = "10.200.0.0/24";
+/// What nothing answers is given up after.
+const SILENCE: Duration = Duration::from_millis(1500);
 /// The PIN that a yes needs, and its hash as the box is given it (RFC 7914 §11).
 pub const PIN: &str = "passwd";
 const HASH: &str =
@@ -91,11 +95,11 @@ pub struct Office {
 }
 
 impl Office {
-    /// Opens it on the centre's host of `lab`; `prefix` is the site's network of service addresses.
+    /// Opens it on the centre's host of `lab`.
     ///
     /// # Errors
     /// With the server's words when it does not listen.
-    pub fn open(lab: &Lab, keys: &Keys, prefix: &str) -> anyhow::Result<Self> {
+    pub fn open(lab: &Lab, keys: &Keys) -> anyhow::Result<Self> {
         let engineer = Host::new("engineer")?;
         lab.centre.connect("office", &engineer, "eth0")?;
         let (near, far) = (Ipv4Addr::new(10, 77, 0, 1), Ipv4Addr::new(10, 77, 0, 2));
@@ -113,17 +117,48 @@ impl Office {
             "{}",
             String::from_utf8_lossy(&output.stderr)
         );
-        let server = serve(lab, &keys.place.path().join("server"), prefix)?;
+        let server = serve(lab, &keys.place.path().join("server"))?;
         Ok(Self {
             engineer,
             _server: server,
         })
     }
+
+    /// The engineer tries each of these TCP ports, their UDP namesakes, and a ping of each of these hosts, all at once.
+    ///
+    /// # Errors
+    /// With what opens or answers.
+    pub fn all_closed(&self, doors: &[(Ipv4Addr, u16)], hosts: &[Ipv4Addr]) -> anyhow::Result<()> {
+        let engineer = &self.engineer;
+        let open = std::thread::scope(|scope| {
+            let tries = doors.iter().map(|(at, port)| {
+                scope.spawn(move || {
+                    let tcp = engineer.try_tcp((*at, *port), SILENCE)?;
+                    let udp = engineer.try_udp(SocketAddrV4::new(*at, *port), b"anybody", SILENCE)?;
+                    let is_open = [tcp, udp].contains(&Verdict::Open);
+                    anyhow::Ok(is_open.then(|| format!("{at}:{port}")))
+                })
+            });
+            let pings = hosts.iter().map(|at| {
+                scope.spawn(move || {
+                    let answers = engineer.pings(&at.to_string())?;
+                    anyhow::Ok(answers.then(|| format!("{at} by a ping")))
+                })
+            });
+            // All are begun before one is waited for.
+            let tries: Vec<_> = tries.chain(pings).collect();
+            let found = tries.into_iter().filter_map(|each| each.join().ok());
+            found.collect::<anyhow::Result<Vec<_>>>()
+        })?;
+        let open: Vec<String> = open.into_iter().flatten().collect();
+        ensure!(open.is_empty(), "the engineer reaches {}", open.join(", "));
+        Ok(())
+    }
 }
 
-fn serve(lab: &Lab, folder: &Path, prefix: &str) -> anyhow::Result<Running> {
+fn serve(lab: &Lab, folder: &Path) -> anyhow::Result<Running> {
     let address = *lab.centre_address().ip();
-    let (net, mask) = network(prefix)?;
+    let (net, mask) = network(PREFIX)?;
     fs::create_dir(folder.join("clients"))?;
     // What is behind the box.
     fs::write(folder.join("clients/box"), format!("iroute {net} {mask}\n"))?;

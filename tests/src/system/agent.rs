@@ -10,6 +10,7 @@ use rap_qemu::lab::{self, Lab};
 use rap_qemu::process::Running;
 
 use super::program;
+use crate::instrument::{Agent, Target};
 use crate::keys::INGEST_NAME;
 
 /// The agents of one system. Every report's id is used once in its life.
@@ -35,6 +36,18 @@ impl Agents {
             next: 1,
             noise: 0,
             alert_every: None,
+        })
+    }
+
+    /// An agent of this process' own, for the host that it is run on.
+    ///
+    /// # Errors
+    /// When the authority's certificate cannot be read.
+    pub fn one(&self) -> anyhow::Result<Agent> {
+        Agent::new(&Target {
+            url: format!("https://{}:{INGEST_TLS_PORT}", lab::GATEWAY),
+            ca: Some(self.authority.clone()),
+            server_name: Some(INGEST_NAME.to_owned()),
         })
     }
 

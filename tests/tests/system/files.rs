@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 fn a_file_comes_to_one_instrument_one_goes_back_and_the_centre_looks_at_it() {
     let mut director = Director::new(&workspace().join(KEYS), "rap-demo").unwrap();
     let directed = |setup: &mut Setup| {
-        setup.identity = director.identity();
+        setup.identity = director.keys().identity();
         setup.site += "\n[sessions]\nprefix = \"100.64.7.0/24\"\ntunnel = \"10.9.0.10:1194\"\n";
     };
     let Some(system) = booted_with(directed) else {

@@ -26,6 +26,7 @@ mod path;
 mod power;
 mod proxy;
 mod secure;
+mod session;
 mod site;
 mod slow;
 mod stranger;

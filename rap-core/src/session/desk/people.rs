@@ -8,14 +8,18 @@ use serde_json::json;
 use super::super::consent::{Answer as Said, Consent, NotCounted, Wanted};
 use super::super::course::{Course, Event, State, services};
 use super::super::hands::Hands;
+use super::super::memory::Report;
 use super::super::people::{History, Past, Shown, Standing};
 use super::super::pin::Pin;
 use super::super::record::Record;
-use super::{Desk, after};
+use super::{CHANGED, Desk, after, changed};
 use crate::audit::Kind;
 use crate::control::Answer;
 use crate::directive::OpenSession;
 use crate::folder::Folder;
+
+/// Why sessions that a power cut or a crash ended are over.
+const INTERRUPTED: &str = "the box or its session service restarted";
 
 impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
     /// Hears what the person at a port says.
@@ -119,6 +123,30 @@ impl<F: Folder, H: Hands, R: Record> Desk<F, H, R> {
                 "that session {} is {state} is not remembered: {error}",
                 ticket.session
             );
+        }
+    }
+
+    /// The service starts, and nothing is open any more. Whoever heard that a session began hears that it ended, too.
+    pub(super) fn interrupt_sessions(&mut self) {
+        let mut interrupted = Vec::new();
+        let noted = self.memory.change(|kept| {
+            interrupted = kept.interrupt(INTERRUPTED);
+            for past in &interrupted {
+                let data = changed(past.session.as_str(), &past.port, "ended", INTERRUPTED);
+                kept.tell(Report::new(CHANGED, data));
+            }
+        });
+        if let Err(error) = noted {
+            return log::warn!("which sessions a restart ended is not remembered: {error}");
+        }
+        for past in interrupted {
+            let facts = [
+                ("session", past.session.as_str()),
+                ("port", &past.port),
+                ("state", "ended"),
+                ("words", INTERRUPTED),
+            ];
+            self.records.record(Kind::SessionChanged, &facts);
         }
     }
 

@@ -347,6 +347,15 @@ fn what_was_is_told_at_its_port_after_a_restart_too() {
     rig.desk = desk(&rig.folder, &rig.signer, house());
     let past = rig.desk.history("port1", Duration::ZERO).sessions.remove(0);
     assert!(past.ended.is_none() && past.why.unwrap().contains("restarted"));
+    // So it is to the trail and to the service centre, once.
+    let told = rig.desk.memory.kept().reports(99).pop().unwrap().data;
+    assert_eq!(
+        (&told["session"], &told["state"]),
+        (&json!("s-1"), &json!("ended"))
+    );
+    assert!(rig.desk.records.0[0].starts_with("SESSION-CHANGED"));
+    rig.desk = desk(&rig.folder, &rig.signer, house());
+    assert!(rig.desk.records.0.is_empty());
     let consent = json!({ "session": "s-1", "answer": "for-a-time", "seconds": 60, "by": "Bob" });
     rig.direct(&ask_to_open(), 20);
     rig.say_with("port1", &consent, 21);
