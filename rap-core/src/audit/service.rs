@@ -8,6 +8,8 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -22,6 +24,7 @@ use super::event::{Event, Kind};
 use super::kernel::Refusals;
 use super::peer::{Allowance, Peers};
 use super::record::Origin;
+use super::records;
 use super::store::{Room, Store};
 use crate::notify::Notifier;
 use crate::{moment, paths, status};
@@ -39,6 +42,8 @@ pub struct Place {
     pub trail: PathBuf,
     /// Where events are handed over.
     pub socket: PathBuf,
+    /// Where records are asked for.
+    pub records: PathBuf,
     /// Directory of the status files.
     pub status: PathBuf,
 }
@@ -48,6 +53,7 @@ impl Default for Place {
         Self {
             trail: paths::AUDIT.into(),
             socket: paths::AUDIT_SOCKET.into(),
+            records: paths::AUDIT_RECORDS.into(),
             status: paths::STATUS.into(),
         }
     }
@@ -77,8 +83,12 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
         store: None,
         opened: None,
         trouble: None,
+        last: Arc::default(),
     };
     writer.open();
+    // Without this the trail is kept all the same, and carried nowhere.
+    records::answer_at(&place.records, &place.trail, Arc::clone(&writer.last))
+        .unwrap_or_else(|error| log::error!("nobody can carry the trail away: {error:#}"));
     let refusals = Refusals::open()
         .inspect_err(|error| log::warn!("what the kernel refuses is not in the trail: {error}"))
         .ok();
@@ -141,6 +151,8 @@ struct Writer<'a> {
     /// When it was last tried to open the trail.
     opened: Option<Instant>,
     trouble: Option<String>,
+    /// The number of the last record on the medium.
+    last: Arc<AtomicU64>,
 }
 
 impl Writer<'_> {
@@ -154,6 +166,7 @@ impl Writer<'_> {
         let folder = Directory(self.place.trail.clone());
         match Store::open(folder, Room::default(), origin("audit")) {
             Ok(store) => {
+                self.last.store(store.last(), Ordering::Release);
                 self.store = Some(store);
                 self.trouble = None;
             }
@@ -215,7 +228,12 @@ impl Writer<'_> {
             written = store.append(origin.clone(), gap);
         }
         match written.and_then(|_| store.append(origin, event)) {
-            Ok(number) => format!("kept {number}"),
+            Ok(_) => {
+                // A file that was begun may have brought a record of its own.
+                let last = store.last();
+                self.last.store(last, Ordering::Release);
+                format!("kept {last}")
+            }
             Err(error) => {
                 self.trouble = Some(format!("the trail's disk failed: {error}"));
                 self.store = None;
@@ -246,6 +264,7 @@ mod tests {
         let place = Place {
             trail: folder.path().join("trail"),
             socket: folder.path().join("socket"),
+            records: folder.path().join("records"),
             status: folder.path().join("status"),
         };
         std::fs::create_dir(&place.trail).unwrap();
