@@ -1,7 +1,11 @@
 //! A hospital's collector of audit records: the real rsyslog, by syslog over TLS (RFC 5425) with certificates on both sides.
 //!
 //! rsyslog is unpacked from Debian's packages by `scripts/test` and never installed, so that it does not become the host's
-//! own log; an installed one is taken where there is no such tree. Each record is a line of the file [`Collector::records`].
+//! own log; an installed one is taken where there is no such tree. Each record is a line of [`Collector::records`].
+//!
+//! Its own first word goes into the same file, so that the file is open before there is a connection: release 8.2302 closes
+//! a connection's descriptor twice, and a file that is opened in between is closed with it. What is written to it then goes to
+//! the next connection, in clear.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -15,6 +19,8 @@ use rap_qemu::process::{Running, spawn};
 
 /// How long it may take to listen.
 const START: Duration = Duration::from_secs(30);
+/// What records begin with: facility 13. The rest are its own words.
+const AUDIT: &str = "<1";
 /// What it writes to, in its folder.
 const RECORDS: &str = "records";
 
@@ -129,7 +135,9 @@ impl Collector {
 /// What the collector in `folder` has, whether it runs or not.
 #[must_use]
 pub fn records(folder: &Path) -> String {
-    std::fs::read_to_string(folder.join(RECORDS)).unwrap_or_default()
+    let text = std::fs::read_to_string(folder.join(RECORDS)).unwrap_or_default();
+    let records = text.lines().filter(|line| line.starts_with(AUDIT));
+    records.map(|line| format!("{line}\n")).collect()
 }
 
 /// Whether a process' network has a listener at `port` (proc_pid_net(5): state 0A).
@@ -161,6 +169,7 @@ template(name="raw" type="string" string="%rawmsg%\n")
 ruleset(name="kept") {{
   action(type="omfile" file="{folder}/{RECORDS}" template="raw" asyncWriting="off" flushOnTXEnd="on")
 }}
+call kept
 "#,
         folder = folder.display(),
         boxes = setup.boxes.display(),

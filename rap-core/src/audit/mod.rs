@@ -22,6 +22,7 @@
 pub(crate) mod client;
 mod disk;
 mod event;
+mod excerpt;
 mod kernel;
 mod peer;
 pub(crate) mod record;
@@ -32,7 +33,8 @@ pub(crate) mod verify;
 
 pub use client::{tell, tell_at};
 pub use event::{Event, Kind};
-pub use service::{Place, run};
+pub use excerpt::Shown;
+pub use service::{Place, Status, run};
 pub use verify::{Verdict, copy as verify_copy};
 
 #[doc(hidden)]

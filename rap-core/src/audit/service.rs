@@ -16,14 +16,15 @@ use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_peercred};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::client::PACKET;
 use super::disk::Directory;
 use super::event::{Event, Kind};
+use super::excerpt::{Excerpt, Shown};
 use super::kernel::Refusals;
 use super::peer::{Allowance, Peers};
-use super::record::Origin;
+use super::record::{Link, Origin, Record};
 use super::records;
 use super::store::{Room, Store};
 use crate::notify::Notifier;
@@ -60,12 +61,16 @@ impl Default for Place {
 }
 
 /// What the writer says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Status {
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
     /// Records since the box was first started.
-    records: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trouble: Option<String>,
+    pub records: u64,
+    /// The newest ones about instruments' ports, oldest first.
+    #[serde(default)]
+    pub instruments: Vec<Shown>,
+    /// What keeps it from its work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// Runs the service; returns only on an error.
@@ -84,6 +89,7 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
         opened: None,
         trouble: None,
         last: Arc::default(),
+        excerpt: Excerpt::default(),
     };
     writer.open();
     // Without this the trail is kept all the same, and carried nowhere.
@@ -153,6 +159,7 @@ struct Writer<'a> {
     trouble: Option<String>,
     /// The number of the last record on the medium.
     last: Arc<AtomicU64>,
+    excerpt: Excerpt,
 }
 
 impl Writer<'_> {
@@ -169,6 +176,9 @@ impl Writer<'_> {
                 self.last.store(store.last(), Ordering::Release);
                 self.store = Some(store);
                 self.trouble = None;
+                let folder = Directory(self.place.trail.clone());
+                // Without it the page has less to show.
+                self.excerpt = Excerpt::of(&folder, Room::default()).unwrap_or_default();
             }
             Err(error) => {
                 let trouble = format!("nothing is written to {}: {error}", self.place.trail.display());
@@ -181,6 +191,7 @@ impl Writer<'_> {
     fn report(&self, notifier: &Notifier) {
         let status = Status {
             records: self.store.as_ref().map_or(0, Store::last),
+            instruments: self.excerpt.shown(),
             trouble: self.trouble.clone(),
         };
         notifier.status(&match &status.trouble {
@@ -227,8 +238,14 @@ impl Writer<'_> {
                 Event::new(Kind::EventsLost, "events could not be told or were too many").with("count", lost);
             written = store.append(origin.clone(), gap);
         }
+        let told = (origin.clone(), event.clone());
         match written.and_then(|_| store.append(origin, event)) {
-            Ok(_) => {
+            Ok(number) => {
+                let link = Link {
+                    number,
+                    ..Link::first()
+                };
+                self.excerpt.note(&Record::new(link, told.0, told.1));
                 // A file that was begun may have brought a record of its own.
                 let last = store.last();
                 self.last.store(last, Ordering::Release);

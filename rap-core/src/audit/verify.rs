@@ -13,7 +13,7 @@ use super::store::{self, Room};
 const MOST: usize = 100;
 
 /// What is in a trail.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Verdict {
     /// Records that are there.
     pub records: u64,

@@ -1,6 +1,7 @@
 //! The copy for the hospital's collector: a thread that sends what is new, a connection a batch.
 
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::copy::{Copy, Trail};
@@ -19,7 +20,7 @@ pub(super) fn start<F: Folder + Send + 'static, T: Trail + Send + 'static>(
     trail: T,
     way: Way,
     told: Arc<Mutex<Status>>,
-) -> std::io::Result<()> {
+) -> std::io::Result<JoinHandle<()>> {
     lock(&told).collector = Some(CopyStatus {
         at: Some(way.target.to_string()),
         carried: copy.carried(),
@@ -41,7 +42,6 @@ pub(super) fn start<F: Folder + Send + 'static, T: Trail + Send + 'static>(
     std::thread::Builder::new()
         .name("collector".to_owned())
         .spawn(run)
-        .map(drop)
 }
 
 struct Sender<F, T> {

@@ -24,6 +24,7 @@ mod trust;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -102,11 +103,15 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
     };
     let outgoing = Outgoing::new(copy("centre")?, writer.clone(), Arc::clone(&told));
     forwarder::answer_at(&place.socket, users::guest(FORWARD_USER), outgoing)?;
+    let mut sending = None;
     if let Some(audit) = &site.audit {
         let way = trust::of(&place.identity, audit).map_err(anyhow::Error::from);
         let way = way.and_then(|tls| line::Way::new(audit, Arc::new(tls), place.relay, place.patience));
         match way {
-            Ok(way) => collector::start(copy("collector")?, writer, way, Arc::clone(&told))?,
+            Ok(way) => {
+                let copy = copy("collector")?;
+                sending = Some(collector::start(copy, writer, way, Arc::clone(&told))?);
+            }
             Err(error) => {
                 let trouble = format!("nothing is sent to the collector: {error:#}");
                 log::error!("{trouble}");
@@ -116,6 +121,8 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
     }
     notifier.ready();
     loop {
+        let ended = sending.as_ref().is_some_and(JoinHandle::is_finished);
+        anyhow::ensure!(!ended, "the part that sends to the collector ended");
         notifier.alive();
         let status = lock(&told).clone().summed_up();
         notifier.status(&status.summary());

@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -44,9 +45,12 @@ pub(super) fn of(directory: &Path, audit: &Audit) -> Result<ClientConfig, Identi
             builder.with_root_certificates(roots)
         }
     };
-    builder
+    let mut config = builder
         .with_client_auth_cert(device.chain, device.key)
-        .map_err(unusable(&key, "the key of device.crt"))
+        .map_err(unusable(&key, "the key of device.crt"))?;
+    // Certificates are shown each time: a collector may have been told of another one meanwhile.
+    config.resumption = Resumption::disabled();
+    Ok(config)
 }
 
 /// Believes one certificate, whoever issued it and until when.

@@ -27,6 +27,7 @@ mod secure;
 mod site;
 mod slow;
 mod stranger;
+mod trail;
 mod trust;
 mod update;
 
