@@ -4,7 +4,7 @@
 //! slots, the loader's environment), [`release`], [`directive`], [`provision`], [`flash`], [`install`], [`build_info`], [`digest`], [`paths`],
 //! [`notify`] and [`status`]. Rooms of the box's programs: `client` (HTTPS to a server of ours), `door` (HTTP for who asks
 //! us), `control` (local sockets), [`folder`] (state that outlives power), [`confine`] (what each service may).
-//! The services are [`init`], [`netd`], [`relay`], [`forward`], [`session`], [`update`], [`web`], [`enrol`]; [`rapctl`] is how a person
+//! The services are [`init`], [`netd`], [`relay`], [`forward`], [`session`], [`update`], [`web`], [`enrol`], [`trail`]; [`rapctl`] is how a person
 //! asks them.
 
 pub mod audit;
@@ -38,5 +38,6 @@ pub mod session;
 pub mod site;
 pub mod status;
 pub mod sys;
+pub mod trail;
 pub mod update;
 pub mod web;

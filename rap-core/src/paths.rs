@@ -71,6 +71,16 @@ pub const BOOT_ENTRIES: &str = "/data/boot-entries";
 pub const AUDIT: &str = "/data/audit";
 /// Where events for the audit trail are handed over.
 pub const AUDIT_SOCKET: &str = "/run/rap/audit/socket";
+/// Where the records of the audit trail are asked for, by who carries them away.
+pub const AUDIT_RECORDS: &str = "/run/rap/records/records.sock";
+/// The folder of that socket: the writer's, and reached by the group of the keys.
+pub const AUDIT_RECORDS_RUN: &str = "/run/rap/records";
+/// How far the audit trail's copies have come.
+pub const TRAIL: &str = "/data/trail";
+/// Where the forwarder asks for the copy of the service centre.
+pub const TRAIL_SOCKET: &str = "/run/rap/trail/trail.sock";
+/// The folder of that socket: who carries the trail away, and reached by the forwarder's group.
+pub const TRAIL_RUN: &str = "/run/rap/trail";
 /// The last good time, decimal seconds since 1970-01-01 UTC.
 pub const TIME: &str = "/data/time";
 /// One status file a service.

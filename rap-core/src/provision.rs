@@ -4,7 +4,7 @@
 //! ustar archive: site.toml, identity/NAME …, secure-boot/NAME …     zeros to the end of the partition
 //! ```
 //!
-//! Invariants: [`unpack`] takes nothing but regular files with the names in [`IDENTITY_FILES`] and [`SESSION_FILES`], those of
+//! Invariants: [`unpack`] takes nothing but regular files with the names in [`IDENTITY_FILES`] and [`SESSION_FILES`], [`COLLECTOR_CA`], those of
 //! [`Variable::file`], passwords of proxies ([`is_proxy_password`]) and `site.toml`, each once and at most [`FILE_LIMIT`] bytes; what
 //! [`Parcel::pack`] writes depends on the parcel alone.
 
@@ -34,6 +34,9 @@ pub const SESSION_FILES: [&str; 6] = [
     "tunnel-crypt.key",
     "consent.pin",
 ];
+
+/// The authority of the hospital's audit collector, where the site names one and not its fingerprint.
+pub const COLLECTOR_CA: &str = "collector-ca.crt";
 
 /// What firmware in setup mode is given, below `secure-boot/` in the archive: the content of its key variables as UEFI's
 /// `SetVariable` takes it.
@@ -77,7 +80,7 @@ pub enum ProvisionError {
     },
     /// An entry that has no business here.
     #[error(
-        "the provision partition holds \"{name}\"; expected the files site.toml, identity/{{{},{},proxy-NAME.password}} and \
+        "the provision partition holds \"{name}\"; expected the files site.toml, identity/{{{},{},{COLLECTOR_CA},proxy-NAME.password}} and \
          secure-boot/{{{}}}, each once",
         IDENTITY_FILES.join(","),
         SESSION_FILES.join(","),
@@ -174,7 +177,8 @@ pub fn unpack(partition: &[u8]) -> Result<Option<Parcel>, ProvisionError> {
 
 /// Whether a file of this name may be below `identity/`.
 fn is_of_identity(file: &str) -> bool {
-    IDENTITY_FILES.contains(&file) || SESSION_FILES.contains(&file) || is_proxy_password(file)
+    let known = IDENTITY_FILES.iter().chain(&SESSION_FILES).chain([&COLLECTOR_CA]);
+    known.into_iter().any(|known| *known == file) || is_proxy_password(file)
 }
 
 fn take(parcel: &mut Parcel, name: String, content: Vec<u8>) -> Result<(), ProvisionError> {
@@ -209,7 +213,7 @@ mod tests {
         let files = IDENTITY_FILES
             .iter()
             .chain(&SESSION_FILES)
-            .chain(&["proxy-hospital.password"]);
+            .chain(&[COLLECTOR_CA, "proxy-hospital.password"]);
         files
             .map(|name| ((*name).to_owned(), name.as_bytes().to_vec()))
             .collect()

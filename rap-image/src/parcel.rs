@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rap_core::boot::disk::PROVISION_BYTES;
 use rap_core::boot::variable::Variable;
 use rap_core::provision::{self, IDENTITY_FILES, is_proxy_password};
-use rap_core::site::{Mistakes, Proxy, Sessions, Site};
+use rap_core::site::{Audit, Mistakes, Proxy, Sessions, Site};
 
 use crate::signing::variable::signed;
 use crate::signing::{PROGRAM_KEY, Signer, SigningError};
@@ -135,7 +135,9 @@ fn needed(site: &Site) -> Vec<String> {
     let with_user = site.egress.proxies.iter().filter(|proxy| proxy.user.is_some());
     let passwords = with_user.map(Proxy::password_file);
     let sessions = site.sessions.iter().flat_map(Sessions::identity_files);
-    sessions.map(str::to_owned).chain(passwords).collect()
+    let collector = site.audit.iter().filter_map(Audit::identity_file);
+    let files = sessions.chain(collector).map(str::to_owned);
+    files.chain(passwords).collect()
 }
 
 #[cfg(test)]

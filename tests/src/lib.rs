@@ -5,6 +5,7 @@
 pub mod bench;
 pub mod browser;
 pub mod centre;
+pub mod collector;
 pub mod cuts;
 pub mod demo;
 pub mod directing;

@@ -32,7 +32,8 @@ pub fn tell(event: Event) {
     tell_at(Path::new(paths::AUDIT_SOCKET), event);
 }
 
-pub(super) fn tell_at(socket: &Path, mut event: Event) {
+/// As [`tell`], at another socket than the box's: for tests.
+pub fn tell_at(socket: &Path, mut event: Event) {
     event.lost = LOST.swap(0, Ordering::Relaxed);
     if let Err(error) = hand_over(socket, &event) {
         LOST.fetch_add(event.lost + 1, Ordering::Relaxed);

@@ -47,6 +47,10 @@ pub enum Kind {
     UpdateChanged,
     /// A measure of `rapctl hardening` does not hold.
     HardeningFailed,
+    /// Records went before they were carried to a copy of the trail.
+    CopyGap,
+    /// The trail is not the one that was carried to a copy before.
+    CopyDiffers,
     /// The oldest records had to go; said by the writer.
     RecordsDropped,
     /// The end of the last file was no record; said by the writer.
@@ -76,15 +80,19 @@ impl Kind {
             Self::SettingsChanged => "SETTINGS-CHANGED",
             Self::UpdateChanged => "UPDATE-CHANGED",
             Self::HardeningFailed => "HARDENING-FAILED",
+            Self::CopyGap => "COPY-GAP",
+            Self::CopyDiffers => "COPY-DIFFERS",
             Self::RecordsDropped => "RECORDS-DROPPED",
             Self::TailCut => "TAIL-CUT",
             Self::EventsLost => "EVENTS-LOST",
         }
     }
 
-    /// RFC 5424 §6.2.1: warning (4) for what nobody wants, notice (5) for the rest.
-    pub(super) fn severity(self) -> u8 {
+    /// RFC 5424 §6.2.1: error (3) for a trail that somebody changed, warning (4) for what nobody wants, notice (5) for the
+    /// rest.
+    fn severity(self) -> u8 {
         match self {
+            Self::CopyDiffers => 3,
             Self::Boot | Self::ClockSet | Self::Provisioned => 5,
             Self::SiteTried | Self::SiteKept | Self::SiteUndone => 5,
             Self::SessionChanged | Self::DirectiveTaken | Self::SettingsChanged | Self::UpdateChanged => 5,
@@ -127,6 +135,15 @@ impl Event {
     pub fn with(mut self, name: &str, value: impl std::fmt::Display) -> Self {
         self.about.push((name.to_owned(), value.to_string()));
         self
+    }
+
+    /// As its kind's; but an update that did not come to its end is a warning.
+    pub(super) fn severity(&self) -> u8 {
+        let what = self.about.iter().find(|(name, _)| name == "what");
+        match (self.kind, what.map(|(_, value)| value.as_str())) {
+            (Kind::UpdateChanged, Some("interrupted" | "given up" | "rolled back")) => 4,
+            (kind, _) => kind.severity(),
+        }
     }
 
     /// As it may be written, whoever made it.

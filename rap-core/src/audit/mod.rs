@@ -14,22 +14,28 @@
 //!   there is no more room, and before it goes a record says which numbers went and what the last digest was.
 //! * Whoever has something to tell hands it over at a socket (`client`); who it is is the kernel's word (`SO_PEERCRED`,
 //!   unix(7)), not the sender's. What could not be handed over is counted, and told with the next.
+//! * Copies of it leave the box by [`crate::trail`], which is given `records` here; [`verify_copy`] holds a copy's records
+//!   against one another.
 //!
 //! `32473` is the enterprise number that RFC 5612 keeps for examples.
 
 pub(crate) mod client;
 mod disk;
 mod event;
+mod excerpt;
 mod kernel;
 mod peer;
 pub(crate) mod record;
+pub(crate) mod records;
 mod service;
 mod store;
 pub(crate) mod verify;
 
-pub use client::tell;
+pub use client::{tell, tell_at};
 pub use event::{Event, Kind};
-pub use service::{Place, run};
+pub use excerpt::Shown;
+pub use service::{Place, Status, run};
+pub use verify::{Verdict, copy as verify_copy};
 
 #[doc(hidden)]
 pub use record::fuzz;

@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use serde::{Deserialize, Serialize};
+
 use crate::digest::Sha256;
 
 use super::event::Event;
@@ -17,7 +19,8 @@ const ENTERPRISE: &str = "32473";
 const FACILITY: u8 = 13 * 8;
 
 /// A place in the chain: the number of the next record, and the digest of the line before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Link {
     pub(crate) number: u64,
     pub(crate) before: Sha256,
@@ -76,7 +79,7 @@ impl Record {
                 service: word(&origin.service, 48),
             },
             kind: event.kind.id().to_owned(),
-            severity: event.kind.severity(),
+            severity: event.severity(),
             about: event
                 .about
                 .into_iter()

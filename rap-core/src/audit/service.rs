@@ -8,20 +8,24 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_peercred};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::client::PACKET;
 use super::disk::Directory;
 use super::event::{Event, Kind};
+use super::excerpt::{Excerpt, Shown};
 use super::kernel::Refusals;
 use super::peer::{Allowance, Peers};
-use super::record::Origin;
+use super::record::{Link, Origin, Record};
+use super::records;
 use super::store::{Room, Store};
 use crate::notify::Notifier;
 use crate::{moment, paths, status};
@@ -39,6 +43,8 @@ pub struct Place {
     pub trail: PathBuf,
     /// Where events are handed over.
     pub socket: PathBuf,
+    /// Where records are asked for.
+    pub records: PathBuf,
     /// Directory of the status files.
     pub status: PathBuf,
 }
@@ -48,18 +54,23 @@ impl Default for Place {
         Self {
             trail: paths::AUDIT.into(),
             socket: paths::AUDIT_SOCKET.into(),
+            records: paths::AUDIT_RECORDS.into(),
             status: paths::STATUS.into(),
         }
     }
 }
 
 /// What the writer says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Status {
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
     /// Records since the box was first started.
-    records: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trouble: Option<String>,
+    pub records: u64,
+    /// The newest ones about instruments' ports, oldest first.
+    #[serde(default)]
+    pub instruments: Vec<Shown>,
+    /// What keeps it from its work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// Runs the service; returns only on an error.
@@ -77,8 +88,13 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
         store: None,
         opened: None,
         trouble: None,
+        last: Arc::default(),
+        excerpt: Excerpt::default(),
     };
     writer.open();
+    // Without this the trail is kept all the same, and carried nowhere.
+    records::answer_at(&place.records, &place.trail, Arc::clone(&writer.last))
+        .unwrap_or_else(|error| log::error!("nobody can carry the trail away: {error:#}"));
     let refusals = Refusals::open()
         .inspect_err(|error| log::warn!("what the kernel refuses is not in the trail: {error}"))
         .ok();
@@ -141,6 +157,9 @@ struct Writer<'a> {
     /// When it was last tried to open the trail.
     opened: Option<Instant>,
     trouble: Option<String>,
+    /// The number of the last record on the medium.
+    last: Arc<AtomicU64>,
+    excerpt: Excerpt,
 }
 
 impl Writer<'_> {
@@ -154,8 +173,12 @@ impl Writer<'_> {
         let folder = Directory(self.place.trail.clone());
         match Store::open(folder, Room::default(), origin("audit")) {
             Ok(store) => {
+                self.last.store(store.last(), Ordering::Release);
                 self.store = Some(store);
                 self.trouble = None;
+                let folder = Directory(self.place.trail.clone());
+                // Without it the page has less to show.
+                self.excerpt = Excerpt::of(&folder, Room::default()).unwrap_or_default();
             }
             Err(error) => {
                 let trouble = format!("nothing is written to {}: {error}", self.place.trail.display());
@@ -168,6 +191,7 @@ impl Writer<'_> {
     fn report(&self, notifier: &Notifier) {
         let status = Status {
             records: self.store.as_ref().map_or(0, Store::last),
+            instruments: self.excerpt.shown(),
             trouble: self.trouble.clone(),
         };
         notifier.status(&match &status.trouble {
@@ -214,8 +238,19 @@ impl Writer<'_> {
                 Event::new(Kind::EventsLost, "events could not be told or were too many").with("count", lost);
             written = store.append(origin.clone(), gap);
         }
+        let told = (origin.clone(), event.clone());
         match written.and_then(|_| store.append(origin, event)) {
-            Ok(number) => format!("kept {number}"),
+            Ok(number) => {
+                let link = Link {
+                    number,
+                    ..Link::first()
+                };
+                self.excerpt.note(&Record::new(link, told.0, told.1));
+                // A file that was begun may have brought a record of its own.
+                let last = store.last();
+                self.last.store(last, Ordering::Release);
+                format!("kept {last}")
+            }
             Err(error) => {
                 self.trouble = Some(format!("the trail's disk failed: {error}"));
                 self.store = None;
@@ -246,6 +281,7 @@ mod tests {
         let place = Place {
             trail: folder.path().join("trail"),
             socket: folder.path().join("socket"),
+            records: folder.path().join("records"),
             status: folder.path().join("status"),
         };
         std::fs::create_dir(&place.trail).unwrap();

@@ -1,5 +1,7 @@
-//! Reading a trail again, and holding every record against the one before it.
+//! Reading a trail again, or a copy of it, and holding every record against the one before it.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::path::Path;
 
@@ -11,18 +13,18 @@ use super::store::{self, Room};
 const MOST: usize = 100;
 
 /// What is in a trail.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct Verdict {
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Verdict {
     /// Records that are there.
-    pub(crate) records: u64,
+    pub records: u64,
     /// The numbers of the first and the last.
-    pub(crate) first: u64,
+    pub first: u64,
     /// See `first`.
-    pub(crate) last: u64,
+    pub last: u64,
     /// The digest of the last one: whoever has seen it elsewhere knows that nothing was cut off.
-    pub(crate) head: String,
+    pub head: String,
     /// Where the chain is broken, and how. Empty is what it should be.
-    pub(crate) breaks: Vec<String>,
+    pub breaks: Vec<String>,
 }
 
 /// Reads the trail in `folder`: each record that can be read to `each`, in order; and whether the chain holds.
@@ -104,10 +106,119 @@ pub(super) fn check(folder: &impl Folder, room: Room, mut each: impl FnMut(&Reco
     Ok(verdict)
 }
 
+/// Holds the records of a copy against one another: whoever had them, in whatever order, twice or more. A record is
+/// looked for from the first `<` of a line on.
+pub fn copy<'a>(lines: impl Iterator<Item = &'a str>) -> Verdict {
+    let mut verdict = Verdict::default();
+    let mut records: BTreeMap<u64, (Record, &str)> = BTreeMap::new();
+    for line in lines.filter(|line| !line.is_empty()) {
+        let line = line.find('<').map_or(line, |at| &line[at..]);
+        let Some(record) = Record::parse(line) else {
+            let shown: String = line.chars().take(80).collect();
+            verdict.complain(format!("this is no record: {shown}"));
+            continue;
+        };
+        let number = record.link.number;
+        match records.entry(number) {
+            Entry::Vacant(entry) => drop(entry.insert((record, line))),
+            Entry::Occupied(entry) if entry.get().1 == line => {}
+            Entry::Occupied(_) => {
+                verdict.complain(format!("record {number} is there twice, and each is another"))
+            }
+        }
+    }
+    let mut expected = Link::first();
+    for (record, line) in records.values() {
+        let Link { number, before } = record.link;
+        if number > expected.number {
+            verdict.complain(format!(
+                "records {} to {} are missing",
+                expected.number,
+                number - 1
+            ));
+        } else if before != expected.before {
+            verdict.complain(format!(
+                "record {number} does not follow the one before it: one of them was changed"
+            ));
+        }
+        expected = record.link.after(line.as_bytes());
+    }
+    verdict.records = records.len() as u64;
+    verdict.first = records.keys().next().copied().unwrap_or_default();
+    verdict.last = records.keys().next_back().copied().unwrap_or_default();
+    if !records.is_empty() {
+        verdict.head = expected.before.to_string();
+    }
+    verdict
+}
+
 impl Verdict {
     fn complain(&mut self, what: String) {
         if self.breaks.len() < MOST {
             self.breaks.push(what);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::event::{Event, Kind};
+    use super::super::record::Origin;
+    use super::*;
+
+    fn lines(count: u64) -> Vec<String> {
+        let mut link = Link::first();
+        let origin = Origin {
+            wall: "2026-11-28T18:00:00Z".to_owned(),
+            host: "box1".to_owned(),
+            service: "netd".to_owned(),
+        };
+        let line = |number| {
+            let event = Event::new(Kind::SiteKept, format!("number {number}"));
+            let line = Record::new(link, origin.clone(), event).line();
+            link = link.after(line.as_bytes());
+            line
+        };
+        (1..=count).map(line).collect()
+    }
+
+    fn breaks(lines: &[String]) -> Vec<String> {
+        copy(lines.iter().map(String::as_str)).breaks
+    }
+
+    #[test]
+    fn a_copy_may_have_records_twice_and_in_another_order() {
+        let mut all = lines(5);
+        let head = copy(all.iter().map(String::as_str)).head;
+        all.extend_from_within(2..4);
+        all.reverse();
+        all[0].insert_str(0, "2026-11-28T18:00:00 box1 ");
+        let verdict = copy(all.iter().map(String::as_str));
+        assert_eq!((verdict.records, verdict.first, verdict.last), (5, 1, 5));
+        assert_eq!((verdict.breaks, verdict.head), (Vec::new(), head));
+        assert_eq!(copy([].into_iter()), Verdict::default());
+    }
+
+    #[test]
+    fn what_is_missing_changed_or_no_record_is_told() {
+        let all = lines(5);
+        let mut fewer = all.clone();
+        fewer.drain(1..3);
+        assert_eq!(breaks(&fewer), ["records 2 to 3 are missing"]);
+        let mut changed = all.clone();
+        changed[1] = changed[1].replace("number 2", "number 7");
+        assert_eq!(
+            breaks(&changed),
+            ["record 3 does not follow the one before it: one of them was changed"]
+        );
+        changed.push(all[1].clone());
+        assert_eq!(
+            breaks(&changed)[0],
+            "record 2 is there twice, and each is another"
+        );
+        assert_eq!(
+            breaks(&[all[0].clone(), "hello".to_owned()]),
+            ["this is no record: hello"]
+        );
     }
 }

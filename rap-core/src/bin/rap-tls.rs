@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use rap_core::console::service;
 use rap_core::forward::ingest::{Limits, Rate};
 use rap_core::forward::uplink::Patience;
-use rap_core::{confine, enrol, forward, paths, session, update, web};
+use rap_core::{confine, enrol, forward, paths, session, trail, update, web};
 
 /// The appliance's services that speak TLS. The box starts them itself; people use rapctl.
 #[derive(Debug, Parser)]
@@ -30,6 +30,8 @@ enum Service {
     Identity,
     /// Remote sessions: asked for by the service centre, allowed at the instrument
     Session,
+    /// The audit trail: copies of it to the hospital's collector and to the service centre
+    Trail,
     /// Updates: looked for, brought, written into the other slot, tried, kept or undone
     Update,
     /// The local page: what the box is and does, told at each port
@@ -100,6 +102,7 @@ fn main() -> ExitCode {
         Service::Forward(args) => confined("forward", || forward::run(&args.place())),
         Service::Identity => confined("identity", || enrol::run(&enrol::Place::default())),
         Service::Session => confined("session", || session::run(&session::Place::default())),
+        Service::Trail => confined("trail", || trail::run(&trail::Place::default())),
         Service::Update => confined("update", || {
             update::service::run(&update::service::Place::default())
         }),

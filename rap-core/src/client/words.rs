@@ -18,6 +18,8 @@ use crate::relay::client::RelayError;
 pub(crate) struct Times {
     /// Such as `the service centre`.
     pub(crate) peer: &'static str,
+    /// The file of the identity with the CA that it has to be issued by.
+    pub(crate) authority: &'static str,
     /// By the box's clock.
     pub(crate) here: u64,
     /// By the server's, if it has answered since start.
@@ -99,7 +101,7 @@ fn of_tls(error: &rustls::Error, times: &Times) -> String {
 fn of_certificate(cause: &CertificateError, times: &Times) -> String {
     match cause {
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "it was not issued by the CA in centre-ca.crt".to_owned()
+            format!("it was not issued by the CA in {}", times.authority)
         }
         CertificateError::ExpiredContext { not_after, .. } => expired(*not_after, times),
         CertificateError::NotValidYetContext { not_before, .. } => not_yet(*not_before, times),
@@ -109,6 +111,9 @@ fn of_certificate(cause: &CertificateError, times: &Times) -> String {
             "it is for another name than the one in site.toml".to_owned()
         }
         CertificateError::Revoked => "it is revoked".to_owned(),
+        CertificateError::ApplicationVerificationFailure => {
+            "its fingerprint is not the one in site.toml".to_owned()
+        }
         other => other.to_string(),
     }
 }

@@ -118,8 +118,8 @@ impl Attempt {
     fn is_refused_to(self, needs: &Needs) -> bool {
         let makes_networks = needs.calls.contains(&Calls::Network);
         match self {
-            // Who makes the keys reads them.
-            Self::ReadKey => !matches!(needs.service, "forward" | "update" | "identity"),
+            // Who makes the keys reads them, and who shows them.
+            Self::ReadKey => !matches!(needs.service, "forward" | "update" | "identity" | "trail"),
             Self::WriteSite | Self::RawSocket | Self::Firewall => !makes_networks,
             // Who starts programs lets their loader map them. Which ones is said by the files it may start.
             Self::Execute | Self::RunMemory => !makes_networks && !needs.calls.contains(&Calls::Tunnel),

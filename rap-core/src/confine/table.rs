@@ -123,7 +123,7 @@ const PUBLISHED: Reach = read("/run/rap");
 const STATUS: Reach = write("/run/rap/status");
 
 /// Every service.
-pub const NEEDS: [Needs; 8] = [
+pub const NEEDS: [Needs; 9] = [
     Needs {
         service: "audit",
         user: "rap-audit",
@@ -135,7 +135,8 @@ pub const NEEDS: [Needs; 8] = [
             SETTINGS,
             PUBLISHED,
             STATUS,
-            write("/run/rap/audit"), // its socket
+            write("/run/rap/audit"),   // its socket
+            write("/run/rap/records"), // where it is asked for records
             write("/data/audit"),
         ]),
         binds: Port::Only(&[]),
@@ -237,6 +238,32 @@ pub const NEEDS: [Needs; 8] = [
             memory: 64 * MIB,
             processes: 16,
             descriptors: 512,
+        },
+    },
+    Needs {
+        service: "trail",
+        user: "rap-trail",
+        capabilities: CapabilitySet::empty(),
+        // The trail's writer gives it the records.
+        files: Some(&[
+            execute("/usr/bin/rap-tls"),
+            LOADER,
+            LIBRARIES,
+            SETTINGS,
+            PUBLISHED,
+            STATUS,
+            read("/data/config/identity"), // the box's key and certificates: the collector asks for them
+            write("/data/trail"),          // how far the copies have come
+            write("/run/rap/trail"),       // where the forwarder asks
+        ]),
+        binds: Port::Only(&[]),
+        // Everything that leaves goes through the relay.
+        connects: Port::Only(&[crate::relay::ADDRESS.port()]),
+        calls: &[Calls::Files, Calls::Sockets],
+        limits: Limits {
+            memory: 64 * MIB,
+            processes: 8,
+            descriptors: 256,
         },
     },
     Needs {

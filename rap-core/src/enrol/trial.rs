@@ -71,6 +71,7 @@ impl Centre for Real {
                     .map_or(0, |time| time.as_secs());
                 let times = Times {
                     peer: "the service centre",
+                    authority: crate::identity::AUTHORITY,
                     here,
                     there: None,
                     device,

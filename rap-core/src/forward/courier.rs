@@ -1,5 +1,5 @@
 //! Between the service centre and the session service: directives one way, reports the other. It believes and
-//! understands neither; the session service checks the signatures.
+//! understands neither; the session service checks the signatures. The audit trail's records go the same way out.
 //!
 //! Two threads. One asks the session service each second, gives it what came, and puts its reports into the log: only
 //! what is durable there is called taken. The other keeps a poll open at the service centre, which answers when it has
@@ -28,6 +28,7 @@ use super::uplink::client::{Client, Request, Way};
 use crate::client::meter::Meter;
 use crate::control::{self, Answer};
 use crate::session::{self, Exchanged, Report};
+use crate::trail;
 
 /// Below the service centre's URL.
 const PATH: &str = "/v1/directives";
@@ -58,6 +59,8 @@ pub(in crate::forward) struct Inbox {
 pub(in crate::forward) struct Parts {
     /// The session service's socket.
     pub(in crate::forward) socket: PathBuf,
+    /// Where the audit trail's records are asked for; without it they stay on the box.
+    pub(in crate::forward) trail: Option<PathBuf>,
     pub(in crate::forward) log: Arc<Mutex<Log>>,
     pub(in crate::forward) signal: Arc<Signal>,
     pub(in crate::forward) way: Way,
@@ -115,6 +118,7 @@ pub(in crate::forward) fn start(parts: Parts) -> std::io::Result<(Inbox, JoinHan
     };
     let Parts {
         socket,
+        trail,
         log,
         signal,
         way,
@@ -123,6 +127,7 @@ pub(in crate::forward) fn start(parts: Parts) -> std::io::Result<(Inbox, JoinHan
     } = parts;
     let exchange = Exchange {
         socket,
+        trail,
         log,
         signal: Arc::clone(&signal),
         source,
@@ -140,6 +145,7 @@ pub(in crate::forward) fn start(parts: Parts) -> std::io::Result<(Inbox, JoinHan
 /// The side towards the session service.
 struct Exchange {
     socket: PathBuf,
+    trail: Option<PathBuf>,
     log: Arc<Mutex<Log>>,
     signal: Arc<Signal>,
     source: String,
@@ -151,6 +157,7 @@ struct Exchange {
 impl Exchange {
     fn run(self) {
         let mut taken = Vec::new();
+        let mut recorded = None;
         while self.signal.pause(Duration::ZERO) {
             // Directives do not wait for the beat.
             let first = match self.waiting.recv_timeout(BEAT) {
@@ -179,7 +186,21 @@ impl Exchange {
             taken = self.keep(reports);
             taken.extend(self.order(orders));
             self.tell_of_orders();
+            recorded = self.record(recorded);
         }
+    }
+
+    /// Puts the audit trail's next records into the log. Given the id of the last ones that are durable there, it returns
+    /// the next.
+    fn record(&self, taken: Option<String>) -> Option<String> {
+        let request = trail::Request::Exchange { taken };
+        // Who is away comes again, and offers what is not known to be taken.
+        let answer = control::ask("trail", self.trail.as_deref()?, &request, None);
+        let Ok(Answer::Done(done)) = answer else {
+            return None;
+        };
+        let exchanged = serde_json::from_value::<trail::Exchanged>(done).ok()?;
+        self.keep(exchanged.report.into_iter().collect()).pop()
     }
 
     /// Puts orders on the shelf; says which are durable there.
@@ -231,7 +252,7 @@ impl Exchange {
                 ids
             }
             Err(error) => {
-                log::warn!("reports of sessions wait, the log does not take them: {error}");
+                log::warn!("reports of the box itself wait, the log does not take them: {error}");
                 Vec::new()
             }
         }

@@ -83,6 +83,8 @@ pub struct Config {
     pub on_trial: bool,
     /// The session service's socket; `None` brings no directives.
     pub sessions: Option<PathBuf>,
+    /// Where the audit trail's records are asked for, beside the session service; `None` leaves them on the box.
+    pub trail: Option<PathBuf>,
     /// The room for files that the service centre sends to the instruments.
     pub inbox_room: u64,
 }
@@ -105,6 +107,7 @@ impl Config {
             source: None,
             on_trial: false,
             sessions: None,
+            trail: None,
             inbox_room: inbox::Config::default().room,
         }
     }
@@ -235,6 +238,7 @@ impl Forwarder {
         let courier = config.sessions.clone().map(|socket| {
             courier::start(courier::Parts {
                 socket,
+                trail: config.trail.clone(),
                 log: Arc::clone(&log),
                 signal: Arc::clone(&signal),
                 way: way(),

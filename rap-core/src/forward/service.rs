@@ -77,6 +77,7 @@ pub fn run_over(place: &Place, storage: impl FnOnce(Disk) -> Box<dyn Storage>) -
     config.files.largest = site.files.largest.unwrap_or(u64::MAX);
     config.hello = hello(&site.name);
     config.sessions = Some(paths::SESSION_SOCKET.into());
+    config.trail = Some(paths::TRAIL_SOCKET.into());
     let forwarder = Forwarder::start_over(config, &identity, storage)?;
     notifier.ready();
     log::info!(

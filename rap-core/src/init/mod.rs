@@ -13,6 +13,7 @@ mod clock;
 mod consume;
 mod disk;
 mod durable;
+mod folders;
 mod harden;
 mod installer;
 mod made;
@@ -195,6 +196,7 @@ struct Below {
     forward: PathBuf,
     session: PathBuf,
     update: PathBuf,
+    trail: PathBuf,
 }
 
 fn paths_below(data: &Path) -> Below {
@@ -213,6 +215,7 @@ fn paths_below(data: &Path) -> Below {
         forward: below(paths::FORWARD),
         session: below(paths::SESSION),
         update: below(paths::UPDATE),
+        trail: below(paths::TRAIL),
     }
 }
 

@@ -25,7 +25,7 @@ use super::supervisor::{Goal, Spec};
 use super::trial::{self, Trial};
 use super::watchdog::Watchdog;
 use super::{
-    InitError, boot_entries, consume, durable, harden, installer, made, modules, mounts, paths_below,
+    InitError, boot_entries, consume, durable, folders, harden, installer, modules, mounts, paths_below,
     secure_boot, users,
 };
 
@@ -266,56 +266,9 @@ impl Found {
 }
 
 fn provision(disk: &BootDisk, found: &mut Found) -> Result<(), InitError> {
-    let forward = user_of("forward")?.1;
-    let relay = user_of("relay")?.1;
     let data = Path::new(paths::DATA);
     let (mut partition, length) = disk.provision()?;
-    // The forwarder's own directory; the keys for its group and the passwords for the relay's: nobody else's.
-    let sessions = user_of("session")?.1;
-    let readers = consume::Readers {
-        keys: Owner { user: 0, ..forward },
-        // Two services show themselves to the instruments with it.
-        server: Owner {
-            user: user_of("web")?.1.user,
-            ..forward
-        },
-        passwords: Owner { user: 0, ..relay },
-        sessions: Owner { user: 0, ..sessions },
-    };
-    durable::directory(&paths_below(data).forward, 0o700, Some(forward))?;
-    let readers_of_made = made::Readers {
-        forward: forward.group,
-        web: user_of("web")?.1.group,
-        sessions: sessions.group,
-    };
-    made::folders(&paths_below(data), user_of("identity")?.1, readers_of_made)?;
-    durable::directory(&paths_below(data).session, 0o700, Some(sessions))?;
-    // What is made in it is the forwarder's group's, which may ask there.
-    let run = Owner {
-        group: forward.group,
-        ..sessions
-    };
-    durable::directory(Path::new(paths::SESSION_RUN), 0o2750, Some(run))?;
-    // And here the local page's.
-    let page = Owner {
-        group: user_of("web")?.1.group,
-        ..sessions
-    };
-    durable::directory(Path::new(paths::CONSENT_RUN), 0o2750, Some(page))?;
-    // And here the session service's, which may ask netd.
-    let ask = Owner {
-        user: user_of("netd")?.1.user,
-        ..sessions
-    };
-    durable::directory(Path::new(paths::NETD_SESSIONS_RUN), 0o2750, Some(ask))?;
-    let update = user_of("update")?.1;
-    durable::directory(&paths_below(data).update, 0o750, Some(update))?;
-    durable::directory(Path::new(paths::UPDATE_RUNTIME), 0o755, Some(update))?;
-    let ask = Owner {
-        user: update.user,
-        ..sessions
-    };
-    durable::directory(Path::new(paths::UPDATE_ASK_RUN), 0o2750, Some(ask))?;
+    let readers = folders::make(&paths_below(data))?;
     let enrol = |keys: &_| found.enrol(keys);
     if consume::consume(&mut partition, length, data, Some(readers), enrol)? {
         found.provisioned = true;
@@ -335,7 +288,7 @@ fn boot_event(build: Option<&BuildInfo>) -> Event {
 }
 
 /// What a service needs, and the user it runs as.
-fn user_of(service: &str) -> Result<(&'static Needs, Owner), InitError> {
+pub(super) fn user_of(service: &str) -> Result<(&'static Needs, Owner), InitError> {
     let needs = confine::of(service).ok_or_else(|| InitError::Unconfined {
         name: service.to_owned(),
     })?;
@@ -439,6 +392,19 @@ fn services(data: &DataState) -> Result<Vec<Service>, InitError> {
             ..spec("web")
         };
         list.push(service(TLS_PROGRAM, web)?);
+        // Not vital: the trail is kept, and carried out when it works again.
+        let trail = Spec {
+            vital: false,
+            after: Some("netd"),
+            takes: &[CHANGED],
+            ..spec("trail")
+        };
+        let mut trail = service(TLS_PROGRAM, trail)?;
+        if let Some((_, owner)) = &mut trail.confined {
+            // The forwarder's group may read the keys.
+            owner.group = user_of("forward")?.1.group;
+        }
+        list.push(trail);
         // Not vital: reports come first. What an update's trial needs of it is held to a time by init itself.
         let update = Spec {
             vital: false,

@@ -4,7 +4,9 @@
 //! `ureq` could do that by its own proxy support, but it throws the relay's reason away and knows only its status. A
 //! failure here is a [`RelayError`] inside [`ureq::Error::Other`].
 
-use std::net::SocketAddr;
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use ureq::Agent;
 use ureq::config::Config;
@@ -14,7 +16,8 @@ use ureq::unversioned::transport::{
     ConnectionDetails, Connector, NextTimeout, RustlsConnector, TcpConnector, Transport,
 };
 
-use super::http::parse_answer;
+use super::http::{self, parse_answer};
+use crate::site::Target;
 
 /// Why the relay gave no connection.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,43 @@ pub enum RelayError {
 pub fn agent(config: Config, relay: SocketAddr) -> Agent {
     let connector = Through::default().chain(RustlsConnector::default());
     Agent::with_parts(config, connector, Only(relay))
+}
+
+/// A connection through the relay to `target`, for what is no HTTPS. Each step of it has `step`, and the relay's answer as
+/// long as the relay may take.
+///
+/// # Errors
+/// When the relay does not give one; in its words.
+pub fn connect(relay: SocketAddr, target: &Target, step: Duration) -> Result<TcpStream, RelayError> {
+    let away = |error: io::Error| RelayError::Away(Some(Box::new(ureq::Error::Io(error))));
+    let mut stream = TcpStream::connect_timeout(&relay, step).map_err(away)?;
+    let until = Instant::now() + super::Patience::default().to_answer();
+    stream.set_write_timeout(Some(step)).map_err(away)?;
+    stream.write_all(&http::request(target, None)).map_err(away)?;
+    let mut head = Vec::new();
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(RelayError::Away(None));
+        }
+        stream.set_read_timeout(Some(left)).map_err(away)?;
+        let mut buffer = [0; 1024];
+        let length = stream.read(&mut buffer).map_err(away)?;
+        head.extend_from_slice(&buffer[..length]);
+        match parse_answer(&head).map_err(|_| RelayError::Away(None))? {
+            None if length == 0 => return Err(RelayError::Away(None)),
+            None => {}
+            // Whom we talk to waits for our first word.
+            Some((answer, used)) if answer.status == 200 && used == head.len() => return Ok(stream),
+            Some((answer, _)) if answer.status == 200 => return Err(RelayError::Away(None)),
+            Some((answer, _)) => {
+                return Err(RelayError::Refused {
+                    status: answer.status,
+                    reason: answer.reason,
+                });
+            }
+        }
+    }
 }
 
 /// Every name is found at the relay.
@@ -113,10 +153,8 @@ fn other(error: RelayError) -> ureq::Error {
 #[cfg(test)]
 mod tests {
     use std::error::Error as _;
-    use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
     use std::thread::JoinHandle;
-    use std::time::Duration;
 
     use super::*;
 

@@ -11,7 +11,7 @@ use toml::de::DeTable;
 
 use super::mistake::{Fault, Mistake};
 use super::read::{At, Reader, Section};
-use super::{BitRate, Centre, Site, Target, Uplink, egress, files, sessions, updates};
+use super::{BitRate, Centre, Site, Target, Uplink, audit, egress, files, sessions, updates};
 use port::PlacedPort;
 
 /// Decodes `text`.
@@ -48,7 +48,7 @@ fn site<'a>(reader: &mut Reader<'a>, root: Section<'a>) -> Option<Site> {
     version(reader, root);
     let known = [
         "version", "name", "uplink", "centre", "sessions", "port", "proxy", "egress", "trigger", "files",
-        "update",
+        "update", "audit",
     ];
     reader.refuse_unknown(root, "", &known);
     let name = reader.required(root, "", "name", "\"rap-ward-3\"");
@@ -67,6 +67,7 @@ fn site<'a>(reader: &mut Reader<'a>, root: Section<'a>) -> Option<Site> {
     let triggers = super::triggers::decode(reader, root);
     let files = files::decode(reader, root, ports.len());
     let updates = updates::decode(reader, root);
+    let audit = audit::decode(reader, root);
     let (uplink, _) = uplink?;
     Some(Site {
         name: name?,
@@ -78,6 +79,7 @@ fn site<'a>(reader: &mut Reader<'a>, root: Section<'a>) -> Option<Site> {
         triggers,
         files,
         updates,
+        audit,
     })
 }
 

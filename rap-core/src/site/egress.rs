@@ -124,7 +124,15 @@ impl Site {
             rate_limit: sessions.rate_limit,
         });
         let tunnel = tunnel.filter(|tunnel| tunnel.target != centre.target);
-        std::iter::once(centre).chain(updates).chain(tunnel).collect()
+        let collector = self.audit.as_ref().map(|audit| Destination {
+            name: "collector",
+            title: "the audit collector",
+            target: audit.collector.clone(),
+            rate_limit: None,
+        });
+        let collector = collector.filter(|collector| collector.target != centre.target);
+        let others = updates.into_iter().chain(tunnel).chain(collector);
+        std::iter::once(centre).chain(others).collect()
     }
 
     /// Where packets may go, each place once: a destination that is reached through a proxy is not among them.

@@ -2,6 +2,7 @@
 //!
 //! Invariants: a [`Site`] is valid as a whole; [`Site::parse`] reports *every* mistake of a file in one run.
 
+mod audit;
 mod bit_rate;
 mod decode;
 mod egress;
@@ -23,6 +24,7 @@ use ipnet::Ipv4Net;
 use netfw::model::{Addressing, Domain, Host, Ipv6, Limits, Mac, Mtu, Nic, Opening, PortName, VlanId};
 use sha2::{Digest as _, Sha256};
 
+pub use audit::Audit;
 pub use bit_rate::{BitRate, InvalidRate};
 pub use egress::{Destination, Egress, Exit, Proxy, ProxyKind, Via, is_proxy_name};
 pub use files::Files;
@@ -62,6 +64,8 @@ pub struct Site {
     pub files: Files,
     /// Where updates come from and when they are installed; `None`: only a file updates the box.
     pub updates: Option<Updates>,
+    /// The hospital's collector of the audit trail; `None`: only the service centre has a copy.
+    pub audit: Option<Audit>,
 }
 
 impl Site {

@@ -45,6 +45,7 @@ words! {
     past, no_past, asked_at, yes_by, opened_at, ended_at, why, not_at_all,
     bad_form, bad_form_more, no_name, changed, over, old_page,
     updates, runs, on_offer, decision, checked_at, repository, none, given_up, slots, slot, history, no_history, when,
+    trail, trail_more, no_trail, record, kind, what_happened,
 }
 
 const FILES: [(&str, &str); 2] = [

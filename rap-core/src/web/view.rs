@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::audit::Status as AuditStatus;
 use crate::build_info::BuildInfo;
 use crate::forward::status::Status as ForwardStatus;
 use crate::netd::report::Status as NetdStatus;
@@ -34,6 +35,7 @@ pub(super) struct View {
     pub(super) netd: Option<NetdStatus>,
     pub(super) forward: Option<ForwardStatus>,
     pub(super) update: Option<UpdateStatus>,
+    pub(super) audit: Option<AuditStatus>,
     /// Each with the service it is about.
     pub(super) problems: Vec<(String, String)>,
 }
@@ -60,6 +62,7 @@ impl Sources {
             netd: one(&all, "netd"),
             forward: one(&all, "forward"),
             update: one(&all, "update"),
+            audit: one(&all, "audit"),
             problems,
         }
     }

@@ -15,4 +15,5 @@ mod inbox;
 mod ingest;
 mod refused;
 mod rig;
+mod trail;
 mod wire;

@@ -30,6 +30,7 @@ mod session;
 mod site;
 mod slow;
 mod stranger;
+mod trail;
 mod trust;
 
 use std::path::{Path, PathBuf};

@@ -35,7 +35,7 @@ pub(in crate::forward) fn pause(
 }
 
 /// A pause between nothing and the bound, evenly. The bound doubles with each failure in a row.
-pub(in crate::forward) fn full_jitter(patience: &Patience, failures: u32, fraction: f64) -> Duration {
+pub(crate) fn full_jitter(patience: &Patience, failures: u32, fraction: f64) -> Duration {
     let bound = patience
         .first_pause
         .saturating_mul(1 << failures.min(16))
@@ -44,7 +44,7 @@ pub(in crate::forward) fn full_jitter(patience: &Patience, failures: u32, fracti
 }
 
 /// Between 0 and 1.
-pub(in crate::forward) fn random_fraction() -> f64 {
+pub(crate) fn random_fraction() -> f64 {
     let mut bytes = [0_u8; 4];
     // Without entropy every pause is half the bound: still a pause.
     match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK) {

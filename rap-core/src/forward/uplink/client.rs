@@ -121,6 +121,7 @@ impl Client {
         };
         Times {
             peer: CENTRE,
+            authority: crate::identity::AUTHORITY,
             here: clock::now_ms() / 1000,
             there: self.line.there().map(seconds),
             device: self.device,

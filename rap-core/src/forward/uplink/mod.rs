@@ -12,7 +12,7 @@
 //! are pure: `hunt`, `encoding`, `backoff`. The protocol is in docs/protocol.md.
 
 pub(in crate::forward) mod answer;
-pub(in crate::forward) mod backoff;
+pub(crate) mod backoff;
 mod batch;
 pub(in crate::forward) mod client;
 mod deliver;

@@ -127,6 +127,7 @@ impl Https {
     fn times(&self) -> Times {
         Times {
             peer: PEER,
+            authority: crate::identity::AUTHORITY,
             here: seconds(SystemTime::now()),
             there: self.time(),
             device: self.device,

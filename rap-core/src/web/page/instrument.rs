@@ -1,4 +1,4 @@
-//! The ports and their links; the one the page is seen at first among them.
+//! The port the page is seen at: its link, and what the audit trail has of it.
 
 use maud::{Markup, html};
 
@@ -30,7 +30,31 @@ pub(in crate::web) fn instrument(frame: &Frame<'_>, view: &View) -> Markup {
             } }
         }
     };
-    frame.page(&words.instrument, &content)
+    frame.page(&words.instrument, &html! { (content) (trail(frame, view)) })
+}
+
+/// The newest records about this port, the newest first.
+fn trail(frame: &Frame<'_>, view: &View) -> Markup {
+    let words = frame.words;
+    let all = view.audit.iter().flat_map(|audit| audit.instruments.iter().rev());
+    // What happened at the other ports is theirs.
+    let ours: Vec<_> = all.filter(|record| record.port == frame.port).collect();
+    html! { section {
+        h2 #trail { (words.trail) }
+        p { (words.trail_more) }
+        @if ours.is_empty() { p { (words.no_trail) } } @else {
+            div.wide tabindex="0" role="region" aria-labelledby="trail" { table {
+                thead { tr {
+                    th scope="col" { (words.record) } th scope="col" { (words.when) }
+                    th scope="col" { (words.kind) } th scope="col" { (words.what_happened) }
+                } }
+                tbody { @for record in ours { tr {
+                    th scope="row" { (record.number) } td { (record.time) }
+                    td { code { (record.kind) } } td { bdi { (record.text) } }
+                } } }
+            } }
+        }
+    } }
 }
 
 fn row(frame: &Frame<'_>, name: &str, link: &LinkStatus) -> Markup {

@@ -39,6 +39,13 @@ fn view() -> View {
             }))
             .unwrap(),
         ),
+        audit: Some(
+            serde_json::from_value(serde_json::json!({ "records": 9, "instruments": [
+                {"number": 7, "port": "port1", "time": NASTY, "kind": NASTY, "text": NASTY},
+                {"number": 8, "port": "port2", "time": "t", "kind": "k", "text": "of another port2"},
+            ]}))
+            .unwrap(),
+        ),
         problems: vec![("netd".to_owned(), NASTY.to_owned())],
     }
 }
@@ -83,7 +90,7 @@ fn every_page_has_a_language_one_heading_and_a_way_past_the_navigation() {
 fn another_instruments_port_is_not_told() {
     let page = instrument(&frame(Some(Route::Instrument)), &view()).into_string();
     assert!(
-        page.contains("port1 (this port)") && !page.contains("port2"),
+        page.contains("port1 (this port)") && page.contains(">7<") && !page.contains("port2"),
         "{page}"
     );
 }

@@ -8,6 +8,7 @@ const DAY: u64 = 86_400;
 fn times(there: Option<u64>, device: Option<(u64, u64)>) -> Times {
     Times {
         peer: "the service centre",
+        authority: crate::identity::AUTHORITY,
         here: TODAY,
         there,
         device: device.map(|(from, until)| Validity { from, until }),
