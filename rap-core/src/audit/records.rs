@@ -201,9 +201,9 @@ mod tests {
         let (disk, last) = trail(9);
         let whole = all(&disk, Link::first(), last);
         assert_eq!((whole.len() as u64, last), (9, 9));
-        for record in whole.iter().map(|line| Record::parse(line).unwrap()) {
-            let rest = all(&disk, record.link, last);
-            assert_eq!(rest, whole[record.link.number as usize - 1..]);
+        for (before, line) in whole.iter().enumerate() {
+            let place = Record::parse(line).unwrap().link;
+            assert_eq!(all(&disk, place, last), whole[before..]);
         }
     }
 

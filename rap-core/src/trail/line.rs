@@ -146,8 +146,8 @@ impl Way {
             until,
             step: self.patience.step,
         };
-        let mut tls = ClientConnection::new(Arc::clone(&self.tls), self.name.clone())
-            .map_err(|error| io::Error::other(error))?;
+        let mut tls =
+            ClientConnection::new(Arc::clone(&self.tls), self.name.clone()).map_err(io::Error::other)?;
         tls.complete_io(&mut timed)?;
         let mut stream = rustls::Stream::new(&mut tls, &mut timed);
         for line in lines {

@@ -64,8 +64,10 @@ fn box_collector_and_centre_have_the_same_trail_after_a_power_cut() {
         .machine
         .wait_for(READY, BOOT)
         .unwrap_or_else(|error| panic!("{error:#}"));
-    let away = "rap trail: warning: audit records wait for the collector: the audit collector refuses the connection";
-    let said = system.machine.wait_for(away, PATIENCE);
+    let away = format!(
+        "rap trail: warning: audit records wait for the collector: the audit collector {COLLECTOR}:6514 refuses"
+    );
+    let said = system.machine.wait_for(&away, PATIENCE);
     said.unwrap_or_else(|error| panic!("{error:#}"));
     let collector = start();
     wait_until(&system, "all three have the same records", || {
