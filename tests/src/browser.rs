@@ -81,6 +81,8 @@ impl Browser {
         ];
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "acceptInsecureCerts": true,
+            // A page whose server went away while it was loading; shorter than a step.
+            "timeouts": { "pageLoad": 30_000 },
             "goog:chromeOptions": { "binary": "/usr/bin/chromium", "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL" },
         }}});

@@ -16,7 +16,7 @@ use rap_qemu::machine::Card;
 
 use crate::bench::boot::STAGES;
 use crate::directing::Director;
-use crate::remote::{self, Cast, LONG, NAME, PIN};
+use crate::remote::{self, ASKS, Cast, LONG, NAME, PIN};
 use crate::system::{BOOT, Setup, System};
 use voice::Voice;
 
@@ -166,7 +166,7 @@ impl Scene {
         let mut cast = Cast::enter(director, system)?;
         cast.person.sees("Nobody asks to see this instrument")?;
         cast.asks(system, LONG.0, LONG.1)?;
-        cast.person.sees("asks to see this instrument")?;
+        cast.person.sees(ASKS)?;
         voice.fact("the page at instrument 1 says who asks, for what and for how long");
         cast.other_port_is_not_told(system)?;
         cast.nothing_is_reached()?;

@@ -28,6 +28,9 @@ const PACE: Duration = Duration::from_millis(900);
 /// Once a session was to be over, nothing of it comes for longer.
 pub(super) const AT_ONCE: Duration = Duration::from_secs(1);
 
+/// What the page says when somebody asks.
+pub const ASKS: &str = "Ada, Vendor Service asks to see this instrument";
+
 /// Everybody but the box.
 #[derive(Debug)]
 pub struct Cast {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use serde_json::json;
 
-use super::cast::Watched;
+use super::cast::{ASKS, Watched};
 use super::{LONG, PIN, Story, site};
 use crate::system::{BOOT, READY, Setup};
 
@@ -48,7 +48,7 @@ impl Story {
     /// As [`Self::asked`], and the person says yes for a time.
     fn allowed(&mut self) -> anyhow::Result<Watched> {
         self.cast.asks(&self.system, LONG.0, LONG.1)?;
-        self.cast.person.sees("asks to see this instrument")?;
+        self.cast.person.sees(ASKS)?;
         self.cast.nothing_is_reached()?;
         self.cast.person.says(PIN, "for-a-time")?;
         self.connected()

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use rap_qemu::lab::{CENTRE_NAME, PROXY, ROUTER};
 
-pub use self::cast::Cast;
+pub use self::cast::{ASKS, Cast};
 pub use self::ends::ends;
 pub use self::office::PIN;
 use crate::directing::Director;
@@ -203,8 +203,7 @@ impl Story {
         cast.nothing_is_reached()?;
         cast.asks(system, LONG.0, LONG.1)?;
         // By itself: nobody touches it.
-        cast.person
-            .sees("Ada, Vendor Service asks to see this instrument")?;
+        cast.person.sees(ASKS)?;
         cast.other_port_is_not_told(system)?;
         cast.nothing_is_reached()?;
         cast.person.says("0000", "once")?;
