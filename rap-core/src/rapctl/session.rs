@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::{print, unasked};
+use super::{print, refused, unasked};
 use crate::control::{self, Answer};
 use crate::paths;
-use crate::session::Request;
+use crate::session::{Request, Stage, Status};
 
 /// `rapctl session`.
 #[derive(Debug, clap::Args)]
@@ -46,58 +47,60 @@ pub(super) fn run(session: &Session) -> ExitCode {
         },
     };
     match (verb, control::ask("session", &session.socket, &request, None)) {
-        (Verb::Status, Ok(Answer::Done(status))) => {
-            let text = if session.json {
-                format!("{status}\n")
-            } else {
-                words(&status)
-            };
-            print(&text);
-            ExitCode::from(u8::from(is_on(&status)))
-        }
+        (Verb::Status, Ok(Answer::Done(status))) => told(&status, session.json),
         (Verb::End, Ok(Answer::Done(_))) => {
             print("ended\n");
             ExitCode::SUCCESS
         }
-        (_, Ok(Answer::Refused(why))) => {
-            eprintln!("rapctl: {why}");
-            ExitCode::FAILURE
-        }
+        (_, Ok(Answer::Refused(why))) => refused(&why),
         (_, Err(error)) => unasked(error),
     }
 }
 
-fn is_on(status: &Value) -> bool {
-    let state = status["session"]["state"].as_str();
-    state.is_some_and(|state| state != "ended")
+fn told(answer: &Value, json: bool) -> ExitCode {
+    let Ok(status) = Status::deserialize(answer) else {
+        eprintln!("rapctl: the session service's answer is not understood");
+        return ExitCode::from(2);
+    };
+    print(&if json { format!("{answer}\n") } else { words(&status) });
+    ExitCode::from(u8::from(is_on(&status)))
 }
 
-fn words(status: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-    let session = &status["session"];
+fn is_on(status: &Status) -> bool {
+    status
+        .session
+        .as_ref()
+        .is_some_and(|session| session.state != Stage::Ended)
+}
+
+fn words(status: &Status) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
-    let _ = match session["state"].as_str() {
+    let _ = match &status.session {
         None => writeln!(out, "no session since the service started"),
-        Some("ended") => writeln!(
+        Some(session) if session.state == Stage::Ended => writeln!(
             out,
             "session {} has ended: {}",
-            text(&session["session"]),
-            text(&session["why"])
+            session.session,
+            session.why.as_deref().unwrap_or("-")
         ),
-        Some(state) => writeln!(
+        Some(session) => writeln!(
             out,
-            "session {} of {} is {state}: {} to {}, {} s left",
-            text(&session["session"]),
-            text(&session["engineer"]),
-            text(&session["services"]),
-            text(&session["port"]),
-            session["seconds-left"].as_u64().unwrap_or(0)
+            "session {} of {} is {}: {} to {}, {} s left",
+            session.session,
+            session.engineer,
+            session.state.word(),
+            session.services,
+            session.port,
+            session.seconds_left.unwrap_or(0)
         ),
     };
-    let (docket, last) = (text(&status["docket"]), &status["last-directive"]);
-    let _ = writeln!(out, "docket {docket}, last directive {last}");
-    if let Some(why) = status["service-key"].as_str() {
+    let _ = writeln!(
+        out,
+        "docket {}, last directive {}",
+        status.docket, status.last_directive
+    );
+    if let Some(why) = &status.service_key {
         let _ = writeln!(out, "no directive is taken: {why}");
     }
     out
@@ -105,25 +108,41 @@ fn words(status: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use crate::session::SessionStatus;
 
     use super::*;
 
+    fn session(state: Stage, why: Option<&str>) -> Status {
+        Status {
+            session: Some(SessionStatus {
+                session: "s-1".to_owned(),
+                state,
+                port: "port1".to_owned(),
+                engineer: "Ada".to_owned(),
+                services: "tcp/5900".to_owned(),
+                seconds_left: Some(42),
+                why: why.map(str::to_owned),
+            }),
+            docket: "00ff".to_owned(),
+            last_directive: 7,
+            ..Status::default()
+        }
+    }
+
     #[test]
     fn what_goes_on_is_said_in_a_line() {
-        let open = json!({
-            "session": {"session": "s-1", "state": "open", "port": "port1", "engineer": "Ada", "services": "tcp/5900",
-                        "seconds-left": 42, "why": null},
-            "docket": "00ff", "last-directive": 7, "service-key": null,
-        });
+        let open = session(Stage::Open, None);
         assert!(is_on(&open));
         assert_eq!(
             words(&open),
             "session s-1 of Ada is open: tcp/5900 to port1, 42 s left\ndocket 00ff, last directive 7\n"
         );
-        let none = json!({"session": null, "docket": "00", "last-directive": 0, "service-key": "no file"});
+        let none = Status {
+            service_key: Some("no file".to_owned()),
+            ..Status::default()
+        };
         assert!(!is_on(&none) && words(&none).contains("no directive is taken: no file"));
-        let ended = json!({"session": {"session": "s-1", "state": "ended", "why": "its time is over"}});
+        let ended = session(Stage::Ended, Some("its time is over"));
         assert!(!is_on(&ended) && words(&ended).contains("has ended: its time is over"));
     }
 }
