@@ -62,7 +62,11 @@ fn told(answer: &Value, json: bool) -> ExitCode {
         eprintln!("rapctl: the session service's answer is not understood");
         return ExitCode::from(2);
     };
-    print(&if json { format!("{answer}\n") } else { words(&status) });
+    print(&if json {
+        format!("{answer}\n")
+    } else {
+        words(&status)
+    });
     ExitCode::from(u8::from(is_on(&status)))
 }
 
