@@ -9,6 +9,17 @@ use rap_core::update::apply::Instruction;
 pub(super) fn between(old: &[u8], new: &[u8]) -> Vec<u8> {
     let mut patch = Vec::with_capacity(new.len() + new.len() / 64);
     let mut stopped = 0;
+    if old.is_empty() {
+        // bidiff looks for the longest common piece, and panics where there is nothing to look in.
+        let all = Match {
+            add_old_start: 0,
+            add_new_start: 0,
+            add_length: 0,
+            copy_end: new.len(),
+        };
+        write(&all, old, new, &mut stopped, &mut patch);
+        return patch;
+    }
     let result: Result<(), Infallible> = bidiff::diff(old, new, &DiffParams::default(), |found| {
         write(&found, old, new, &mut stopped, &mut patch);
         Ok(())

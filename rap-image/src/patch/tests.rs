@@ -170,6 +170,14 @@ fn a_kernel_that_lies_of_its_payload_is_refused() {
     assert!(matches!(changed(length - 1, &[0x7f]), KernelError::TooLarge(_)));
 }
 
+#[test]
+fn a_file_is_made_of_nothing_and_nothing_of_a_file() {
+    for (old, new) in [(&b""[..], &b"new"[..]), (b"old", b""), (b"", b"")] {
+        let made = made(old, old, new, new, &Header { kernel: None }).unwrap();
+        applied(&made, old, new);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

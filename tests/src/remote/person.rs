@@ -9,6 +9,8 @@ use crate::browser::Browser;
 
 /// What is waited for on the page; another one's turn under software emulation.
 const PATIENCE: Duration = Duration::from_secs(240);
+/// A page that shows itself anew every few seconds, and has not changed for so long, is one whose server was away.
+const STALE: Duration = Duration::from_secs(20);
 
 /// Who sits there.
 #[derive(Debug)]
@@ -31,17 +33,23 @@ impl Person {
         })
     }
 
-    /// Waits until the page says this. The page is shown anew by itself; it is opened where it is not there.
+    /// Waits until the page says this. The page is shown anew by itself; it is opened where it is not there, and again where
+    /// it stands still, as any person would.
     ///
     /// # Errors
     /// With what it says instead.
     pub fn sees(&self, words: &str) -> anyhow::Result<()> {
         let begun = Instant::now();
+        let (mut last, mut since) = (String::new(), begun);
         loop {
-            // It may be shown anew in the very moment it is read.
-            let text = self.reads().unwrap_or_default();
+            // It may be shown anew in the very moment it is read, or its server be away.
+            let still = since.elapsed() > STALE;
+            let text = self.reads(still).unwrap_or_default();
             if text.contains(words) {
                 return Ok(());
+            }
+            if still || text != last {
+                (last, since) = (text.clone(), Instant::now());
             }
             ensure!(
                 begun.elapsed() < PATIENCE,
@@ -71,9 +79,10 @@ impl Person {
         self.with(|browser| browser.click("button[value=refuse]"))
     }
 
-    fn reads(&self) -> anyhow::Result<String> {
+    /// What the page says; opened first when it is not there, or `anew`.
+    fn reads(&self, anew: bool) -> anyhow::Result<String> {
         self.with(|browser| {
-            if browser.run("return location.pathname")? != "/remote" {
+            if anew || browser.run("return location.pathname")? != "/remote" {
                 browser.open(&format!("https://{GATEWAY}/remote"))?;
             }
             browser.text("body")
